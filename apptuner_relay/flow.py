@@ -1,0 +1,355 @@
+"""One source, several sinks: bounded windows, pause and resume. Every member goes through here.
+
+A `Source` is what comes in from a member, a `Sink` what goes out to one, a `Passage` one message
+on its way from a source to its sinks. What is written to a sink are whole frames, so a connection
+can be closed cleanly between any two of them.
+
+- A sink takes one message after the other, in the order in which they began. What can't go out yet
+  waits in the message's `_Lane`; messages that wait take their turn whole.
+- A source that adds to a sink with more than its window waiting is held (paused) until that
+  sink is under its window again.
+- A sink that is too slow for the others is cut off by `SlowSinks`; a source that stops in
+  mid-message is found by `Source.stalled`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from apptuner_relay.wire.frames import frame
+
+CLOSE_INTERNAL_ERROR = 1011
+CLOSE_TRY_AGAIN_LATER = 1013
+
+_OVERHEAD_BYTES = 200
+"""What a frame that waits costs beside its bytes; else a window could be filled with thousands of
+times its size in empty frames."""
+
+
+class Source:
+    """What comes in from one member.
+
+    :param pause, resume: stop and start reading from the member's transport.
+    """
+
+    def __init__(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        self._pause = pause
+        self._resume = resume
+        self._holders: set[Sink] = set()
+        self._waiting_since: float | None = None
+        self.feeds: Sequence[Sink] = ()
+        """The sinks of the message that is passing, or of the last one."""
+
+    @property
+    def held(self) -> bool:
+        return bool(self._holders)
+
+    def hold(self, sink: "Sink") -> None:
+        """Stop reading, until ``sink`` lets go."""
+        if not self._holders:
+            self._pause()
+        self._holders.add(sink)
+
+    def let_go(self, sink: "Sink") -> None:
+        """Read on, once no other sink holds this source either."""
+        if sink in self._holders:
+            self._holders.discard(sink)
+            if not self._holders:
+                self._resume()
+
+    def heard(self) -> None:
+        """A piece of a message has come."""
+        self._waiting_since = None
+
+    def stalled(self, now_s: float) -> float:
+        """For how many seconds a message in progress has waited for its next piece.
+
+        Call it at intervals: the time is counted from the first call that finds it waiting.
+        """
+        if self.held:
+            self._waiting_since = None
+            return 0.0
+        if self._waiting_since is None:
+            self._waiting_since = now_s
+        return now_s - self._waiting_since
+
+
+class _Lane:
+    """One message's place in a sink's queue, with those of its frames that wait."""
+
+    __slots__ = ("begun", "ended", "frames", "notice_bytes")
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.begun = False
+        self.ended = False
+        self.notice_bytes = 0
+
+
+@implementer(IPushProducer)
+class Sink:
+    """What goes out to one member: a producer for the member's transport.
+
+    :param write: takes a frame, as ``ITransport.write`` does.
+    :param cut: called with a close code and a reason when this member can't be served any longer.
+    :param window: how many bytes may wait here before the sources that add more are held.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[bytes], None],
+        cut: Callable[[int, str], None],
+        window: int,
+        slow: "SlowSinks",
+    ) -> None:
+        self._write = write
+        self._cut = cut
+        self._window = window
+        self._slow = slow
+        self._queue: deque[_Lane] = deque()
+        self._controls: deque[bytes] = deque()
+        self._waiting = 0
+        self._notice_bytes = 0
+        self._full = False
+        self._closed = False
+        self._holding: set[Source] = set()
+        self.written = 0
+        """Bytes given to the transport so far."""
+        self.drains = 0
+        """How often the transport was full and became empty: a peer that reads."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the transport takes no more for now."""
+        return self._full
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait here, their overhead counted in, beside what the transport has."""
+        return self._waiting
+
+    @property
+    def holding(self) -> frozenset[Source]:
+        """The sources that are paused because of this sink."""
+        return frozenset(self._holding)
+
+    def say(self, data: bytes, on_behalf_of: Source | None = None) -> None:
+        """Send a frame of the relay's own, between messages.
+
+        ``on_behalf_of`` is whose request this answers: it is held while answers pile up. Other
+        notices are bounded by the window; a sink that lets more pile up is cut.
+        """
+        lane = self.send(data, on_behalf_of)
+        if lane is not None and on_behalf_of is None:
+            lane.notice_bytes = len(data)
+            self._notice_bytes += len(data)
+            if self._notice_bytes > self._window:
+                self.cut(CLOSE_TRY_AGAIN_LATER, "too slow: notices pile up unread")
+
+    def control(self, data: bytes, source: Source) -> None:
+        """Send a control frame that answers ``source``: at the next frame boundary, not behind
+        messages that wait (RFC 6455 §5.5)."""
+        if self._closed:
+            return
+        if self._full:
+            self._controls.append(data)
+            self._add(data, source)
+        else:
+            self._put(data)
+
+    def send(self, data: bytes, source: Source | None) -> _Lane | None:
+        """Send a message that is one frame. Returns its place in the queue, if it has to wait."""
+        if self._closed:
+            return None
+        if not self._queue and not self._full:
+            self._put(data)
+            return None
+        lane = self.open_lane()
+        lane.ended = True
+        lane.frames.append(data)
+        self._add(data, source)
+        return lane
+
+    def open_lane(self) -> _Lane:
+        """Take a place in the queue for a message of several frames."""
+        lane = _Lane()
+        self._queue.append(lane)
+        return lane
+
+    def pass_on(self, lane: _Lane, data: bytes, end: bool, source: Source) -> None:
+        """Send one more frame of a message; ``end`` says that it is the last one."""
+        if self._closed:
+            return
+        lane.ended = end
+        if self._full or lane.frames or self._queue[0] is not lane:
+            lane.frames.append(data)
+            self._add(data, source)
+            return
+        lane.begun = True
+        self._put(data)
+        if end:
+            self._queue.popleft()
+            self._flush()
+
+    def abandon(self, lane: _Lane, reason: str) -> None:
+        """The message of ``lane`` will have no end. One that nothing was sent of just vanishes;
+        any other can only be ended by closing the connection."""
+        if self._closed:
+            return
+        if lane.begun:
+            self.cut(CLOSE_INTERNAL_ERROR, reason)
+            return
+        for data in lane.frames:
+            self._subtract(data)
+        self._queue.remove(lane)
+        self._flush()
+
+    def cut(self, code: int, reason: str) -> None:
+        """Give this member up."""
+        if not self._closed:
+            self.close()
+            self._cut(code, reason)
+
+    def close(self) -> None:
+        """Forget what waits and let every source go; nothing is sent any more."""
+        self._closed = True
+        self._queue.clear()
+        self._controls.clear()
+        self._waiting = 0
+        self._slow.discard(self)
+        self._release()
+
+    def pauseProducing(self) -> None:
+        """The transport has enough."""
+        if not self._full and not self._closed:
+            self._full = True
+            self._slow.add(self)
+
+    def resumeProducing(self) -> None:
+        """The transport has sent what it had."""
+        if self._closed:
+            return
+        self._full = False
+        self.drains += 1
+        self._flush()
+        if not self._full:
+            self._slow.discard(self)
+
+    def stopProducing(self) -> None:
+        """The transport is gone."""
+        self.close()
+
+    def _put(self, data: bytes) -> None:
+        self.written += len(data)
+        self._write(data)
+
+    def _add(self, data: bytes, source: Source | None) -> None:
+        self._waiting += len(data) + _OVERHEAD_BYTES
+        if self._waiting > self._window and source is not None:
+            self._holding.add(source)
+            source.hold(self)
+
+    def _subtract(self, data: bytes) -> None:
+        self._waiting -= len(data) + _OVERHEAD_BYTES
+
+    def _flush(self) -> None:
+        while self._controls and not self._full:
+            data = self._controls.popleft()
+            self._subtract(data)
+            self._put(data)
+        while self._queue and not self._full:
+            lane = self._queue[0]
+            if lane.frames:
+                data = lane.frames.pop(0)
+                lane.begun = True
+                self._subtract(data)
+                self._put(data)
+            elif lane.ended:
+                self._queue.popleft()
+                self._notice_bytes -= lane.notice_bytes
+            else:
+                break
+        if self._holding and self._waiting <= self._window:
+            self._release()
+
+    def _release(self) -> None:
+        holding, self._holding = self._holding, set()
+        for source in holding:
+            source.let_go(self)
+
+
+class Passage:
+    """One message of several pieces, on its way from its source to its sinks."""
+
+    def __init__(self, source: Source, sinks: Sequence[Sink]) -> None:
+        self._source = source
+        self._lanes = [(sink, sink.open_lane()) for sink in sinks]
+        source.feeds = sinks
+
+    def send(self, opcode: int, payload: bytes, end: bool) -> None:
+        """Pass one more piece on, as a frame."""
+        data = frame(opcode, payload, end)
+        for sink, lane in self._lanes:
+            sink.pass_on(lane, data, end, self._source)
+
+    def cut(self, reason: str) -> None:
+        """The source has died: leave no sink waiting for the rest."""
+        for sink, lane in self._lanes:
+            sink.abandon(lane, reason)
+
+
+@dataclass
+class _Trial:
+    """How much a sink had taken, and when it was looked at."""
+
+    since_s: float
+    written: int
+
+
+class SlowSinks:
+    """Watches the sinks whose transports are full, and cuts those that hold others up.
+
+    A sink is too slow when its transport was full for ``slow_s`` seconds on end, took less than
+    ``slow_rate`` bytes/s in them, and holds a source which has another sink that could take more.
+    A sink that took nothing at all is cut even if it holds up nobody but its source.
+    """
+
+    def __init__(self, slow_rate: float, slow_s: float, seconds: Callable[[], float]) -> None:
+        self._slow_rate = slow_rate
+        self._slow_s = slow_s
+        self._seconds = seconds
+        self._trials: dict[Sink, _Trial] = {}
+
+    def add(self, sink: Sink) -> None:
+        """``sink``'s transport is full; a trial that runs goes on."""
+        if sink not in self._trials:
+            self._trials[sink] = _Trial(self._seconds(), sink.written)
+
+    def discard(self, sink: Sink) -> None:
+        """``sink`` has sent all that it had, or is closed."""
+        self._trials.pop(sink, None)
+
+    def check(self) -> None:
+        """Cut those that are too slow by now. Call it every second or so."""
+        now_s = self._seconds()
+        for sink, trial in list(self._trials.items()):
+            if now_s - trial.since_s < self._slow_s or self._trials.get(sink) is not trial:
+                continue
+            took = sink.written - trial.written
+            self._trials[sink] = _Trial(now_s, sink.written)
+            if not sink.holding or took >= self._slow_rate * (now_s - trial.since_s):
+                continue
+            if not took:
+                sink.cut(CLOSE_TRY_AGAIN_LATER, f"too slow: read nothing for {self._slow_s:g} s")
+            elif any(
+                other is not sink and not other.full
+                for source in sink.holding
+                for other in source.feeds
+            ):
+                sink.cut(
+                    CLOSE_TRY_AGAIN_LATER,
+                    f"too slow: under {self._slow_rate:g} bytes/s while others wait",
+                )

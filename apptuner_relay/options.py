@@ -1,0 +1,226 @@
+"""What an operator can set: one table of options for the command line and the environment.
+
+``--max-mobiles 8`` on the command line is ``APPTUNER_MAX_MOBILES=8`` in the environment; the
+command line wins. What comes out is a frozen `Settings`, every value in it of its type and range.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from twisted.python import usage
+
+from apptuner_relay import __version__
+
+ENVIRONMENT_PREFIX = "APPTUNER_"
+
+KIB = 1024
+MIB = 1024 * KIB
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|B|KiB|MiB|GiB)", re.IGNORECASE)
+_SIZE_UNITS = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": 1024 * MIB}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(|ms|s|m|h)", re.IGNORECASE)
+_DURATION_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options, validated. Sizes are in bytes, times in seconds, rates in bytes per second."""
+
+    listen: tuple[str, ...] = ("tcp:3000",)
+    max_mobiles: int = 5
+    max_message: int = 50 * MIB
+    session_timeout: float = 1800.0
+    window: int = 256 * KIB
+    slow_rate: int = 16 * KIB
+    slow_time: float = 30.0
+    stall_timeout: float = 30.0
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    handshake_timeout: float = 10.0
+    close_timeout: float = 5.0
+
+
+def _size(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        match = _SIZE.fullmatch(text.strip())
+        if not match:
+            raise ValueError("a size is a number with B, KiB, MiB or GiB behind it")
+        value = int(float(match[1]) * _SIZE_UNITS[match[2].lower()])
+        if not low <= value <= high:
+            raise ValueError(f"out of range: {_show_size(low)} to {_show_size(high)}")
+        return value
+
+    return parse
+
+
+def _show_size(value: int) -> str:
+    for unit, size in (("GiB", 1024 * MIB), ("MiB", MIB), ("KiB", KIB)):
+        if value >= size and value % size == 0:
+            return f"{value // size}{unit}"
+    return f"{value}B"
+
+
+def _duration(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        match = _DURATION.fullmatch(text.strip())
+        if not match:
+            raise ValueError("a time is a number with ms, s, m or h behind it (s if none)")
+        value = float(match[1]) * _DURATION_UNITS[match[2].lower()]
+        if not low <= value <= high:
+            raise ValueError(f"out of range: {low:g}s to {high:g}s")
+        return value
+
+    return parse
+
+
+def _count(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,18}", text.strip()):
+            raise ValueError("not a whole number")
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError(f"out of range: {low} to {high}")
+        return value
+
+    return parse
+
+
+class Option(NamedTuple):
+    """A row of the table. ``default`` is what one would type."""
+
+    name: str
+    default: str
+    parse: Callable[[str], object]
+    doc: str
+
+    @property
+    def setting(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.setting.upper()
+
+
+OPTIONS = (
+    Option("max-mobiles", "5", _count(1, 1000), "Phones that a session may have at once"),
+    Option("max-message", "50MiB", _size(KIB, 1024 * MIB), "Largest message of a client, in bytes"),
+    Option(
+        "session-timeout",
+        "30m",
+        _duration(1, 7 * 86400),
+        "Close a session in which nobody has sent a message for so long",
+    ),
+    Option(
+        "window",
+        "256KiB",
+        _size(16 * KIB, 64 * MIB),
+        "Bytes that may wait for one client before those who send to it are paused",
+    ),
+    Option(
+        "slow-rate",
+        "16KiB",
+        _size(1, 1024 * MIB),
+        "Bytes per second below which a client that holds up others is too slow",
+    ),
+    Option(
+        "slow-time",
+        "30s",
+        _duration(1, 3600),
+        "Close (1013) a client that was too slow, or read nothing, for so long while others wait",
+    ),
+    Option(
+        "stall-timeout",
+        "30s",
+        _duration(1, 3600),
+        "Close (1008) a client that stops sending in mid-message for so long",
+    ),
+    Option(
+        "ping-interval", "20s", _duration(0.1, 3600), "Ping a client that was silent for so long"
+    ),
+    Option(
+        "ping-timeout", "20s", _duration(0.1, 3600), "Drop a client that leaves a ping unanswered"
+    ),
+    Option(
+        "handshake-timeout",
+        "10s",
+        _duration(0.1, 300),
+        "Drop a connection whose HTTP request is not complete after so long",
+    ),
+    Option(
+        "close-timeout",
+        "5s",
+        _duration(0.1, 300),
+        "Drop a client that leaves the closing handshake unfinished for so long",
+    ),
+)
+
+LISTEN_VARIABLE = ENVIRONMENT_PREFIX + "LISTEN"
+
+
+class BadOption(usage.UsageError):
+    """A value that can't be; the text names the option or variable, and says why."""
+
+
+class Options(usage.Options):
+    """The options of ``twistd apptuner-relay``."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Relays React Native bundles from AppTuner's CLI to the phones of its session. "
+        "Each option is also an environment variable (named in brackets); the command line wins. "
+        "Sizes take B, KiB, MiB or GiB; times ms, s, m or h, seconds if nothing is said."
+    )
+    optParameters = [
+        [option.name, None, None, f"{option.doc}. [{option.variable}, default: {option.default}]"]
+        for option in OPTIONS
+    ]
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._environment = os.environ if environment is None else environment
+        self["listen"] = []
+        self.settings = Settings()
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Where to listen, as a Twisted endpoint string: tcp:3000, tcp:8080:interface=127.0.0.1,
+        tcp6:3000, unix:/run/relay.sock. Repeat it for more. [APPTUNER_LISTEN, separated by
+        spaces, default: tcp:3000]"""
+        self["listen"].append(endpoint)
+
+    def opt_version(self) -> None:
+        """Print the relay's version and exit."""
+        print(f"apptuner-relay {__version__}")
+        sys.exit(0)
+
+    def parseOptions(self, options: list[str] | None = None) -> None:
+        """As usage.Options does, but a wrong value is one line on stderr and exit status 1."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as wrong:
+            sys.exit(f"apptuner-relay: {wrong}")
+
+    def postOptions(self) -> None:
+        """Make `settings` of what was given.
+
+        :raises BadOption: for a value that can't be.
+        """
+        values: dict[str, object] = {}
+        for option in OPTIONS:
+            source, text = f"--{option.name}", self[option.name]
+            if text is None and option.variable in self._environment:
+                source, text = option.variable, self._environment[option.variable]
+            if text is None:
+                continue
+            try:
+                values[option.setting] = option.parse(text)
+            except ValueError as wrong:
+                raise BadOption(f"{source}: {text!r}: {wrong}") from None
+        listen = self["listen"] or self._environment.get(LISTEN_VARIABLE, "").split()
+        if listen:
+            values["listen"] = tuple(listen)
+        self.settings = Settings(**values)  # type: ignore[arg-type]

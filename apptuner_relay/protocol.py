@@ -1,0 +1,219 @@
+"""Autobahn at the edge: one WebSocket connection, and the factories for both sides of a session.
+
+Autobahn does the opening and the closing handshake. What comes in between goes through our own
+`FrameReader` and on to the connection's `Member`; what goes out are whole frames that the member's
+`Sink` gives to the transport.
+"""
+
+import json
+from http import HTTPStatus
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.util import encode_truncate
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.tcp import Server as TCPServer
+
+from apptuner_relay import __version__
+from apptuner_relay.member import Member
+from apptuner_relay.service import RelayService
+from apptuner_relay.session import BadRequest, Role, parse_path
+from apptuner_relay.wire.frames import (
+    CLOSE,
+    CLOSE_PROTOCOL_ERROR,
+    PING,
+    PONG,
+    FrameError,
+    FrameReader,
+    Piece,
+    frame,
+)
+
+_CLOSE_REASON_BYTES = 123
+
+
+class RelayProtocol(WebSocketServerProtocol):
+    """One client's connection. To its `Member` it is the `member.Connection`."""
+
+    factory: "RelayFactory"
+    transport: TCPServer
+    _member: Member | None = None
+    _drop_call: IDelayedCall | None = None
+    _own_reason: str | None = None
+
+    # What Autobahn calls
+
+    def onConnect(self, request: ConnectionRequest) -> None:
+        """Admit the client or refuse its handshake."""
+        try:
+            role, session_id = parse_path(request.path)
+            if role not in self.factory.roles:
+                raise BadRequest(404, "Not found")
+            _, _, query = self.http_request_uri.partition("?")
+            self._admission = self.factory.relay.admit(role, session_id, query)
+        except BadRequest as refusal:
+            raise ConnectionDeny(refusal.status, str(refusal)) from None
+
+    def onOpen(self) -> None:
+        """The handshake is done: join the session."""
+        relay = self.factory.relay
+        self._reader = FrameReader(relay.settings.max_message)
+        self._heard = True
+        self._pinged = False
+        self._drains = 0
+        self._alive_s = 0.0
+        # Until now the HTTP channel that the request came through was the transport's producer.
+        self.transport.unregisterProducer()
+        self._member = member = relay.join(self._admission, self)
+        self.transport.registerProducer(member.sink, True)
+
+    def processData(self) -> bool:
+        """Take in ``self.data``, which has come after the opening handshake."""
+        data, self.data = self.data, b""
+        self._heard = True
+        try:
+            for piece in self._reader.feed(data):
+                if piece.opcode >= CLOSE:
+                    self._control(piece)
+                elif self._member is not None:
+                    self._member.take(piece)
+                if self.state == self.STATE_CLOSED:
+                    break
+        except FrameError as error:
+            self.close(error.code, error.reason)
+        return False
+
+    def onCloseFrame(
+        self,
+        code: int | None,
+        reasonRaw: bytes | None,
+    ) -> bool | None:
+        """The client closes, or answers our Close."""
+        self._part("closed by the client")
+        return super().onCloseFrame(code, reasonRaw)  # type: ignore[arg-type]
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """The connection has gone."""
+        if self._drop_call is not None and self._drop_call.active():
+            self._drop_call.cancel()
+        member = self._member
+        if member is not None:
+            if self._own_reason is None:
+                self._own_reason = "the connection was lost"
+            self.factory.relay.closed(member, self._own_reason)
+
+    def sendHttpErrorResponse(
+        self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
+    ) -> None:
+        """Refuse the handshake with a JSON body."""
+        body = json.dumps({"error": reason}).encode()
+        phrase = HTTPStatus(code).phrase if code in HTTPStatus._value2member_map_ else "Refused"
+        lines = [
+            f"HTTP/1.1 {code} {phrase}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+        ]
+        lines += [f"{name}: {value}" for name, value in responseHeaders or ()]
+        self.sendData("\r\n".join([*lines, "", ""]).encode() + body)
+
+    # What the member and the service call
+
+    def write(self, data: bytes) -> None:
+        """Send a whole frame."""
+        self.transport.write(data)
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if self.state == self.STATE_OPEN:
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self.state in (self.STATE_OPEN, self.STATE_CLOSING):
+            self.transport.resumeProducing()
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; a client that doesn't finish it in time is dropped."""
+        if self.state != self.STATE_OPEN:
+            return
+        self._part(reason)
+        self.sendCloseFrame(code, encode_truncate(reason, _CLOSE_REASON_BYTES))
+        self.resume()
+
+    def check_alive(self, now_s: float) -> None:
+        """Ping a client that is silent, drop one that stays so. Called at intervals."""
+        member = self._member
+        if member is None or self.state != self.STATE_OPEN:
+            return
+        settings = self.factory.relay.settings
+        if self._heard or member.source.held or member.sink.drains != self._drains:
+            self._heard = self._pinged = False
+            self._drains = member.sink.drains
+            self._alive_s = now_s
+        elif not self._pinged and now_s - self._alive_s >= settings.ping_interval:
+            self._pinged = True
+            self._alive_s = now_s
+            self.transport.write(frame(PING, b""))
+        elif self._pinged and now_s - self._alive_s >= settings.ping_timeout:
+            self._own_reason = "no answer to a ping"
+            self.dropConnection(abort=True)
+
+    def _control(self, piece: Piece) -> None:
+        payload = piece.payload
+        if piece.opcode == PING:
+            if self._member is not None and self.state == self.STATE_OPEN:
+                self._member.sink.control(frame(PONG, payload), self._member.source)
+        elif piece.opcode == CLOSE:
+            if len(payload) == 1:
+                self.close(CLOSE_PROTOCOL_ERROR, "close code of one byte")
+                return
+            code = int.from_bytes(payload[:2], "big") if payload else None
+            self.onCloseFrame(code, payload[2:] or None)
+
+    def _part(self, why: str) -> None:
+        """Leave the session, and see that the connection ends even if the client does nothing."""
+        if self._drop_call is not None:
+            return
+        relay = self.factory.relay
+        self._own_reason = why
+        self._drop_call = relay.clock.callLater(relay.settings.close_timeout, self._drop)
+        self._reader.skip_messages()
+        if self._member is not None:
+            relay.leave(self._member, why)
+
+    def _drop(self) -> None:
+        self.transport.abortConnection()
+
+
+class RelayFactory(WebSocketServerFactory):
+    """What both factories share: the service, and which roles they take."""
+
+    protocol = RelayProtocol  # type: ignore[assignment]
+    roles: frozenset[Role]
+
+    def __init__(self, relay: RelayService) -> None:
+        super().__init__(server=f"AppTunerRelay/{__version__}", reactor=relay.clock)
+        self.relay = relay
+        # The time-outs are ours: they run on the service's clock.
+        self.setProtocolOptions(
+            versions=[13],
+            webStatus=False,
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
+            autoPingInterval=0,
+            echoCloseCodeReason=True,
+            tcpNoDelay=True,
+        )
+
+
+class DesktopSideFactory(RelayFactory):
+    """Takes CLIs, dashboards and desktops."""
+
+    roles = frozenset({Role.CLI, Role.DASHBOARD, Role.DESKTOP})
+
+
+class MobileFactory(RelayFactory):
+    """Takes phones."""
+
+    roles = frozenset({Role.MOBILE})

@@ -1,0 +1,276 @@
+"""Who is in a session and who gets what. Pure: members are whatever object has a role and a device.
+
+A `Session` changes hands of roles and says, as plain data, who is to be told what. It sends
+nothing: the service does.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Generic, NamedTuple, Protocol, TypeVar
+from urllib.parse import parse_qs
+
+from apptuner_relay.wire import messages
+
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DEVICE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_NAME_CHARACTERS = 64
+_QUERY_FIELDS = 32
+PLATFORMS = frozenset({"ios", "android"})
+
+
+class Role(Enum):
+    """What a client is to its session; the value stands in the URL and in the welcome."""
+
+    CLI = "cli"
+    DASHBOARD = "dashboard"
+    DESKTOP = "desktop"
+    MOBILE = "mobile"
+
+    @property
+    def replaced_reason(self) -> str:
+        """The close reason for the one whose place a newcomer takes."""
+        name = "CLI" if self is Role.CLI else self.value.capitalize()
+        return f"New {name} connected for this project"
+
+
+class BadRequest(ValueError):
+    """A client asked for something that it can't have. Text for people, and an HTTP status."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def check_session_id(session_id: str) -> str:
+    """:raises BadRequest: 400, when it is not 1 to 64 of ``A-Za-z0-9_-``."""
+    if not _SESSION_ID.fullmatch(session_id):
+        raise BadRequest(400, "Bad session id: 1 to 64 of the characters A-Z a-z 0-9 _ -")
+    return session_id
+
+
+def parse_path(path: str) -> tuple["Role", str]:
+    """Role and session id of a path such as ``/cli/ABC234``.
+
+    :raises BadRequest: 404 for no role, 400 for a bad session id.
+    """
+    _, _, rest = path.partition("/")
+    name, _, session_id = rest.partition("/")
+    try:
+        role = Role(name)
+    except ValueError:
+        raise BadRequest(
+            404,
+            "Not found: connect to /ROLE/SESSION, ROLE being one of "
+            + ", ".join(role.value for role in Role),
+        ) from None
+    return role, check_session_id(session_id)
+
+
+def session_hash(session_id: str) -> str:
+    """The hex SHA-256 by which the wire's welcome names a session."""
+    return hashlib.sha256(session_id.encode("ascii")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a phone says of itself in its query string."""
+
+    device_id: str
+    name: str | None
+    platform: str | None
+    connected_at_ms: int
+
+    def describe(self) -> dict[str, object]:
+        """As ``mobile_connected`` and ``mobile_disconnected`` show it."""
+        return {"deviceId": self.device_id, "deviceName": self.name, "platform": self.platform}
+
+    def row(self) -> dict[str, object]:
+        """As ``device_list`` shows it."""
+        return {
+            "deviceId": self.device_id,
+            "name": self.name,
+            "platform": self.platform,
+            "connectedAt": self.connected_at_ms,
+        }
+
+
+def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
+    """Read a phone's query string (``deviceId``, ``name``, ``platform``, ``model``; all optional).
+
+    ``fallback_id`` names a phone that doesn't name itself. A name is cut to 64 printable
+    characters; without one, ``model`` serves.
+
+    :raises BadRequest: 400, for a ``deviceId`` or ``platform`` that can't be.
+    """
+    try:
+        fields = parse_qs(query, max_num_fields=_QUERY_FIELDS)
+    except ValueError:
+        raise BadRequest(400, f"Bad query string: more than {_QUERY_FIELDS} fields") from None
+
+    def first(key: str) -> str | None:
+        return fields[key][0] if key in fields else None
+
+    device_id = first("deviceId")
+    if device_id is not None and not _DEVICE_ID.fullmatch(device_id):
+        raise BadRequest(400, "Bad deviceId: 1 to 64 of the characters A-Z a-z 0-9 . _ : -")
+    platform = first("platform")
+    if platform is not None and platform not in PLATFORMS:
+        raise BadRequest(400, "Bad platform: ios or android")
+    name = _clean_name(first("name")) or _clean_name(first("model"))
+    return Device(device_id or fallback_id, name, platform, now_ms)
+
+
+def _clean_name(name: str | None) -> str | None:
+    if name is None:
+        return None
+    return "".join(c for c in name if c.isprintable())[:_NAME_CHARACTERS].strip() or None
+
+
+class HasRole(Protocol):
+    """What a session needs of a member."""
+
+    @property
+    def role(self) -> Role: ...
+
+    @property
+    def device(self) -> Device | None:
+        """Set for a mobile, None for the desktop side."""
+
+
+M = TypeVar("M", bound=HasRole)
+
+
+class Notice(NamedTuple, Generic[M]):
+    """A message of the relay's own (JSON text) and the member whom it is for."""
+
+    to: M
+    message: bytes
+
+
+class Joined(NamedTuple, Generic[M]):
+    """What follows from a member's arrival."""
+
+    replaced: M | None
+    """Who had this place before and is to be closed with `Role.replaced_reason`."""
+    notices: list[Notice[M]]
+
+
+@dataclass(eq=False)
+class Session(Generic[M]):
+    """The members of one session.
+
+    ``desktop_side`` and ``mobiles`` are tuples that are made anew on every change, so that whoever
+    forwards a message can keep the one it began with.
+    """
+
+    hash: str
+    """Hex SHA-256 of the session's id; the id itself is a credential and not kept here."""
+    desktop_side: tuple[M, ...] = ()
+    mobiles: tuple[M, ...] = ()
+    last_activity_s: float = 0.0
+    _by_role: dict[Role, M] = field(default_factory=dict)
+    _by_device: dict[str, M] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """How logs name this session."""
+        return self.hash[:8]
+
+    @property
+    def empty(self) -> bool:
+        return not self.desktop_side and not self.mobiles
+
+    @property
+    def members(self) -> tuple[M, ...]:
+        return self.desktop_side + self.mobiles
+
+    def check_room(self, role: Role, device: Device | None, max_mobiles: int) -> None:
+        """Whether a newcomer fits. One that takes over a place always does.
+
+        :raises BadRequest: 403, when the session has its phones.
+        """
+        if role is not Role.MOBILE or (device and device.device_id in self._by_device):
+            return
+        if len(self.mobiles) >= max_mobiles:
+            raise BadRequest(
+                403, f"This session already has {len(self.mobiles)} phones, the most it may have"
+            )
+
+    def join(self, member: M, now_ms: int) -> Joined[M]:
+        """Take ``member`` in; the welcome is the first notice."""
+        notices = [Notice(member, messages.connected(self.hash, member.role.value, now_ms))]
+        if member.role is Role.MOBILE:
+            return self._join_mobile(member, notices, now_ms)
+        replaced = self._by_role.get(member.role)
+        self._by_role[member.role] = member
+        self._recount()
+        for phone in self.mobiles:
+            told = messages.mobile_connected(_device_of(phone).describe(), now_ms)
+            notices.append(Notice(member, told))
+        if self.mobiles:
+            notices.append(Notice(member, self._device_list()))
+        if member.role is Role.DESKTOP:
+            notices += self._tell(self.mobiles, messages.event("desktop_connected", now_ms))
+        return Joined(replaced, notices)
+
+    def _join_mobile(self, member: M, notices: list[Notice[M]], now_ms: int) -> Joined[M]:
+        device = _device_of(member)
+        replaced = self._by_device.get(device.device_id)
+        self._by_device[device.device_id] = member
+        self._recount()
+        if replaced is not None:
+            gone = messages.mobile_disconnected(_device_of(replaced).describe(), now_ms)
+            notices += self._tell(self.desktop_side, gone)
+        come = messages.mobile_connected(device.describe(), now_ms)
+        notices += self._tell(self.desktop_side, come)
+        notices += self._tell(self.desktop_side, self._device_list())
+        return Joined(replaced, notices)
+
+    def leave(self, member: M, now_ms: int) -> list[Notice[M]]:
+        """Let ``member`` go; one that was replaced before, or never was in, changes nothing."""
+        if member.role is Role.MOBILE:
+            device = _device_of(member)
+            if self._by_device.get(device.device_id) is not member:
+                return []
+            del self._by_device[device.device_id]
+            self._recount()
+            gone = messages.mobile_disconnected(device.describe(), now_ms)
+            notices = self._tell(self.desktop_side, gone)
+            return notices + self._tell(self.desktop_side, self._device_list())
+        if self._by_role.get(member.role) is not member:
+            return []
+        del self._by_role[member.role]
+        self._recount()
+        if member.role is Role.CLI:
+            return self._tell(self.desktop_side, messages.event("cli_disconnected", now_ms))
+        if member.role is Role.DESKTOP:
+            return self._tell(self.mobiles, messages.event("desktop_disconnected", now_ms))
+        return []
+
+    def audience(self, sender: M) -> tuple[M, ...]:
+        """Whom a message without a target goes to."""
+        return self.desktop_side if sender.role is Role.MOBILE else self.mobiles
+
+    def phone(self, device_id: str) -> M | None:
+        """The phone of that ``deviceId``, where it is connected."""
+        return self._by_device.get(device_id)
+
+    def _recount(self) -> None:
+        self.desktop_side = tuple(self._by_role.values())
+        self.mobiles = tuple(self._by_device.values())
+
+    def _device_list(self) -> bytes:
+        return messages.device_list(_device_of(phone).row() for phone in self.mobiles)
+
+    @staticmethod
+    def _tell(members: tuple[M, ...], message: bytes) -> list[Notice[M]]:
+        return [Notice(member, message) for member in members]
+
+
+def _device_of(member: HasRole) -> Device:
+    device = member.device
+    if device is None:
+        raise TypeError("a mobile member has a device")
+    return device

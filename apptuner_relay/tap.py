@@ -1,0 +1,73 @@
+"""Where the parts are put together: ``twistd apptuner-relay`` calls `makeService`."""
+
+import sys
+
+from twisted.application.internet import StreamServerEndpointService
+from twisted.application.service import IService, MultiService
+from twisted.internet import endpoints
+from twisted.internet.address import UNIXAddress
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Site
+
+from apptuner_relay.options import Options, Settings
+from apptuner_relay.service import RelayService
+from apptuner_relay.web.site import make_site
+
+__all__ = ["Options", "makeService"]
+
+
+class Listener(StreamServerEndpointService):
+    """Listens on one endpoint. When it can't, the process ends with one line that says why."""
+
+    log = Logger()
+
+    def __init__(self, description: str, endpoint: IStreamServerEndpoint, site: Site) -> None:
+        super().__init__(endpoint, site)
+        self._description = description
+
+    def privilegedStartService(self) -> None:
+        self._waitingForPort = self.endpoint.listen(self.factory)
+        self._waitingForPort.addCallbacks(self._listening, self._failed)
+
+    def _listening(self, port: IListeningPort) -> IListeningPort:
+        self.log.info("listening on {address}", address=_show_address(port.getHost()))
+        return port
+
+    def _failed(self, failure: Failure) -> None:
+        failure.trap(CannotListenError, OSError)
+        sys.exit(f"apptuner-relay: cannot listen on {self._description}: {failure.value}")
+
+
+def _show_address(address: object) -> str:
+    if isinstance(address, UNIXAddress):
+        return f"unix:{address.name!r}"
+    host = getattr(address, "host", "?")
+    return f"tcp:{f'[{host}]' if ':' in host else host}:{getattr(address, 'port', '?')}"
+
+
+def make_listeners(settings: Settings, site: Site, reactor: object) -> list[Listener]:
+    """One for each of ``settings.listen``; exits with one line if one is no endpoint string."""
+    listeners = []
+    for description in settings.listen:
+        try:
+            endpoint = endpoints.serverFromString(reactor, description)
+        except (ValueError, TypeError, KeyError, LookupError) as wrong:
+            sys.exit(f"apptuner-relay: --listen: {description!r} is no endpoint: {wrong}")
+        listeners.append(Listener(description, endpoint, site))
+    return listeners
+
+
+def makeService(options: Options) -> IService:
+    """The service tree: the relay, and the ports on which it is served."""
+    from twisted.internet import reactor
+
+    relay = RelayService(options.settings, reactor)
+    site = make_site(relay)
+    tree = MultiService()
+    relay.setServiceParent(tree)
+    for listener in make_listeners(options.settings, site, reactor):
+        listener.setServiceParent(tree)
+    return tree

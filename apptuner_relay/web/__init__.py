@@ -1,0 +1,1 @@
+"""What the relay's port serves: the WebSocket paths, and plain HTTP resources beside them."""

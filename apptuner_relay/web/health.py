@@ -1,0 +1,28 @@
+"""``GET /health``: for uptime monitors and load balancers."""
+
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from apptuner_relay.service import RelayService
+from apptuner_relay.web.json import write_json
+
+
+class HealthResource(Resource):
+    """``{"status":"ok","connections":42,"sessions":7}``; readable from any web page (CORS)."""
+
+    isLeaf = True
+
+    def __init__(self, relay: RelayService) -> None:
+        super().__init__()
+        self._relay = relay
+
+    def render_GET(self, request: Request) -> bytes:
+        request.setHeader(b"access-control-allow-origin", b"*")
+        return write_json(
+            request,
+            {
+                "status": "ok",
+                "connections": self._relay.connections,
+                "sessions": len(self._relay.sessions),
+            },
+        )

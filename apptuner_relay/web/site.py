@@ -1,0 +1,71 @@
+"""The site: puts the WebSocket factories and the other resources under their paths.
+
+Errors have a JSON body, ``{"error": text}``. Requests are not logged: their paths hold session ids.
+"""
+
+from autobahn.twisted.resource import WebSocketResource
+from twisted.web.http import Request as HTTPRequest
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from apptuner_relay.protocol import DesktopSideFactory, MobileFactory, RelayFactory
+from apptuner_relay.service import RelayService
+from apptuner_relay.session import BadRequest, parse_path
+from apptuner_relay.web.health import HealthResource
+from apptuner_relay.web.json import ErrorResource, write_json
+
+
+class RoleResource(Resource):
+    """A path that WebSocket clients connect to, such as ``/cli/{session}``."""
+
+    isLeaf = True
+
+    def __init__(self, factory: RelayFactory) -> None:
+        super().__init__()
+        self._upgrade = WebSocketResource(factory)
+
+    def render(self, request: Request) -> bytes | int:
+        upgrade = request.getHeader(b"upgrade") or b""
+        if request.method != b"GET" or upgrade.lower() != b"websocket":
+            return self._not_a_handshake(request)
+        result: bytes | int = self._upgrade.render(request)
+        return result
+
+    @staticmethod
+    def _not_a_handshake(request: Request) -> bytes:
+        try:
+            parse_path(request.path.decode("ascii", "replace"))
+        except BadRequest as wrong:
+            return write_json(request, {"error": str(wrong)}, wrong.status)
+        request.setHeader(b"upgrade", b"websocket")
+        return write_json(request, {"error": "This path takes WebSocket connections only"}, 426)
+
+
+class RootResource(Resource):
+    """The root; a path that nothing serves gets a 404."""
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        return ErrorResource(404, "Not found")
+
+    def render_GET(self, request: Request) -> bytes:
+        return write_json(request, {"error": "Not found"}, 404)
+
+
+class RelaySite(Site):
+    """A Site that doesn't log requests."""
+
+    displayTracebacks = False
+
+    def log(self, request: HTTPRequest) -> None:
+        """Nothing: paths hold session ids, which are credentials."""
+
+
+def make_site(relay: RelayService) -> RelaySite:
+    """The one Site that all of the relay's endpoints serve."""
+    root = RootResource()
+    desktop_side = RoleResource(DesktopSideFactory(relay))
+    for role in DesktopSideFactory.roles:
+        root.putChild(role.value.encode(), desktop_side)
+    root.putChild(b"mobile", RoleResource(MobileFactory(relay)))
+    root.putChild(b"health", HealthResource(relay))
+    return RelaySite(root, timeout=relay.settings.handshake_timeout)

@@ -1,0 +1,143 @@
+"""The vocabulary of the wire: builds what the relay says, sniffs what it forwards.
+
+The relay interprets as little as it can: the ``type`` of a message and the device that it is for,
+both read from the message's first bytes. It never parses a bundle.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+HEAD_BYTES = 512
+"""How much of a message is looked at: ``type`` and ``targetDeviceId`` count only in here."""
+
+BUNDLE_TYPES = frozenset({"bundle_update", "bundle_start", "bundle_chunk"})
+"""Desktop-side messages that may come while no phone is connected."""
+
+_USUAL_START = b'{"type":"'
+_TARGET_KEY = b'"targetDeviceId"'
+_TOKEN = re.compile(rb'\s*(?:("(?:[^"\\]|\\.)*")|([{}\[\]:,])|([^\s"{}\[\]:,]+))', re.DOTALL)
+
+
+class Envelope(NamedTuple):
+    """What the relay knows of a message that it forwards."""
+
+    type: str | None
+    """The top-level ``type``; None where the head shows none."""
+    target: str | None
+    """The top-level ``targetDeviceId``; None for everybody."""
+
+
+class NotAnObject(ValueError):
+    """A text message that visibly is no JSON object; its text says why, for the sender."""
+
+
+_EVERYBODY = Envelope(None, None)
+
+
+def sniff(head: bytes, complete: bool) -> Envelope:
+    """Read the envelope of a text message.
+
+    ``head`` is its first bytes, at most `HEAD_BYTES` of them; ``complete`` tells that there is no
+    more of it. What real clients send starts with ``{"type":"``, and that much is believed; any
+    other head is parsed. Where a key stands twice, the first one counts.
+
+    :raises NotAnObject: the message is not JSON, or JSON but no object, as far as the head shows.
+    """
+    if head.startswith(_USUAL_START) and _TARGET_KEY not in head:
+        end = head.find(b'"', len(_USUAL_START))
+        name = head[len(_USUAL_START) : end]
+        if end > 0 and b"\\" not in name:
+            return Envelope(name.decode("utf-8", "replace"), None)
+    if complete:
+        _check_object(head)
+    elif not head.lstrip().startswith(b"{"):
+        raise NotAnObject("Invalid JSON: a message is a JSON object")
+    fields = _top_level_strings(head, (b'"type"', _TARGET_KEY))
+    if not fields:
+        return _EVERYBODY
+    return Envelope(fields.get(b'"type"'), fields.get(_TARGET_KEY))
+
+
+def _check_object(text: bytes) -> None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise NotAnObject("Invalid JSON") from None
+    if not isinstance(value, dict):
+        raise NotAnObject("Invalid JSON: a message is a JSON object")
+
+
+def _top_level_strings(head: bytes, keys: tuple[bytes, ...]) -> dict[bytes, str]:
+    """The string values of ``keys`` in the object that ``head`` begins, which may be cut off."""
+    found: dict[bytes, str] = {}
+    depth = 0
+    key: bytes | None = None
+    last: bytes | None = None
+    for string, mark, _other in _TOKEN.findall(head):
+        if mark in (b"{", b"["):
+            depth += 1
+            key = last = None
+        elif mark in (b"}", b"]"):
+            depth -= 1
+            key = last = None
+        elif depth == 1:
+            if mark == b":":
+                key, last = last, None
+            elif string and key is None:
+                last = string
+            else:
+                if string and key in keys and key not in found:
+                    found[key] = _text(string)
+                key = last = None
+    return found
+
+
+def _text(literal: bytes) -> str:
+    try:
+        value = json.loads(literal)
+    except ValueError:
+        return ""
+    return value if isinstance(value, str) else ""
+
+
+def _build(**fields: object) -> bytes:
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def connected(session_hash: str, role: str, now_ms: int) -> bytes:
+    """The welcome. ``session_hash`` is the hex SHA-256 of the session id."""
+    return _build(type="connected", sessionId=session_hash, clientType=role, timestamp=now_ms)
+
+
+def pong(now_ms: int) -> bytes:
+    """The answer to a ``ping``."""
+    return b'{"type":"pong","timestamp":%d}' % now_ms
+
+
+def error(text: str, now_ms: int) -> bytes:
+    """What the client at fault is told."""
+    return _build(type="error", error=text, timestamp=now_ms)
+
+
+def event(name: str, now_ms: int) -> bytes:
+    """``cli_disconnected``, ``desktop_connected`` or ``desktop_disconnected``."""
+    return _build(type=name, timestamp=now_ms)
+
+
+def mobile_connected(device: Mapping[str, object], now_ms: int) -> bytes:
+    """``device`` has deviceId, deviceName and platform; the last two may be None."""
+    return _build(type="mobile_connected", **device, timestamp=now_ms)
+
+
+def mobile_disconnected(device: Mapping[str, object], now_ms: int) -> bytes:
+    """``device`` as for `mobile_connected`."""
+    return _build(type="mobile_disconnected", **device, timestamp=now_ms)
+
+
+def device_list(devices: Iterable[Mapping[str, object]]) -> bytes:
+    """Each of ``devices`` has deviceId, deviceName, platform and connectedAt (ms)."""
+    return _build(type="device_list", devices=list(devices))
