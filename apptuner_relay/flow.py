@@ -1,25 +1,27 @@
 """One source, several sinks: bounded windows, pause and resume. Every member goes through here.
 
 A `Source` is what comes in from a member, a `Sink` what goes out to one, a `Passage` one message
-on its way from a source to its sinks. What is written to a sink are whole frames, so a connection
-can be closed cleanly between any two of them.
+of several pieces on its way from a source to its sinks. What goes to a sink are whole frames, so a
+connection can be closed cleanly between any two of them.
 
 - A sink takes one message after the other, in the order in which they began. What can't go out yet
-  waits in the message's `_Lane`; messages that wait take their turn whole.
+  waits in the message's lane; messages that wait take their turn whole.
 - A source that adds to a sink with more than its window waiting is held (paused) until that
   sink is under its window again.
-- A sink that is too slow for the others is cut off by `SlowSinks`; a source that stops in
-  mid-message is found by `Source.stalled`.
+- A sink that is too slow for the others is cut by `SlowSinks`; how long a source has stopped in
+  mid-message is told by `Source.stalled`.
+
+Frames that come from a source may be views of the buffer that its connection receives into. They
+are good until `Source.flush`, which the connection calls when it has taken in a block: what a sink
+didn't get rid of by then, it has copied.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
-
-from apptuner_relay.wire.frames import frame
 
 CLOSE_INTERNAL_ERROR = 1011
 CLOSE_TRY_AGAIN_LATER = 1013
@@ -27,6 +29,21 @@ CLOSE_TRY_AGAIN_LATER = 1013
 _OVERHEAD_BYTES = 200
 """What a frame that waits costs beside its bytes; else a window could be filled with thousands of
 times its size in empty frames."""
+_GATHER_BYTES = 128 * 1024
+"""How much of what waits is offered to the transport at once."""
+
+Frame = bytes | memoryview
+
+
+class Outlet(Protocol):
+    """Where a sink sends to."""
+
+    def offer(self, parts: Sequence[Frame]) -> int:
+        """Send as much of ``parts`` as can be sent now; returns how many bytes that was. When it
+        wasn't all, the sink's ``resumeProducing`` is called once there is room again."""
+
+    def write(self, data: bytes) -> None:
+        """Send all of ``data``, whatever there is room for."""
 
 
 class Source:
@@ -39,12 +56,15 @@ class Source:
         self._pause = pause
         self._resume = resume
         self._holders: set[Sink] = set()
-        self._waiting_since: float | None = None
+        self._waiting_since_s: float | None = None
         self.feeds: Sequence[Sink] = ()
         """The sinks of the message that is passing, or of the last one."""
+        self.fed: list[Sink] = []
+        """Sinks that have frames of this source to `flush`."""
 
     @property
     def held(self) -> bool:
+        """Whether reading is stopped."""
         return bool(self._holders)
 
     def hold(self, sink: "Sink") -> None:
@@ -60,24 +80,28 @@ class Source:
             if not self._holders:
                 self._resume()
 
-    def heard(self) -> None:
-        """A piece of a message has come."""
-        self._waiting_since = None
+    def flush(self) -> None:
+        """A block has been taken in: send what it brought."""
+        fed = self.fed
+        for sink in fed:
+            sink.flush(self)
+        fed.clear()
+        self._waiting_since_s = None
 
     def stalled(self, now_s: float) -> float:
-        """For how many seconds a message in progress has waited for its next piece.
+        """For how many seconds a message in progress has waited for its next block.
 
         Call it at intervals: the time is counted from the first call that finds it waiting.
         """
         if self.held:
-            self._waiting_since = None
+            self._waiting_since_s = None
             return 0.0
-        if self._waiting_since is None:
-            self._waiting_since = now_s
-        return now_s - self._waiting_since
+        if self._waiting_since_s is None:
+            self._waiting_since_s = now_s
+        return now_s - self._waiting_since_s
 
 
-class _Lane:
+class Lane:
     """One message's place in a sink's queue, with those of its frames that wait."""
 
     __slots__ = ("begun", "ended", "frames", "notice_bytes")
@@ -93,24 +117,25 @@ class _Lane:
 class Sink:
     """What goes out to one member: a producer for the member's transport.
 
-    :param write: takes a frame, as ``ITransport.write`` does.
     :param cut: called with a close code and a reason when this member can't be served any longer.
     :param window: how many bytes may wait here before the sources that add more are held.
     """
 
     def __init__(
         self,
-        write: Callable[[bytes], None],
+        outlet: Outlet,
         cut: Callable[[int, str], None],
         window: int,
         slow: "SlowSinks",
     ) -> None:
-        self._write = write
+        self._outlet = outlet
         self._cut = cut
         self._window = window
         self._slow = slow
-        self._queue: deque[_Lane] = deque()
+        self._fresh: list[Frame] = []
+        self._rest = b""
         self._controls: deque[bytes] = deque()
+        self._queue: deque[Lane] = deque()
         self._waiting = 0
         self._notice_bytes = 0
         self._full = False
@@ -119,7 +144,7 @@ class Sink:
         self.written = 0
         """Bytes given to the transport so far."""
         self.drains = 0
-        """How often the transport was full and became empty: a peer that reads."""
+        """How often there was room again after the transport was full: the peer reads."""
 
     @property
     def full(self) -> bool:
@@ -128,7 +153,7 @@ class Sink:
 
     @property
     def waiting(self) -> int:
-        """How many bytes wait here, their overhead counted in, beside what the transport has."""
+        """How many bytes wait here, overhead included."""
         return self._waiting
 
     @property
@@ -143,58 +168,62 @@ class Sink:
         notices are bounded by the window; a sink that lets more pile up is cut.
         """
         lane = self.send(data, on_behalf_of)
-        if lane is not None and on_behalf_of is None:
+        if on_behalf_of is not None:
+            return
+        self.flush(None)
+        if lane is not None:
             lane.notice_bytes = len(data)
             self._notice_bytes += len(data)
             if self._notice_bytes > self._window:
                 self.cut(CLOSE_TRY_AGAIN_LATER, "too slow: notices pile up unread")
 
-    def control(self, data: bytes, source: Source) -> None:
-        """Send a control frame that answers ``source``: at the next frame boundary, not behind
-        messages that wait (RFC 6455 §5.5)."""
+    def control(self, data: bytes, source: Source | None) -> None:
+        """Send a control frame: at the next frame boundary, not behind messages that wait
+        (RFC 6455 §5.5). ``source`` is whom it answers, and is held while answers pile up."""
         if self._closed:
             return
         if self._full:
             self._controls.append(data)
             self._add(data, source)
         else:
-            self._put(data)
+            self._fresh.append(data)
+            self.flush(source)
 
-    def send(self, data: bytes, source: Source | None) -> _Lane | None:
+    def send(self, data: Frame, source: Source | None) -> Lane | None:
         """Send a message that is one frame. Returns its place in the queue, if it has to wait."""
         if self._closed:
             return None
         if not self._queue and not self._full:
-            self._put(data)
+            self._put(data, source)
             return None
         lane = self.open_lane()
         lane.ended = True
-        lane.frames.append(data)
-        self._add(data, source)
+        self._wait(lane, bytes(data), source)
         return lane
 
-    def open_lane(self) -> _Lane:
+    def open_lane(self) -> Lane:
         """Take a place in the queue for a message of several frames."""
-        lane = _Lane()
+        lane = Lane()
         self._queue.append(lane)
         return lane
 
-    def pass_on(self, lane: _Lane, data: bytes, end: bool, source: Source) -> None:
+    def pass_on(self, lane: Lane, data: Frame, end: bool, source: Source) -> None:
         """Send one more frame of a message; ``end`` says that it is the last one."""
         if self._closed:
             return
         lane.ended = end
         if self._full or lane.frames or self._queue[0] is not lane:
-            lane.frames.append(data)
-            self._add(data, source)
+            self._wait(lane, bytes(data), source)
             return
         lane.begun = True
-        self._put(data)
+        self._put(data, source)
         if end:
             self._queue.popleft()
-            self._flush()
+            if self._queue:
+                self.flush(source)
+                self._pump()
 
-    def abandon(self, lane: _Lane, reason: str) -> None:
+    def abandon(self, lane: Lane, reason: str) -> None:
         """The message of ``lane`` will have no end. One that nothing was sent of just vanishes;
         any other can only be ended by closing the connection."""
         if self._closed:
@@ -203,9 +232,17 @@ class Sink:
             self.cut(CLOSE_INTERNAL_ERROR, reason)
             return
         for data in lane.frames:
-            self._subtract(data)
+            self._waiting -= len(data) + _OVERHEAD_BYTES
         self._queue.remove(lane)
-        self._flush()
+        self._pump()
+
+    def flush(self, source: Source | None) -> None:
+        """Offer what has been put to the transport; ``source`` is where it came from."""
+        if self._fresh:
+            parts, self._fresh = self._fresh, []
+            self._offer(parts)
+        if self._waiting > self._window and source is not None:
+            self._hold(source)
 
     def cut(self, code: int, reason: str) -> None:
         """Give this member up."""
@@ -214,12 +251,20 @@ class Sink:
             self._cut(code, reason)
 
     def close(self) -> None:
-        """Forget what waits and let every source go; nothing is sent any more."""
+        """Forget what waits and let every source go. Only a frame that is partly sent still gets
+        its rest, so that a Close can follow it."""
+        if self._closed:
+            return
         self._closed = True
-        self._queue.clear()
-        self._controls.clear()
-        self._waiting = 0
         self._slow.discard(self)
+        rest = self._rest + b"".join(self._fresh)
+        self._rest = b""
+        self._fresh.clear()
+        self._controls.clear()
+        self._queue.clear()
+        self._waiting = 0
+        if rest:
+            self._outlet.write(rest)
         self._release()
 
     def pauseProducing(self) -> None:
@@ -229,51 +274,88 @@ class Sink:
             self._slow.add(self)
 
     def resumeProducing(self) -> None:
-        """The transport has sent what it had."""
+        """The transport has room again."""
         if self._closed:
             return
         self._full = False
         self.drains += 1
-        self._flush()
+        self._pump()
         if not self._full:
             self._slow.discard(self)
 
     def stopProducing(self) -> None:
         """The transport is gone."""
+        self._rest = b""
+        self._fresh.clear()
         self.close()
 
-    def _put(self, data: bytes) -> None:
-        self.written += len(data)
-        self._write(data)
+    def _put(self, data: Frame, source: Source | None) -> None:
+        """``data`` is next; the transport wasn't full when last asked."""
+        if source is not None and not self._fresh:
+            source.fed.append(self)
+        self._fresh.append(data)
+
+    def _wait(self, lane: Lane, data: bytes, source: Source | None) -> None:
+        lane.frames.append(data)
+        self._add(data, source)
 
     def _add(self, data: bytes, source: Source | None) -> None:
         self._waiting += len(data) + _OVERHEAD_BYTES
         if self._waiting > self._window and source is not None:
-            self._holding.add(source)
-            source.hold(self)
+            self._hold(source)
 
-    def _subtract(self, data: bytes) -> None:
-        self._waiting -= len(data) + _OVERHEAD_BYTES
+    def _hold(self, source: Source) -> None:
+        self._holding.add(source)
+        source.hold(self)
 
-    def _flush(self) -> None:
-        while self._controls and not self._full:
+    def _offer(self, parts: Sequence[Frame]) -> None:
+        size = sum(map(len, parts))
+        taken = self._outlet.offer(parts)
+        self.written += taken
+        if taken < size:
+            if len(parts) == 1:
+                self._rest = bytes(parts[0][taken:])
+            else:
+                self._rest = b"".join(parts)[taken:]
+            self._waiting += len(self._rest)
+            self.pauseProducing()
+
+    def _pump(self) -> None:
+        """Send what waits, as far as there is room."""
+        self.flush(None)
+        while not self._full and (parts := self._gather()):
+            self._offer(parts)
+        if self._holding and self._waiting <= self._window:
+            self._release()
+
+    def _gather(self) -> list[Frame]:
+        """Take what is next out of what waits: the rest of a frame, then control frames, then
+        messages in their order, up to one that hasn't come further."""
+        parts: list[Frame] = []
+        size = 0
+        if self._rest:
+            parts.append(self._rest)
+            size = len(self._rest)
+            self._waiting -= size
+            self._rest = b""
+        while self._controls:
             data = self._controls.popleft()
-            self._subtract(data)
-            self._put(data)
-        while self._queue and not self._full:
+            self._waiting -= len(data) + _OVERHEAD_BYTES
+            parts.append(data)
+        while self._queue and size < _GATHER_BYTES:
             lane = self._queue[0]
             if lane.frames:
                 data = lane.frames.pop(0)
                 lane.begun = True
-                self._subtract(data)
-                self._put(data)
+                self._waiting -= len(data) + _OVERHEAD_BYTES
+                size += len(data)
+                parts.append(data)
             elif lane.ended:
                 self._queue.popleft()
                 self._notice_bytes -= lane.notice_bytes
             else:
                 break
-        if self._holding and self._waiting <= self._window:
-            self._release()
+        return parts
 
     def _release(self) -> None:
         holding, self._holding = self._holding, set()
@@ -289,9 +371,8 @@ class Passage:
         self._lanes = [(sink, sink.open_lane()) for sink in sinks]
         source.feeds = sinks
 
-    def send(self, opcode: int, payload: bytes, end: bool) -> None:
-        """Pass one more piece on, as a frame."""
-        data = frame(opcode, payload, end)
+    def send(self, data: Frame, end: bool) -> None:
+        """Pass the next frame on; ``end`` says that it is the last one."""
         for sink, lane in self._lanes:
             sink.pass_on(lane, data, end, self._source)
 
@@ -301,8 +382,7 @@ class Passage:
             sink.abandon(lane, reason)
 
 
-@dataclass
-class _Trial:
+class _Trial(NamedTuple):
     """How much a sink had taken, and when it was looked at."""
 
     since_s: float
@@ -312,9 +392,9 @@ class _Trial:
 class SlowSinks:
     """Watches the sinks whose transports are full, and cuts those that hold others up.
 
-    A sink is too slow when its transport was full for ``slow_s`` seconds on end, took less than
-    ``slow_rate`` bytes/s in them, and holds a source which has another sink that could take more.
-    A sink that took nothing at all is cut even if it holds up nobody but its source.
+    A sink is too slow when it never was rid of all that waits for ``slow_s`` seconds, took less
+    than ``slow_rate`` bytes/s in them, and holds a source which has another sink that could take
+    more. A sink that took nothing at all is cut even if it holds up nobody but its source.
     """
 
     def __init__(self, slow_rate: float, slow_s: float, seconds: Callable[[], float]) -> None:
@@ -336,14 +416,15 @@ class SlowSinks:
         """Cut those that are too slow by now. Call it every second or so."""
         now_s = self._seconds()
         for sink, trial in list(self._trials.items()):
-            if now_s - trial.since_s < self._slow_s or self._trials.get(sink) is not trial:
+            lasted_s = now_s - trial.since_s
+            if lasted_s < self._slow_s or self._trials.get(sink) is not trial:
                 continue
             took = sink.written - trial.written
             self._trials[sink] = _Trial(now_s, sink.written)
-            if not sink.holding or took >= self._slow_rate * (now_s - trial.since_s):
+            if not sink.holding or took >= self._slow_rate * lasted_s:
                 continue
             if not took:
-                sink.cut(CLOSE_TRY_AGAIN_LATER, f"too slow: read nothing for {self._slow_s:g} s")
+                sink.cut(CLOSE_TRY_AGAIN_LATER, f"too slow: read nothing for {lasted_s:.0f} s")
             elif any(
                 other is not sink and not other.full
                 for source in sink.holding

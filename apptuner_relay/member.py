@@ -2,22 +2,20 @@
 flow to the others. It knows no socket and no Autobahn; `protocol` feeds it pieces.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from apptuner_relay.flow import Passage, Sink, SlowSinks, Source
+from apptuner_relay.flow import Outlet, Passage, Sink, SlowSinks, Source
 from apptuner_relay.session import Device, Role, Session
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.frames import BINARY, CONTINUATION, TEXT, Piece, frame
+from apptuner_relay.wire.messages import HEAD_BYTES
 
 _COMPLAINT_INTERVAL_S = 1.0
 
 
-class Connection(Protocol):
+class Connection(Outlet, Protocol):
     """What a member needs of the connection that it stands for."""
-
-    def write(self, data: bytes) -> None:
-        """Send a whole frame."""
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake, or do nothing when it has begun."""
@@ -35,7 +33,8 @@ class Connection(Protocol):
 class Member:
     """One client of a session.
 
-    :param now_s: the time in seconds since the epoch.
+    :param window: see `Sink`.
+    :param now_s: tells the time, in seconds since the epoch.
     """
 
     def __init__(
@@ -53,10 +52,9 @@ class Member:
         self.session = session
         self.connection = connection
         self.source = Source(connection.pause, connection.resume)
-        self.sink = Sink(connection.write, self._cut, window, slow)
-        self.cut_reason: str | None = None
-        """Why the relay gave this member up, where it did."""
+        self.sink = Sink(connection, connection.close, window, slow)
         self._now_s = now_s
+        self._active = False
         self._opcode = CONTINUATION
         self._head: bytes | None = None
         self._passage: Passage | None = None
@@ -71,25 +69,48 @@ class Member:
         """Send a message (JSON text) of the relay's own."""
         self.sink.say(frame(TEXT, message))
 
-    def take(self, piece: Piece) -> None:
-        """Take in the next piece of a message from this client."""
-        opcode, end, payload = piece
-        self.source.heard()
+    def take(self, piece: Piece, view: memoryview) -> None:
+        """Take in the next piece of a message from this client. ``view`` is of the buffer in which
+        the piece lies; call `flush` before that is used again."""
+        opcode, end, begin, payload, stop = piece
         if opcode != CONTINUATION:
-            self.session.last_activity_s = self._now_s()
             self._opcode = opcode
             self._head = b""
-        if self._head is not None:
-            payload = self._head + payload
-            if len(payload) < messages.HEAD_BYTES and not end:
-                self._head = payload
-                return
-            self._head = None
-            self._begin(payload, end)
-        elif self._passage is not None:
-            self._passage.send(CONTINUATION, payload, end)
-            if end:
-                self._passage = None
+        elif self._head is None:
+            if self._passage is not None:
+                self._passage.send(view[begin:stop], end)
+                if end:
+                    self._passage = None
+            return
+        before = self._head or b""
+        length = len(before) + stop - payload
+        if length < HEAD_BYTES and not end:
+            self._head = before + view[payload:stop]
+            return
+        self._head = None
+        self._active = True
+        head = before + view[payload : min(stop, payload + HEAD_BYTES - len(before))]
+        sinks = self._route(head, end and length == len(head))
+        if not sinks:
+            return
+        if end and not before:
+            self.source.feeds = sinks
+            for sink in sinks:
+                sink.send(view[begin:stop], self.source)
+            return
+        passage = Passage(self.source, sinks)
+        if before:
+            passage.send(frame(self._opcode, before, False), False)
+        passage.send(view[begin:stop], end)
+        if not end:
+            self._passage = passage
+
+    def flush(self) -> None:
+        """A block has been taken in whole."""
+        self.source.flush()
+        if self._active:
+            self._active = False
+            self.session.last_activity_s = self._now_s()
 
     def gone(self, why: str) -> bool:
         """The connection is over. True if that cut a message short."""
@@ -100,48 +121,31 @@ class Member:
         passage.cut(f"a message was cut short: {why}")
         return True
 
-    def _begin(self, payload: bytes, end: bool) -> None:
-        """The first piece is there, or its first 512 bytes: see whom the message is for."""
-        sinks = self._route(payload, end)
-        if not sinks:
-            return
-        if end:
-            data = frame(self._opcode, payload)
-            self.source.feeds = sinks
-            for sink in sinks:
-                sink.send(data, self.source)
-        else:
-            self._passage = Passage(self.source, sinks)
-            self._passage.send(self._opcode, payload, False)
-
-    def _route(self, payload: bytes, end: bool) -> list[Sink]:
+    def _route(self, head: bytes, complete: bool) -> Sequence[Sink]:
+        """Whom the message that begins with ``head`` goes to; nobody, where it was answered."""
         if self._opcode == BINARY:
             return [member.sink for member in self.session.audience(self)]
-        head = payload[: messages.HEAD_BYTES]
         try:
-            envelope = messages.sniff(head, end and len(payload) == len(head))
+            envelope = messages.sniff(head, complete)
         except messages.NotAnObject as refusal:
             self._answer(messages.error(str(refusal), self._now_ms()))
-            return []
+            return ()
         if envelope.type == "ping":
             self._answer(messages.pong(self._now_ms()))
-            return []
-        if envelope.target is not None and self.role is not Role.MOBILE:
+            return ()
+        if self.role is Role.MOBILE:
+            return [member.sink for member in self.session.audience(self)]
+        if envelope.target is not None:
             phone = self.session.phone(envelope.target)
             if phone is None:
-                self._answer(
-                    messages.error(f"Device {envelope.target} is not connected", self._now_ms())
-                )
-                return []
-            return [phone.sink]
-        audience = self.session.audience(self)
-        if (
-            not audience
-            and self.role is not Role.MOBILE
-            and envelope.type not in messages.BUNDLE_TYPES
-        ):
+                text = f"Device {envelope.target} is not connected"
+                self._answer(messages.error(text, self._now_ms()))
+                return ()
+            return (phone.sink,)
+        phones = self.session.audience(self)
+        if not phones and envelope.type not in messages.BUNDLE_TYPES:
             self._complain("Mobile device not connected")
-        return [member.sink for member in audience]
+        return [member.sink for member in phones]
 
     def _answer(self, message: bytes) -> None:
         self.sink.say(frame(TEXT, message), self.source)
@@ -151,11 +155,7 @@ class Member:
         now_s = self._now_s()
         if now_s - self._complained_s >= _COMPLAINT_INTERVAL_S:
             self._complained_s = now_s
-            self._answer(messages.error(text, int(now_s * 1000)))
-
-    def _cut(self, code: int, reason: str) -> None:
-        self.cut_reason = reason
-        self.connection.close(code, reason)
+            self._answer(messages.error(text, self._now_ms()))
 
     def _now_ms(self) -> int:
         return int(self._now_s() * 1000)

@@ -118,7 +118,7 @@ OPTIONS = (
     Option(
         "window",
         "256KiB",
-        _size(16 * KIB, 64 * MIB),
+        _size(128 * KIB, 64 * MIB),
         "Bytes that may wait for one client before those who send to it are paused",
     ),
     Option(

@@ -6,6 +6,7 @@ Autobahn does the opening and the closing handshake. What comes in between goes 
 """
 
 import json
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
@@ -15,9 +16,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.tcp import Server as TCPServer
 
 from apptuner_relay import __version__
+from apptuner_relay.flow import Frame
 from apptuner_relay.member import Member
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import BadRequest, Role, parse_path
+from apptuner_relay.transport import BLOCK_BYTES, RelayTransport
 from apptuner_relay.wire.frames import (
     CLOSE,
     CLOSE_PROTOCOL_ERROR,
@@ -25,7 +28,6 @@ from apptuner_relay.wire.frames import (
     PONG,
     FrameError,
     FrameReader,
-    Piece,
     frame,
 )
 
@@ -64,23 +66,21 @@ class RelayProtocol(WebSocketServerProtocol):
         self._alive_s = 0.0
         # Until now the HTTP channel that the request came through was the transport's producer.
         self.transport.unregisterProducer()
+        if isinstance(self.transport, RelayTransport):
+            self.offer = self.transport.offer  # type: ignore[method-assign]
+            self.transport.receive_blocks(relay.buffer, self._take_block)
         self._member = member = relay.join(self._admission, self)
         self.transport.registerProducer(member.sink, True)
 
     def processData(self) -> bool:
-        """Take in ``self.data``, which has come after the opening handshake."""
+        """Take in ``self.data``: what came with the handshake, or over a transport (TLS, UNIX)
+        that hands over bytes."""
         data, self.data = self.data, b""
-        self._heard = True
-        try:
-            for piece in self._reader.feed(data):
-                if piece.opcode >= CLOSE:
-                    self._control(piece)
-                elif self._member is not None:
-                    self._member.take(piece)
-                if self.state == self.STATE_CLOSED:
-                    break
-        except FrameError as error:
-            self.close(error.code, error.reason)
+        buffer = self.factory.relay.buffer
+        for at in range(0, len(data), BLOCK_BYTES):
+            block = data[at : at + BLOCK_BYTES]
+            buffer.room[: len(block)] = block
+            self._take_block(len(block))
         return False
 
     def onCloseFrame(
@@ -119,8 +119,15 @@ class RelayProtocol(WebSocketServerProtocol):
 
     # What the member and the service call
 
+    def offer(self, parts: Sequence[Frame]) -> int:
+        """See `flow.Outlet`. Where the transport can't tell what it takes, it takes all, and
+        pauses its producer when that is too much."""
+        data = b"".join(parts)
+        self.transport.write(data)
+        return len(data)
+
     def write(self, data: bytes) -> None:
-        """Send a whole frame."""
+        """See `flow.Outlet`."""
         self.transport.write(data)
 
     def pause(self) -> None:
@@ -154,17 +161,37 @@ class RelayProtocol(WebSocketServerProtocol):
         elif not self._pinged and now_s - self._alive_s >= settings.ping_interval:
             self._pinged = True
             self._alive_s = now_s
-            self.transport.write(frame(PING, b""))
+            member.sink.control(frame(PING, b""), None)
         elif self._pinged and now_s - self._alive_s >= settings.ping_timeout:
             self._own_reason = "no answer to a ping"
             self.dropConnection(abort=True)
 
-    def _control(self, piece: Piece) -> None:
-        payload = piece.payload
-        if piece.opcode == PING:
-            if self._member is not None and self.state == self.STATE_OPEN:
-                self._member.sink.control(frame(PONG, payload), self._member.source)
-        elif piece.opcode == CLOSE:
+    def _take_block(self, length: int) -> None:
+        """Take in ``length`` bytes that have been received into the relay's buffer."""
+        buffer = self.factory.relay.buffer
+        member = self._member
+        if member is None:
+            return
+        self._heard = True
+        try:
+            for piece in self._reader.feed(buffer.data, buffer.START, buffer.START + length):
+                if piece[0] < CLOSE:
+                    member.take(piece, buffer.view)
+                else:
+                    opcode, _, _, payload, stop = piece
+                    self._control(member, opcode, bytes(buffer.view[payload:stop]))
+                if self.state == self.STATE_CLOSED:
+                    break
+        except FrameError as error:
+            self.close(error.code, error.reason)
+        finally:
+            member.flush()
+
+    def _control(self, member: Member, opcode: int, payload: bytes) -> None:
+        if opcode == PING:
+            if self.state == self.STATE_OPEN:
+                member.sink.control(frame(PONG, payload), member.source)
+        elif opcode == CLOSE:
             if len(payload) == 1:
                 self.close(CLOSE_PROTOCOL_ERROR, "close code of one byte")
                 return

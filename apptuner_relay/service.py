@@ -17,6 +17,7 @@ from apptuner_relay.flow import SlowSinks
 from apptuner_relay.member import Connection, Member
 from apptuner_relay.options import Settings
 from apptuner_relay.session import BadRequest, Device, Role, Session, parse_device, session_hash
+from apptuner_relay.transport import BLOCK_BYTES, ReceiveBuffer
 
 CLOSE_NORMAL = 1000
 CLOSE_POLICY = 1008
@@ -48,6 +49,7 @@ class RelayService(Service):
         self.clock = clock
         self.sessions: dict[str, Session[Member]] = {}
         self.members: set[Member] = set()
+        self.buffer = ReceiveBuffer()
         self._slow = SlowSinks(settings.slow_rate, settings.slow_time, clock.seconds)
         self._stopping: Deferred[None] | None = None
         sweep_s = min(_LONGEST_SWEEP_S, settings.session_timeout / 4)
@@ -109,7 +111,8 @@ class RelayService(Service):
             admission.device,
             session,
             connection,
-            self.settings.window,
+            # What is held in mid-block comes on top.
+            self.settings.window - BLOCK_BYTES,
             self._slow,
             self.clock.seconds,
         )

@@ -14,6 +14,7 @@ from twisted.web.server import Site
 
 from apptuner_relay.options import Options, Settings
 from apptuner_relay.service import RelayService
+from apptuner_relay.transport import tune
 from apptuner_relay.web.site import make_site
 
 __all__ = ["Options", "makeService"]
@@ -33,6 +34,7 @@ class Listener(StreamServerEndpointService):
         self._waitingForPort.addCallbacks(self._listening, self._failed)
 
     def _listening(self, port: IListeningPort) -> IListeningPort:
+        tune(port)
         self.log.info("listening on {address}", address=_show_address(port.getHost()))
         return port
 

@@ -1,16 +1,17 @@
-"""Frames: bytes in; control frames and unmasked, checked pieces of messages out (RFC 6455 §5).
+"""Frames: blocks in; control frames and unmasked, checked pieces of messages out (RFC 6455 §5).
 
-A `FrameReader` holds at most one frame header and one control frame; the payload of data frames
-leaves it as it arrives. A piece is ready to be sent as a frame of its own: an intermediary may
-change the fragmentation of a message (§5.4), and with every piece in its own frame the relay can
-close a connection cleanly in mid-message.
+A `FrameReader` works in place. It is given a block in a buffer that its owner uses again and again,
+unmasks the payload where it lies, writes a server's header in front of each piece, over the
+client's header or into the free room before the block, and yields where in the buffer the piece
+is. A piece is a whole frame, ready to be sent: an intermediary may change the fragmentation of a
+message (§5.4), and with every piece in its own frame the relay can close a connection cleanly in
+mid-message. Of a stream the reader holds at most one frame header and one control frame.
 """
 
 import codecs
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
+from apptuner_relay.wire.masking import unmask
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 CLOSE, PING, PONG = 0x8, 0x9, 0xA
@@ -20,9 +21,18 @@ CLOSE_INVALID_PAYLOAD = 1007
 CLOSE_TOO_BIG = 1009
 
 MAX_CONTROL_BYTES = 125
-_BIG_MASK_BYTES = 1024
+HEADROOM = 256
+"""Bytes that must be free in the buffer in front of a block."""
+
+_SLICE_BYTES = 65536
 
 _new_decoder = codecs.getincrementaldecoder("utf-8")
+
+Piece = tuple[int, bool, int, int, int]
+"""``(opcode, end, begin, payload, stop)``. ``buffer[begin:stop]`` is the frame and
+``buffer[payload:stop]`` its payload, until the next block is read. ``opcode`` is `TEXT` or `BINARY`
+for a message's first piece and `CONTINUATION` for its others; ``end`` tells its last one. Control
+frames come whole."""
 
 
 class FrameError(Exception):
@@ -32,17 +42,6 @@ class FrameError(Exception):
         super().__init__(reason)
         self.code = code
         self.reason = reason
-
-
-class Piece(NamedTuple):
-    """A piece of a message, or a whole control frame; ready to be sent as one frame."""
-
-    opcode: int
-    """`TEXT` or `BINARY` for a message's first piece, `CONTINUATION` for its others."""
-    end: bool
-    """Whether the message ends with this piece."""
-    payload: bytes
-    """Unmasked."""
 
 
 def frame(opcode: int, payload: bytes, end: bool = True) -> bytes:
@@ -56,14 +55,18 @@ def frame(opcode: int, payload: bytes, end: bool = True) -> bytes:
     return b"%c\x7f%b%b" % (first, length.to_bytes(8, "big"), payload)
 
 
-def _unmask(mask: bytes, payload: bytes) -> bytes:
-    length = len(payload)
-    if length >= _BIG_MASK_BYTES:
-        masked: bytes = create_xor_masker(mask, length).process(payload)
-        return masked
-    key = (mask * (length // 4 + 1))[:length]
-    unmasked = int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")
-    return unmasked.to_bytes(length, "little")
+def _write_header(buffer: bytearray, first: int, payload: int, stop: int) -> int:
+    """Write a server's header in front of ``payload``; returns where it begins."""
+    length = stop - payload
+    if length < 126:
+        buffer[payload - 2] = first
+        buffer[payload - 1] = length
+        return payload - 2
+    if length < 0x10000:
+        buffer[payload - 4 : payload] = bytes((first, 126, length >> 8, length & 0xFF))
+        return payload - 4
+    buffer[payload - 10 : payload] = b"%c\x7f%b" % (first, length.to_bytes(8, "big"))
+    return payload - 10
 
 
 class FrameReader:
@@ -94,8 +97,9 @@ class FrameReader:
         """From now on pass over messages, whatever they are; only control frames come out."""
         self._skipping = True
 
-    def feed(self, data: bytes) -> Iterator[Piece]:
-        """Yield the pieces in ``data``, a block as it was received.
+    def feed(self, buffer: bytearray, start: int, stop: int) -> Iterator[Piece]:
+        """Yield the pieces in ``buffer[start:stop]``, a block as it was received. ``start`` is at
+        least `HEADROOM`, and what stands before it is overwritten.
 
         Pieces in front of an error are yielded before it is raised. After it call
         `skip_messages` and feed on: where the error left the frames readable, the peer's Close
@@ -105,45 +109,53 @@ class FrameReader:
         """
         if self._unreadable:
             return
+        at = start
         if self._held:
-            data = self._held + data
+            at -= len(self._held)
+            buffer[at:start] = self._held
             self._held = b""
-        at, end = 0, len(data)
         try:
-            while at < end:
+            while at < stop:
                 if self._left:
-                    masked = data[at : at + self._left]
-                    at += len(masked)
-                    piece = self._piece(masked)
-                    if not self._skipping:
+                    begin = at
+                    at = min(stop, at + self._left)
+                    piece = self._piece(buffer, begin, at)
+                    if piece is not None:
                         yield piece
                     continue
-                header = self._header_bytes(data, at)
-                if not header or at + header > end:
+                header = self._header_bytes(buffer, at, stop)
+                if not header or at + header > stop:
                     break
-                if data[at] & 0x08:
-                    begin = at + header
-                    until = begin + (data[at + 1] & 0x7F)
-                    if until > end:
+                begin = at + header
+                first = buffer[at]
+                if first & 0x08:
+                    until = begin + (buffer[at + 1] & 0x7F)
+                    if until > stop:
                         break
-                    opcode, mask = data[at] & 0x0F, data[begin - 4 : begin]
                     at = until
-                    yield Piece(opcode, True, _unmask(mask, data[begin:until]))
+                    unmask(buffer, begin, until, bytes(buffer[begin - 4 : begin]))
+                    yield (
+                        first & 0x0F,
+                        True,
+                        _write_header(buffer, first, begin, until),
+                        begin,
+                        until,
+                    )
                     continue
-                begin = at
-                at += header
-                self._begin(data, begin, header)
+                at = begin
+                self._begin(buffer, begin - header, begin)
                 if self._fin and not self._left:
-                    piece = self._piece(b"")
-                    if not self._skipping:
+                    piece = self._piece(buffer, begin, begin)
+                    if piece is not None:
                         yield piece
         finally:
-            self._held = data[at:]
+            if at < stop:
+                self._held = bytes(buffer[at:stop])
 
-    def _header_bytes(self, data: bytes, at: int) -> int:
+    def _header_bytes(self, buffer: bytearray, at: int, stop: int) -> int:
         """How long the header at ``at`` is, which is checked as far as it is there; 0 when that is
         too little to tell."""
-        first = data[at]
+        first = buffer[at]
         opcode = first & 0x0F
         if first & 0x70:
             raise self._violation("reserved bit set")
@@ -154,13 +166,13 @@ class FrameReader:
                 raise self._violation("fragmented control frame")
         elif opcode > BINARY:
             raise self._violation(f"reserved opcode {opcode}")
-        elif (opcode == CONTINUATION) != self.in_message:
+        elif (opcode == CONTINUATION) != (self._opcode != CONTINUATION):
             raise self._violation(
                 "message inside of a message" if opcode else "continuation without a message"
             )
-        if at + 1 >= len(data):
+        if at + 1 >= stop:
             return 0
-        second = data[at + 1]
+        second = buffer[at + 1]
         if not second & 0x80:
             raise self._violation("client frame without a mask")
         length = second & 0x7F
@@ -174,53 +186,66 @@ class FrameReader:
         self._unreadable = True
         return FrameError(CLOSE_PROTOCOL_ERROR, reason)
 
-    def _begin(self, data: bytes, at: int, header: int) -> None:
+    def _begin(self, buffer: bytearray, at: int, payload: int) -> None:
         """Take in the whole header of a data frame."""
-        opcode = data[at] & 0x0F
-        length = data[at + 1] & 0x7F
+        first = buffer[at]
+        length = buffer[at + 1] & 0x7F
         if length >= 126:
-            length = int.from_bytes(data[at + 2 : at + header - 4], "big")
-            if length < (126 if header == 8 else 0x10000):
+            shortest = 126 if length == 126 else 0x10000
+            length = int.from_bytes(buffer[at + 2 : payload - 4], "big")
+            if length < shortest:
                 raise self._violation("length not in its shortest form")
             if length >> 63:
                 raise self._violation("length with its highest bit set")
+        opcode = first & 0x0F
         if opcode != CONTINUATION:
             self._opcode = self._next_opcode = opcode
             self._message_bytes = 0
             self._decoder = None
-        self._fin = bool(data[at] & 0x80)
-        self._mask = data[at + header - 4 : at + header]
+        self._fin = first > 0x7F
+        self._mask = bytes(buffer[payload - 4 : payload])
         self._left = length
         self._message_bytes += length
         if self._message_bytes > self._max_message and not self._skipping:
             raise FrameError(CLOSE_TOO_BIG, f"message above {self._max_message} bytes")
 
-    def _piece(self, masked: bytes) -> Piece:
-        length = len(masked)
-        mask = self._mask
-        if turn := length & 3:
-            self._mask = mask[turn:] + mask[:turn]
+    def _piece(self, buffer: bytearray, payload: int, stop: int) -> Piece | None:
+        """Unmask ``buffer[payload:stop]`` and make it a frame. None while skipping."""
+        mask, message, opcode = self._mask, self._opcode, self._next_opcode
+        length = stop - payload
         self._left -= length
+        if self._left and length & 3:
+            turn = length & 3
+            self._mask = mask[turn:] + mask[:turn]
         end = self._fin and not self._left
-        message, opcode = self._opcode, self._next_opcode
         self._next_opcode = CONTINUATION
         if end:
             self._opcode = CONTINUATION
         if self._skipping:
-            return Piece(opcode, end, b"")
-        payload = _unmask(mask, masked)
+            return None
+        if length:
+            unmask(buffer, payload, stop, mask)
         if message == TEXT:
-            self._check_text(payload, end)
-        return Piece(opcode, end, payload)
+            self._check_text(buffer, payload, stop, end)
+        first = opcode | 0x80 if end else opcode
+        return opcode, end, _write_header(buffer, first, payload, stop), payload, stop
 
-    def _check_text(self, payload: bytes, end: bool) -> None:
-        if self._decoder is None:
-            if payload.isascii():
-                return
-            self._decoder = _new_decoder()
-        try:
-            self._decoder.decode(payload, end)
-        except UnicodeDecodeError:
-            raise FrameError(CLOSE_INVALID_PAYLOAD, "text that is not UTF-8") from None
-        if not self._decoder.getstate()[0]:
-            self._decoder = None
+    def _check_text(self, buffer: bytearray, start: int, stop: int, end: bool) -> None:
+        for at in range(start, stop, _SLICE_BYTES):
+            text = buffer[at : min(stop, at + _SLICE_BYTES)]
+            if self._decoder is None:
+                if text.isascii():
+                    continue
+                self._decoder = _new_decoder()
+            try:
+                self._decoder.decode(text)
+            except UnicodeDecodeError:
+                raise self._not_text() from None
+            if not self._decoder.getstate()[0]:
+                self._decoder = None
+        if end and self._decoder is not None:
+            raise self._not_text()
+
+    @staticmethod
+    def _not_text() -> FrameError:
+        return FrameError(CLOSE_INVALID_PAYLOAD, "text that is not UTF-8")

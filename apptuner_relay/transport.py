@@ -1,0 +1,109 @@
+"""The receive buffer of a reactor, and the TCP transport that receives into it.
+
+Twisted's own transport makes a bytes object of every block that it receives and copies whatever it
+is given to write. `RelayTransport` receives into one buffer that all connections share, one after
+the other, and sends straight out of it. Until a connection's protocol asks for that with
+`RelayTransport.receive_blocks`, it is Twisted's transport, which HTTP requests need.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from errno import EAGAIN, EINTR, EWOULDBLOCK
+
+from twisted.internet import main, tcp
+from twisted.internet.interfaces import IListeningPort
+
+from apptuner_relay.flow import Frame
+from apptuner_relay.wire.frames import HEADROOM
+
+BLOCK_BYTES = 64 * 1024
+"""The most that is received at once."""
+
+_NOTSENT_BYTES = 128 * 1024
+_FEW_PARTS = 4
+_BUSY = (EAGAIN, EWOULDBLOCK, EINTR)
+
+
+class ReceiveBuffer:
+    """What a block is received into: `data`, from `START` on. One serves a whole reactor, as the
+    relay is done with a block before the next is received."""
+
+    START = HEADROOM
+
+    def __init__(self) -> None:
+        self.data = bytearray(HEADROOM + BLOCK_BYTES)
+        self.view = memoryview(self.data)
+        self.room = self.view[HEADROOM:]
+
+
+class RelayTransport(tcp.Server):
+    """A TCP connection that can receive into a `ReceiveBuffer`, and offer without copying."""
+
+    _room: memoryview | None = None
+    _block_received: Callable[[int], None]
+    _broken = False
+
+    def receive_blocks(self, buffer: ReceiveBuffer, block_received: Callable[[int], None]) -> None:
+        """From now on put what comes into ``buffer`` and call ``block_received(length)``, instead
+        of the protocol's ``dataReceived``."""
+        self._room = buffer.room
+        self._block_received = block_received
+
+    def doRead(self) -> Exception | None:  # type: ignore[override]
+        """There is something to read."""
+        if self._room is None:
+            result: Exception | None = super().doRead()
+            return result
+        try:
+            length = self.socket.recv_into(self._room)
+        except OSError as error:
+            return None if error.errno in _BUSY else main.CONNECTION_LOST
+        if not length:
+            return main.CONNECTION_DONE
+        self._block_received(length)
+        return None
+
+    def offer(self, parts: Sequence[Frame]) -> int:
+        """Send what the kernel takes of ``parts`` now; returns how many bytes. When that isn't
+        all, the registered producer's ``resumeProducing`` is called when it takes more."""
+        sent = 0
+        size = sum(map(len, parts))
+        if not self.connected or self.disconnecting or self._broken:
+            return size
+        if not self.dataBuffer and not self._tempDataBuffer:
+            try:
+                if len(parts) == 1:
+                    sent = self.socket.send(parts[0])
+                elif len(parts) <= _FEW_PARTS:
+                    sent = self.socket.sendmsg(parts)
+                else:
+                    sent = self.socket.send(b"".join(parts))
+            except OSError as error:
+                self._broken = error.errno not in _BUSY
+        if sent < size:
+            self.producerPaused = True
+            self.startWriting()
+        return sent
+
+    def doWrite(self) -> Exception | None:  # type: ignore[override]
+        """There is room to write."""
+        if self._broken:
+            return main.CONNECTION_LOST
+        if self.producer is None or self.dataBuffer or self._tempDataBuffer:
+            result: Exception | None = super().doWrite()
+            return result
+        self.producerPaused = False
+        self.producer.resumeProducing()  # type: ignore[attr-defined]
+        if not self.producerPaused and not self.dataBuffer and not self._tempDataBuffer:
+            self.stopWriting()
+        return None
+
+
+def tune(port: IListeningPort) -> None:
+    """Have ``port``, where it is TCP, make its connections `RelayTransport`; and keep what the
+    kernel holds of each unsent small (``TCP_NOTSENT_LOWAT``, inherited from the listening socket),
+    so that a slow phone costs little and is told early what matters."""
+    if isinstance(port, tcp.Port):
+        port.transport = RelayTransport
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOTSENT_BYTES)
