@@ -197,6 +197,11 @@ class Options(usage.Options):
         print(f"apptuner-relay {__version__}")
         sys.exit(0)
 
+    def parseArgs(self, *arguments: str) -> None:
+        """There are none."""
+        if arguments:
+            raise BadOption(f"unexpected argument: {arguments[0]!r}")
+
     def parseOptions(self, options: list[str] | None = None) -> None:
         """As usage.Options does, but a wrong value is one line on stderr and exit status 1."""
         try:

@@ -230,6 +230,7 @@ class RelayFactory(WebSocketServerFactory):
             closeHandshakeTimeout=0,
             autoPingInterval=0,
             echoCloseCodeReason=True,
+            failByDrop=False,
             tcpNoDelay=True,
         )
 

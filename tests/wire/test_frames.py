@@ -23,22 +23,9 @@ from apptuner_relay.wire.frames import (
     FrameReader,
     frame,
 )
+from tests.memory import MASK, masked
 
 LIMIT = 1 << 20
-MASK = b"\x12\xa4\x03\xff"
-
-
-def masked(opcode: int, payload: bytes, fin: bool = True, mask: bytes = MASK) -> bytes:
-    """A client's frame, built the slow and obvious way."""
-    length = len(payload)
-    if length < 126:
-        size = bytes([0x80 | length])
-    elif length < 65536:
-        size = bytes([0x80 | 126]) + length.to_bytes(2, "big")
-    else:
-        size = bytes([0x80 | 127]) + length.to_bytes(8, "big")
-    body = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
-    return bytes([(0x80 if fin else 0) | opcode]) + size + mask + body
 
 
 @dataclass

@@ -1,0 +1,111 @@
+"""What a sub-command is, and what all of them share: arguments, and help in one style.
+
+To add one: write a module with a `COMMAND`, and name it in `main.COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from apptuner_relay.client import address
+from apptuner_relay.client.outcome import EXIT_CODES_HELP, Exit
+from apptuner_relay.client.screen import Screen
+
+
+class Errand(Protocol):
+    """A command under way."""
+
+    done: Deferred[Exit]
+    """Fires once, with the exit code."""
+
+    def leave(self, code: Exit) -> None:
+        """End early and cleanly; `done` fires with `code`. A second call may be rude."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command."""
+
+    name: str
+    summary: str
+    description: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    start: Callable[[argparse.Namespace, Any, Screen], Errand]
+    """Called with arguments, reactor and screen while the reactor runs.
+
+    Raises `UsageError` for what argparse can't know.
+    """
+
+
+def add_session_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every command that joins a session."""
+    parser.add_argument(
+        "--relay",
+        metavar="URL",
+        type=checked(address.Relay.parse),
+        default=os.environ.get(address.RELAY_VARIABLE) or address.DEFAULT_RELAY,
+        help="the relay: ws://HOST[:PORT] or wss://HOST[:PORT], with a path if it has one; http "
+        "and https mean the same (default: $APPTUNER_RELAY, or ws://127.0.0.1:3000). For wss the "
+        "certificate is verified; SSL_CERT_FILE names another list of authorities",
+    )
+    parser.add_argument(
+        "--session",
+        metavar="ID",
+        type=checked(address.session_id),
+        required=True,
+        help="the session's id, as the project's CLI shows it",
+    )
+    add_quiet_argument(parser)
+
+
+def add_quiet_argument(parser: argparse.ArgumentParser) -> None:
+    """For every command."""
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def add_parser(commands: Any, command: Command) -> None:
+    """Give `command` its place under the program's own parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        command.name,
+        help=command.summary,
+        description=command.description,
+        epilog=EXIT_CODES_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_arguments(parser)
+    parser.set_defaults(command=command)
+
+
+def checked(check: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`check` as an argparse type that keeps the words of its `ValueError`."""
+
+    def convert(text: str) -> Any:
+        try:
+            return check(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+def seconds(text: str) -> float:
+    """A number of seconds on the command line: 0 or more."""
+    value = float(text)
+    if not 0 <= value <= 1e9:
+        raise ValueError
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number on the command line: 0 or more."""
+    value = int(text)
+    if not 0 <= value <= 1_000_000:
+        raise ValueError
+    return value

@@ -1,0 +1,145 @@
+"""The program `apptuner-relay`: reads the command line, runs one command, exits with its code.
+
+Not here: what commands do. A new one goes into `COMMAND_MODULES`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from apptuner_relay import __version__
+from apptuner_relay.client.outcome import EXIT_CODES_HELP, Exit, UsageError
+
+if TYPE_CHECKING:
+    from apptuner_relay.client.command import Command, Errand
+    from apptuner_relay.client.screen import Screen
+
+PROGRAM = "apptuner-relay"
+
+COMMAND_MODULES = ("push", "join", "watch")
+"""Modules of this package that have a `COMMAND`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns the exit code. argparse exits by itself, with 0 or 2."""
+    if find_spec("rich") is None:
+        print(
+            f"{PROGRAM}: it draws with rich, which is not installed: "
+            "pip install 'apptuner-relay[client]'",
+            file=sys.stderr,
+        )
+        return Exit.USAGE
+    parsed = _parser(_commands()).parse_args(arguments)
+    return int(_run(parsed))
+
+
+def _commands() -> list[Command]:
+    modules = (importlib.import_module(f"apptuner_relay.client.{name}") for name in COMMAND_MODULES)
+    return [module.COMMAND for module in modules]
+
+
+def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:
+    from apptuner_relay.client.command import add_parser
+
+    parser = argparse.ArgumentParser(
+        PROGRAM,
+        description="Plays the clients of an AppTuner relay from a terminal or a script.",
+        epilog=EXIT_CODES_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in commands:
+        add_parser(subparsers, command)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> Exit:
+    from twisted.internet import reactor
+
+    from apptuner_relay.client.screen import Screen
+
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that can't show a character is no reason to fail.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    screen = Screen(sys.stdout, sys.stderr, quiet=arguments.quiet)
+    _Log(screen).take_over()
+    run = _Run(arguments, reactor, screen)
+    # Twisted installs its own handlers while it starts; these take their place.
+    reactor.callWhenRunning(run.watch_signals)
+    reactor.callWhenRunning(run.begin)
+    reactor.run()
+    return run.code
+
+
+class _Run:
+    """One run of a command, from the reactor's start to its end."""
+
+    def __init__(self, arguments: argparse.Namespace, reactor: Any, screen: Screen) -> None:
+        self.code = Exit.FAILED
+        self._arguments = arguments
+        self._reactor = reactor
+        self._screen = screen
+        self._errand: Errand | None = None
+
+    def begin(self) -> None:
+        command: Command = self._arguments.command
+        try:
+            errand = self._errand = command.start(self._arguments, self._reactor, self._screen)
+        except UsageError as error:
+            self._screen.complain(f"{PROGRAM} {command.name}: error: {error}")
+            self._end(Exit.USAGE)
+            return
+        # A pipe that nobody reads any more is how `... | head` ends a program: no error.
+        self._screen.on_reader_gone = lambda: errand.leave(Exit.DONE)
+        errand.done.addCallback(self._end)
+
+    def watch_signals(self) -> None:
+        codes = {signal.SIGINT: Exit.INTERRUPTED, signal.SIGTERM: Exit.TERMINATED}
+        for number, code in codes.items():
+            # What the parent ignored (as shells do for background jobs) stays ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._handler(code))
+
+    def _handler(self, code: Exit) -> Any:
+        return lambda number, frame: self._reactor.callFromThread(self._interrupt, code)
+
+    def _interrupt(self, code: Exit) -> None:
+        if self._errand is not None:
+            self._errand.leave(code)
+
+    def _end(self, code: Exit) -> None:
+        self.code = code
+        self._reactor.stop()
+
+
+class _Log:
+    """Keeps the libraries' logging off the terminal, but for what is a bug in this program."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def take_over(self) -> None:
+        from twisted.logger import globalLogBeginner
+
+        observer: Any = self
+        globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        failure = event.get("log_failure")
+        if failure is not None and event["log_level"].name == "critical":
+            self._screen.complain(f"{PROGRAM}: a bug, please report it:")
+            for line in failure.getTraceback().splitlines():
+                self._screen.complain(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

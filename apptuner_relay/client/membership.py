@@ -1,0 +1,193 @@
+"""Being a member of a session, for as long as it takes: connects, reconnects, and leaves.
+
+A `Part` says what to do in the session. This module says neither that, nor when a lost
+connection is worth another try (`policy` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.python.failure import Failure
+
+from apptuner_relay.client.address import Relay
+from apptuner_relay.client.connection import (
+    ConnectionFactory,
+    Heartbeat,
+    RelayConnection,
+    Target,
+)
+from apptuner_relay.client.failures import describe, is_untrusted
+from apptuner_relay.client.outcome import Exit
+from apptuner_relay.client.policy import Ending, How, Patience
+from apptuner_relay.client.upload import Upload
+
+
+class Part(Protocol):
+    """What a member does in its session."""
+
+    def welcomed(self) -> None:
+        """A connection is there, the first or another."""
+
+    def received(self, message: dict[str, Any]) -> None:
+        """A message came."""
+
+    def disconnected(self) -> None:
+        """The connection is gone. Another try may follow."""
+
+
+class Voice(Protocol):
+    """Where a member says how its connection fares."""
+
+    def say(self, text: str) -> None:
+        """Something worth knowing."""
+
+    def complain(self, text: str) -> None:
+        """Something that went wrong."""
+
+
+class Membership:
+    """Keeps a `Part` connected until somebody calls `leave`, or there is no hope.
+
+    `done` fires once, with the exit code.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        target: Target,
+        heartbeat: Heartbeat,
+        patience: Patience,
+        voice: Voice,
+        endpoint: IStreamClientEndpoint | None = None,
+    ) -> None:
+        self.done: Deferred[Exit] = Deferred()
+        self._reactor = reactor
+        self._target = target
+        self._patience = patience
+        self._voice = voice
+        self._factory = ConnectionFactory(reactor, target, heartbeat)
+        self._factory.listener = self
+        self._endpoint = endpoint or endpoint_of(reactor, target.relay)
+        self._part: Part | None = None
+        self._connecting: Deferred[Any] | None = None
+        self._connection: RelayConnection | None = None
+        self._retry: IDelayedCall | None = None
+        self._tries_used = 0
+        self._leaving: Exit | None = None
+
+    def start(self, part: Part) -> Deferred[Exit]:
+        """Connect for the first time; returns `done`."""
+        self._part = part
+        self._connect()
+        return self.done
+
+    def leave(self, code: Exit) -> None:
+        """Close the connection properly, then fire `done` with `code`.
+
+        Asked a second time, drop it: the other side may not be answering.
+        """
+        again, self._leaving = self._leaving is not None, self._leaving or code
+        if self._connection is not None:
+            if again:
+                self._connection.abort("left")
+            else:
+                self._connection.leave()
+        elif self._connecting is not None:
+            self._connecting.cancel()
+        else:
+            if self._retry is not None and self._retry.active():
+                self._retry.cancel()
+            self._finish()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether `leave` was called."""
+        return self._leaving is not None
+
+    def send(self, kind: str, body: Mapping[str, object]) -> None:
+        """Send a small message, if there is a connection."""
+        if self._connection is not None:
+            self._connection.send(kind, body)
+
+    def stream(self, messages: Iterable[bytes], progress: Callable[[int], None]) -> Upload:
+        """Send messages at the pace of the socket. There has to be a connection."""
+        assert self._connection is not None, "nothing to stream over"
+        return self._connection.stream(messages, progress)
+
+    # As the listener of a connection.
+
+    def made(self, connection: RelayConnection) -> None:
+        self._connection = connection
+
+    def welcomed(self) -> None:
+        if self._patience.forgiving:
+            self._tries_used = 0
+        assert self._part is not None
+        self._part.welcomed()
+
+    def received(self, message: dict[str, Any]) -> None:
+        assert self._part is not None
+        if not self.leaving:
+            self._part.received(message)
+
+    def ended(self, ending: Ending) -> None:
+        self._connection = None
+        assert self._part is not None
+        if not self.leaving:
+            self._part.disconnected()
+        self._try_again_after(ending)
+
+    # Connecting.
+
+    def _connect(self) -> None:
+        self._retry = None
+        attempt = self._connecting = self._endpoint.connect(self._factory)
+        attempt.addCallbacks(self._connected, self._not_connected)
+
+    def _connected(self, connection: object) -> None:
+        self._connecting = None
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._connecting = None
+        if self.leaving or failure.check(CancelledError):
+            self._finish()
+            return
+        error: BaseException = failure.value  # type: ignore[assignment]
+        how = How.UNTRUSTED if is_untrusted(error) else How.UNREACHABLE
+        self._try_again_after(Ending(how, describe(error)))
+
+    def _try_again_after(self, ending: Ending) -> None:
+        if self.leaving:
+            self._finish()
+            return
+        delay = None if ending.final else self._patience.delay(self._tries_used)
+        if delay is None:
+            self._leaving = Exit.NO_CONNECTION
+            self._voice.complain(str(ending))
+            self._finish()
+            return
+        self._tries_used += 1
+        self._voice.say(
+            f"{ending}; trying again in {delay:g} s ({self._tries_used} of {self._patience.tries})"
+        )
+        self._retry = self._reactor.callLater(delay, self._connect)
+
+    def _finish(self) -> None:
+        assert self._leaving is not None
+        if not self.done.called:
+            self.done.callback(self._leaving)
+
+
+def endpoint_of(reactor: Any, relay: Relay) -> IStreamClientEndpoint:
+    """How to reach a relay; for a secure one with its certificate and host name verified."""
+    plain = HostnameEndpoint(reactor, relay.host, relay.port)
+    if not relay.secure:
+        return plain
+    secure: IStreamClientEndpoint = wrapClientTLS(optionsForClientTLS(relay.host), plain)
+    return secure

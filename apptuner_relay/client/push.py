@@ -1,0 +1,124 @@
+"""`push`: plays the CLI. The command line; what happens then is in `pushing`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from apptuner_relay.client import address
+from apptuner_relay.client.bundles import Bundle, BundleError, Form
+from apptuner_relay.client.command import Command, add_session_arguments, checked, count, seconds
+from apptuner_relay.client.connection import Heartbeat, Target, milliseconds
+from apptuner_relay.client.membership import Membership
+from apptuner_relay.client.outcome import Exit, UsageError
+from apptuner_relay.client.policy import Patience
+from apptuner_relay.client.pushing import Order, Push
+from apptuner_relay.client.screen import Screen
+
+RECONNECT_SECONDS = 5.0
+PING_SECONDS = 20.0
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", metavar="FILE", type=Path, help="the bundle: JavaScript, UTF-8")
+    add_session_arguments(parser)
+    parser.add_argument(
+        "--device", metavar="ID", type=checked(address.device_id), help="send to this phone only"
+    )
+    parser.add_argument(
+        "--source-map",
+        metavar="FILE",
+        type=Path,
+        help="send this source map along (in a single message only)",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--single",
+        dest="form",
+        action="store_const",
+        const=Form.SINGLE,
+        help="send one message, whatever the size (default: up to 512 Ki characters)",
+    )
+    form.add_argument(
+        "--chunks",
+        dest="form",
+        action="store_const",
+        const=Form.CHUNKS,
+        help="send chunks of 512 Ki characters, whatever the size (default: above that)",
+    )
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=seconds,
+        default=60.0,
+        help="how long to wait for a phone to be there (default: 60)",
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=seconds,
+        default=60.0,
+        help="how long to wait for acknowledgements after the last byte is sent (default: 60)",
+    )
+    parser.add_argument(
+        "--retries",
+        metavar="N",
+        type=count,
+        default=10,
+        help="how often to reconnect, 5 seconds after each loss, and to send again what was not "
+        "acknowledged (default: 10)",
+    )
+
+
+def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membership:
+    code = read_text(arguments.bundle)
+    source_map = None if arguments.source_map is None else read_text(arguments.source_map)
+    try:
+        bundle = Bundle.of(code, source_map, arguments.form)
+        bundle.messages(milliseconds(reactor), arguments.device)
+    except BundleError as error:
+        raise UsageError(str(error)) from None
+    order = Order(
+        bundle,
+        arguments.device,
+        arguments.wait,
+        arguments.timeout,
+        sends=arguments.retries + 1,
+    )
+    membership = Membership(
+        reactor,
+        Target(arguments.relay, arguments.relay.resource("cli", arguments.session)),
+        Heartbeat(PING_SECONDS),
+        Patience(arguments.retries, RECONNECT_SECONDS, RECONNECT_SECONDS, forgiving=False),
+        screen,
+    )
+    push = Push(order, membership, reactor, screen)
+    membership.start(push)
+    membership.done.addBoth(_tidied, push)
+    return membership
+
+
+def _tidied(result: Exit, push: Push) -> Exit:
+    push.tidy()
+    return result
+
+
+def read_text(path: Path) -> str:
+    """A file's text. Raises `UsageError` when it can't be read or is not UTF-8."""
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 (at byte {error.start:,})") from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+
+
+COMMAND = Command(
+    "push",
+    "send a bundle to a session's phones, as the CLI does",
+    "Connects as the session's CLI, waits for a phone, sends the bundle, and waits until every\n"
+    "phone that was there has acknowledged it. It takes the place of a CLI that is connected.",
+    _add_arguments,
+    _start,
+)

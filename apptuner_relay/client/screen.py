@@ -1,0 +1,127 @@
+"""What the user sees: results on standard output, everything else on standard error.
+
+Every text is made safe to print here, whoever wrote it. The only module that needs `rich`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from apptuner_relay.client.printable import printable
+
+_REFRESH_SECONDS = 0.1
+
+
+class Screen:
+    """Standard output and standard error, for one run of the program."""
+
+    def __init__(self, out: TextIO, err: TextIO, *, quiet: bool = False) -> None:
+        self.on_reader_gone: Callable[[], None] = lambda: None
+        """Called when standard output can't be written any more (`... | head`)."""
+        self._out = _console(out)
+        self._err = _console(err)
+        self._quiet = quiet
+        self._reader_gone = False
+
+    def say(self, text: str) -> None:
+        """How things are going: standard error, and nothing of it with --quiet."""
+        if not self._quiet:
+            self._err.print(Text(printable(text), style="dim"))
+
+    def complain(self, text: str) -> None:
+        """What went wrong: standard error."""
+        self._err.print(Text(printable(text), style="red"))
+
+    def tell(self, text: str, style: str = "") -> None:
+        """What the command is for: standard output, and nothing of it with --quiet."""
+        if not self._quiet:
+            self._write(Text(printable(text), style=style))
+
+    def tell_parts(self, *parts: tuple[str, str]) -> None:
+        """A line of (text, style) pairs. The texts must have been through `printable`."""
+        if not self._quiet:
+            self._write(Text.assemble(*parts))
+
+    def tell_raw(self, line: str) -> None:
+        """A line for another program: no colours, and no wrapping. It must be safe already."""
+        try:
+            self._out.file.write(line + "\n")
+            self._out.file.flush()
+        except OSError:
+            self._lose_reader()
+
+    def bar(self, total: int, seconds: Callable[[], float]) -> Bar:
+        """A progress bar for `total` bytes, on a terminal; elsewhere nothing is drawn."""
+        return Bar(self._err, total, seconds, drawn=self._err.is_terminal and not self._quiet)
+
+    def _write(self, text: Text) -> None:
+        try:
+            self._out.print(text)
+        except OSError:
+            self._lose_reader()
+
+    def _lose_reader(self) -> None:
+        if not self._reader_gone:
+            self._reader_gone = True
+            self.on_reader_gone()
+
+
+class Bar:
+    """A progress bar, drawn ten times a second at most and without a thread."""
+
+    def __init__(
+        self, console: Console, total: int, seconds: Callable[[], float], *, drawn: bool
+    ) -> None:
+        self._seconds = seconds
+        self._next_refresh = 0.0
+        self._progress = Progress(
+            TextColumn("sending"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            disable=not drawn,
+            get_time=seconds,
+        )
+        self._task: TaskID = self._progress.add_task("", total=total)
+        self._progress.start()
+
+    def update(self, sent_bytes: int) -> None:
+        """Show how much is sent."""
+        self._progress.update(self._task, completed=sent_bytes)
+        if self._seconds() >= self._next_refresh:
+            self._next_refresh = self._seconds() + _REFRESH_SECONDS
+            self._progress.refresh()
+
+    def close(self) -> None:
+        """Take the bar away. Harmless when it is gone already."""
+        self._progress.stop()
+
+
+class _LoudConsole(Console):
+    """A console that leaves a closed pipe to its owner, where rich would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError("nobody reads this any more")
+
+
+def _console(stream: TextIO) -> Console:
+    return _LoudConsole(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)

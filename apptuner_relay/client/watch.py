@@ -1,0 +1,156 @@
+"""`watch`: plays the dashboard. Shows what happens in a session: logs, phones, acknowledgements.
+
+It prints and never sends (but for pings). Everything it shows was written by others.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from apptuner_relay.client.command import Command, add_session_arguments
+from apptuner_relay.client.connection import Heartbeat, Target
+from apptuner_relay.client.membership import Membership
+from apptuner_relay.client.phones import Answer, Phone, Roster, phone_in
+from apptuner_relay.client.policy import Patience
+from apptuner_relay.client.printable import json_line, printable, printable_json
+from apptuner_relay.client.screen import Screen
+
+PING_SECONDS = 20.0
+PATIENCE = Patience(tries=10, first_seconds=1.0, ceiling_seconds=30.0, forgiving=True)
+
+LEVELS = ("debug", "log", "info", "warn", "error")
+"""From the least important to the most."""
+
+_STYLES = {"debug": "dim", "log": "", "info": "cyan", "warn": "yellow", "error": "red"}
+
+
+class Watch:
+    """A dashboard in lines of text."""
+
+    def __init__(self, level: str, raw: bool, clock: IReactorTime, screen: Screen) -> None:
+        self._least = LEVELS.index(level)
+        self._raw = raw
+        self._clock = clock
+        self._screen = screen
+        self._roster = Roster()
+
+    def welcomed(self) -> None:
+        self._screen.say("connected; watching")
+
+    def disconnected(self) -> None:
+        self._roster.clear()
+
+    def received(self, message: Mapping[str, Any]) -> None:
+        known = dict(self._roster.known)
+        changed = self._roster.heed(message)
+        if message["type"] == "console_log" and not self._wanted(message):
+            return
+        if self._raw:
+            self._pass_on(message)
+            return
+        match message["type"]:
+            case "console_log":
+                self._show_log(message)
+            case "bundle_ack":
+                self._show_ack(message)
+            case "mobile_connected":
+                self._show_phone(phone_in(message), "came")
+            case "mobile_disconnected":
+                phone = phone_in(message)
+                self._show_phone(known.get(phone.id, phone) if phone else None, "went")
+            case "device_list" if changed:
+                here = ", ".join(map(str, self._roster.known.values()))
+                self._line("phones", f"here now: {here or 'none'}", "green")
+            case "cli_disconnected":
+                self._line("cli", "went", "magenta")
+            case "error":
+                self._line("relay", f"error: {printable_json(message.get('error'))}", "red")
+            case "device_list" | "connected":
+                pass
+            case other:
+                self._line("other", f"a message of type {printable(other, limit=80)}", "dim")
+
+    def _pass_on(self, message: Mapping[str, Any]) -> None:
+        try:
+            line = json_line(message)
+        except ValueError as error:
+            self._screen.complain(f"left out a message: {error}")
+        else:
+            self._screen.tell_raw(line)
+
+    def _show_log(self, message: Mapping[str, Any]) -> None:
+        payload = message.get("payload")
+        arguments = payload.get("args") if isinstance(payload, Mapping) else payload
+        if not isinstance(arguments, list):
+            arguments = [arguments]
+        level = self._level_of(message)
+        self._line(level, " ".join(map(printable_json, arguments)), _STYLES[level])
+
+    def _show_ack(self, message: Mapping[str, Any]) -> None:
+        phone, answer = phone_in(message), Answer.in_message(message)
+        who = str(self._roster.known.get(phone.id, phone)) if phone else "a phone"
+        if answer.success:
+            self._line("bundle", f"{who}: success", "green")
+        else:
+            reason = printable(answer.error, lines=True) or "it does not say why"
+            self._line("bundle", f"{who}: failed: {reason}", "red")
+
+    def _show_phone(self, phone: Phone | None, what: str) -> None:
+        self._line("phone", f"{phone or 'a phone'} {what}", "green" if what == "came" else "yellow")
+
+    def _line(self, tag: str, text: str, style: str) -> None:
+        at = datetime.fromtimestamp(self._clock.seconds()).strftime("%H:%M:%S")
+        self._screen.tell_parts((f"{at} ", "dim"), (f"{tag:<6} ", f"bold {style}"), (text, style))
+
+    def _wanted(self, log: Mapping[str, Any]) -> bool:
+        return LEVELS.index(self._level_of(log)) >= self._least
+
+    @staticmethod
+    def _level_of(message: Mapping[str, Any]) -> str:
+        payload = message.get("payload")
+        level = payload.get("level") if isinstance(payload, Mapping) else None
+        return level if isinstance(level, str) and level in LEVELS else "log"
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_session_arguments(parser)
+    parser.add_argument(
+        "--level",
+        choices=LEVELS,
+        default=LEVELS[0],
+        help="show console logs of this level and above (default: debug, which is all)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print every message as a line of JSON, for other programs (with --level: console "
+        "logs of that level and above, and everything else)",
+    )
+
+
+def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membership:
+    membership = Membership(
+        reactor,
+        Target(arguments.relay, arguments.relay.resource("dashboard", arguments.session)),
+        Heartbeat(PING_SECONDS),
+        PATIENCE,
+        screen,
+    )
+    membership.start(Watch(arguments.level, arguments.json, reactor, screen))
+    return membership
+
+
+COMMAND = Command(
+    "watch",
+    "show a session's logs and phones, as the dashboard does",
+    "Connects as the session's dashboard and prints what comes: console logs of the phones,\n"
+    "phones that come and go, and acknowledgements of bundles. Runs until interrupted. It takes\n"
+    "the place of a dashboard that is connected.",
+    _add_arguments,
+    _start,
+)

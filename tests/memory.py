@@ -1,0 +1,158 @@
+"""Clients without a network: the relay's protocol on transports in memory, and a clock to turn."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from apptuner_relay.options import Settings
+from apptuner_relay.protocol import DesktopSideFactory, MobileFactory
+from apptuner_relay.service import RelayService
+from apptuner_relay.wire.frames import CLOSE, CONTINUATION, PING, PONG, TEXT
+
+HANDSHAKE = (
+    "GET {target} HTTP/1.1\r\nHost: relay.example\r\nUpgrade: websocket\r\n"
+    "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    "Sec-WebSocket-Version: 13\r\n\r\n"
+)
+MASK = b"\x37\xfa\x21\x3d"
+
+
+def masked(opcode: int, payload: bytes, fin: bool = True, mask: bytes = MASK) -> bytes:
+    """A client's frame, built the slow and obvious way."""
+    length = len(payload)
+    if length < 126:
+        size = bytes([0x80 | length])
+    elif length < 65536:
+        size = bytes([0x80 | 126]) + length.to_bytes(2, "big")
+    else:
+        size = bytes([0x80 | 127]) + length.to_bytes(8, "big")
+    body = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+    return bytes([(0x80 if fin else 0) | opcode]) + size + mask + body
+
+
+def server_frames(data: bytes) -> Iterator[tuple[int, bool, bytes]]:
+    """``(opcode, fin, payload)`` of each frame of a server; one that is cut off is an error."""
+    at = 0
+    while at < len(data):
+        first, length = data[at], data[at + 1]
+        at += 2
+        if length >= 126:
+            size = 2 if length == 126 else 8
+            length = int.from_bytes(data[at : at + size], "big")
+            at += size
+        payload = data[at : at + length]
+        assert len(payload) == length, "a frame is cut off"
+        at += length
+        yield first & 0x0F, bool(first & 0x80), payload
+
+
+@implementer(IPushProducer)
+class HttpChannel:
+    """Stands for the channel that is a connection's producer until the handshake."""
+
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def stopProducing(self) -> None: ...
+
+
+class Client:
+    """One client, whose connection exists in memory only.
+
+    :param then: bytes that come in one segment with the request.
+    """
+
+    def __init__(self, relay: RelayService, target: str, then: bytes = b"") -> None:
+        factory_class = MobileFactory if target.startswith("/mobile") else DesktopSideFactory
+        self.protocol = factory_class(relay).buildProtocol(None)
+        self.transport = StringTransport()
+        self.transport.registerProducer(HttpChannel(), True)
+        self.protocol.makeConnection(self.transport)
+        self.protocol.dataReceived(HANDSHAKE.format(target=target).encode() + then)
+        self.head, _, rest = self.transport.value().partition(b"\r\n\r\n")
+        self.transport.clear()
+        self.messages: list[bytes] = []
+        self.pings = 0
+        self.pongs: list[bytes] = []
+        self.closed: tuple[int, str] | None = None
+        self._part: bytes | None = None
+        self._take(rest if self.status == 101 else b"")
+        self.body = rest
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the handshake's answer."""
+        return int(self.head.split()[1])
+
+    def read(self) -> None:
+        """Take in what the relay has sent."""
+        data = self.transport.value()
+        self.transport.clear()
+        self._take(data)
+
+    def received(self) -> list[dict[str, Any]]:
+        """The messages that came since the last call."""
+        self.read()
+        taken = [json.loads(message) for message in self.messages]
+        self.messages.clear()
+        return taken
+
+    def types(self) -> list[str]:
+        """The types of `received`."""
+        return [message.get("type", "") for message in self.received()]
+
+    def send(self, **message: object) -> bytes:
+        """Send a JSON message; returns its text."""
+        text = json.dumps(message, separators=(",", ":")).encode()
+        self.send_raw(masked(TEXT, text, mask=os.urandom(4)))
+        return text
+
+    def send_raw(self, data: bytes) -> None:
+        self.protocol.dataReceived(data)
+
+    def lose(self) -> None:
+        """The connection is gone, without a Close."""
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+    def _take(self, data: bytes) -> None:
+        for opcode, fin, payload in server_frames(data):
+            if opcode == PING:
+                self.pings += 1
+            elif opcode == PONG:
+                self.pongs.append(payload)
+            elif opcode == CLOSE:
+                self.closed = int.from_bytes(payload[:2], "big"), payload[2:].decode()
+            else:
+                assert (opcode == CONTINUATION) == (self._part is not None)
+                self._part = (self._part or b"") + payload
+                if fin:
+                    self.messages.append(self._part)
+                    self._part = None
+
+
+class Relay:
+    """A relay service on a clock of its own."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.service = RelayService(Settings(**settings), self.clock)
+        self.service.startService()
+
+    def connect(self, target: str, welcome: bool = True) -> Client:
+        """A client of ``target``, e.g. ``/cli/ABC234``; the welcome is taken off."""
+        client = Client(self.service, target)
+        if welcome:
+            assert client.status == 101, client.head
+            assert client.received()[0]["type"] == "connected"
+        return client
+
+    def wait(self, seconds: float, step: float = 0.5) -> None:
+        self.clock.pump([step] * int(seconds / step))

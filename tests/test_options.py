@@ -1,0 +1,72 @@
+"""`apptuner_relay.options`: the table, the environment, and what wrong values look like."""
+
+import contextlib
+import dataclasses
+import io
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from apptuner_relay.options import OPTIONS, Options, Settings
+
+
+def parse(*arguments: str, **environment: str) -> Settings:
+    options = Options(environment)
+    options.parseOptions(list(arguments))
+    return options.settings
+
+
+class Parsing(SynchronousTestCase):
+    def test_defaults_are_what_the_help_says(self) -> None:
+        self.assertEqual(parse(), Settings())
+        for option in OPTIONS:
+            self.assertEqual(option.parse(option.default), getattr(Settings(), option.setting))
+
+    def test_every_setting_is_an_option(self) -> None:
+        names = {option.setting for option in OPTIONS} | {"listen"}
+        self.assertEqual(names, {field.name for field in dataclasses.fields(Settings)})
+
+    def test_command_line_wins(self) -> None:
+        settings = parse("--max-mobiles", "7", APPTUNER_MAX_MOBILES="8", APPTUNER_WINDOW="1MiB")
+        self.assertEqual((settings.max_mobiles, settings.window), (7, 1 << 20))
+
+    def test_units(self) -> None:
+        self.assertEqual(parse("--max-message=1.5MiB").max_message, 3 << 19)
+        self.assertEqual(parse("--max-message=2048").max_message, 2048)
+        self.assertEqual(parse("--session-timeout=90").session_timeout, 90)
+        self.assertEqual(parse("--session-timeout=2h").session_timeout, 7200)
+        self.assertEqual(parse("--ping-interval=500ms").ping_interval, 0.5)
+
+    def test_listen(self) -> None:
+        self.assertEqual(parse("--listen=tcp:1", "--listen=tcp6:2").listen, ("tcp:1", "tcp6:2"))
+        self.assertEqual(parse(APPTUNER_LISTEN="tcp:1  unix:/x").listen, ("tcp:1", "unix:/x"))
+        self.assertEqual(parse("--listen=tcp:1", APPTUNER_LISTEN="tcp:2").listen, ("tcp:1",))
+
+    def test_wrong_values_are_one_line(self) -> None:
+        for arguments, environment, named in [
+            (["--max-mobiles=0"], {}, "--max-mobiles"),
+            (["--max-mobiles=many"], {}, "--max-mobiles"),
+            (["--window=12 parsecs"], {}, "--window"),
+            (["--slow-time=-1"], {}, "--slow-time"),
+            (["--max-message=1e400"], {}, "--max-message"),
+            ([], {"APPTUNER_WINDOW": ""}, "APPTUNER_WINDOW"),
+            (["--no-such-option"], {}, "no-such-option"),
+            (["stray"], {}, "stray"),
+        ]:
+            with self.assertRaises(SystemExit) as caught:
+                parse(*arguments, **environment)
+            message = str(caught.exception.code)
+            self.assertIn(named, message)
+            self.assertNotIn("\n", message)
+
+    def test_help_names_every_option_and_variable(self) -> None:
+        text = " ".join(str(Options({})).split())
+        for option in OPTIONS:
+            self.assertIn(f"--{option.name}=", text)
+            self.assertIn(option.variable, text)
+            self.assertIn(f"default: {option.default}", text)
+        self.assertIn("--listen=", text)
+
+    def test_version(self) -> None:
+        with contextlib.redirect_stdout(io.StringIO()) as out, self.assertRaises(SystemExit):
+            parse("--version")
+        self.assertTrue(out.getvalue().startswith("apptuner-relay "))
