@@ -98,8 +98,6 @@ class _Run:
             self._screen.complain(f"{PROGRAM} {command.name}: error: {error}")
             self._end(Exit.USAGE)
             return
-        # A pipe that nobody reads any more is how `... | head` ends a program: no error.
-        self._screen.on_reader_gone = lambda: errand.leave(Exit.DONE)
         errand.done.addCallback(self._end)
 
     def watch_signals(self) -> None:

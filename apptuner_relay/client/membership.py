@@ -90,9 +90,11 @@ class Membership:
     def leave(self, code: Exit) -> None:
         """Close the connection properly, then fire `done` with `code`.
 
-        Asked a second time, drop it: the other side may not be answering.
+        Asked a second time, drop it: the other side may not be answering. The first code stays.
         """
-        again, self._leaving = self._leaving is not None, self._leaving or code
+        again = self.leaving
+        if not again:
+            self._leaving = code
         if self._connection is not None:
             if again:
                 self._connection.abort("left")

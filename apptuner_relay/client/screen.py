@@ -5,6 +5,8 @@ Every text is made safe to print here, whoever wrote it. The only module that ne
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable
 from typing import TextIO
 
@@ -30,7 +32,7 @@ class Screen:
 
     def __init__(self, out: TextIO, err: TextIO, *, quiet: bool = False) -> None:
         self.on_reader_gone: Callable[[], None] = lambda: None
-        """Called when standard output can't be written any more (`... | head`)."""
+        """Called once, when standard output can't be written any more (`... | head`)."""
         self._out = _console(out)
         self._err = _console(err)
         self._quiet = quiet
@@ -39,11 +41,11 @@ class Screen:
     def say(self, text: str) -> None:
         """How things are going: standard error, and nothing of it with --quiet."""
         if not self._quiet:
-            self._err.print(Text(printable(text), style="dim"))
+            self._note(Text(printable(text), style="dim"))
 
     def complain(self, text: str) -> None:
         """What went wrong: standard error."""
-        self._err.print(Text(printable(text), style="red"))
+        self._note(Text(printable(text), style="red"))
 
     def tell(self, text: str, style: str = "") -> None:
         """What the command is for: standard output, and nothing of it with --quiet."""
@@ -67,6 +69,10 @@ class Screen:
         """A progress bar for `total` bytes, on a terminal; elsewhere nothing is drawn."""
         return Bar(self._err, total, seconds, drawn=self._err.is_terminal and not self._quiet)
 
+    def _note(self, text: Text) -> None:
+        with contextlib.suppress(OSError):
+            self._err.print(text)
+
     def _write(self, text: Text) -> None:
         try:
             self._out.print(text)
@@ -76,6 +82,9 @@ class Screen:
     def _lose_reader(self) -> None:
         if not self._reader_gone:
             self._reader_gone = True
+            # What is still in the stream's buffer would be written, and fail, at exit.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.file.fileno())
             self.on_reader_gone()
 
 

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from apptuner_relay.client.command import Command, add_session_arguments
 from apptuner_relay.client.connection import Heartbeat, Target
 from apptuner_relay.client.membership import Membership
+from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.phones import Answer, Phone, Roster, phone_in
 from apptuner_relay.client.policy import Patience
 from apptuner_relay.client.printable import json_line, printable, printable_json
@@ -141,6 +142,8 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
         PATIENCE,
         screen,
     )
+    # A pipe that nobody reads any more is how `... | head` ends a program: no error.
+    screen.on_reader_gone = lambda: None if membership.leaving else membership.leave(Exit.DONE)
     membership.start(Watch(arguments.level, arguments.json, reactor, screen))
     return membership
 
