@@ -1,0 +1,1 @@
+"""The parts of `ops/bench/run`; see ops/bench/README.md."""

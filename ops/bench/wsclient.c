@@ -1,0 +1,476 @@
+/* See wsclient.h. */
+#define _GNU_SOURCE
+#include "wsclient.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    READ_BLOCK = 256 * 1024,
+    DISCARD_FROM = 64 * 1024, /* a stretch of payload worth a recv of its own */
+    EVENTS = 256,
+};
+
+void (*on_payload)(struct client *c);
+void (*on_block)(struct client *c);
+size_t loop_piece = 1 << 20;
+long loop_pause_us;
+
+static int loop_fd = -1, loop_port, timer_fd = -1;
+static void (*timer_tick)(void);
+static uint8_t read_block[READ_BLOCK];
+static size_t opening; /* clients between connect and welcome */
+
+/* ---- small things ---- */
+
+double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+void die(const char *format, ...)
+{
+    va_list args;
+    printf("error ");
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    printf("\n");
+    exit(1);
+}
+
+static void *must(void *p)
+{
+    if (!p)
+        die("out of memory");
+    return p;
+}
+
+/* ---- frames built beforehand ---- */
+
+static size_t frame_append(uint8_t *to, const uint8_t *payload, size_t len, int rsv1)
+{
+    static uint32_t seed = 0x9e3779b9;
+    uint8_t mask[4], *p = to;
+    seed = seed * 1664525 + 1013904223;
+    memcpy(mask, &seed, 4);
+    *p++ = 0x81 | (rsv1 ? 0x40 : 0);
+    if (len < 126) {
+        *p++ = 0x80 | len;
+    } else if (len < 65536) {
+        *p++ = 0x80 | 126;
+        *p++ = len >> 8;
+        *p++ = len;
+    } else {
+        *p++ = 0x80 | 127;
+        for (int shift = 56; shift >= 0; shift -= 8)
+            *p++ = (uint64_t)len >> shift;
+    }
+    memcpy(p, mask, 4);
+    p += 4;
+    for (size_t i = 0; i < len; i++)
+        p[i] = payload[i] ^ mask[i & 3];
+    return p - to + len;
+}
+
+/* The driver's file: for each message a 32-bit little-endian length, a flag byte
+ * (1: compressed), the payload. */
+struct script *script_load(const char *file)
+{
+    FILE *f = fopen(file, "rb");
+    if (!f)
+        die("cannot open %s", file);
+    fseek(f, 0, SEEK_END);
+    size_t size = ftell(f);
+    rewind(f);
+    uint8_t *raw = must(malloc(size + 1));
+    if (fread(raw, 1, size, f) != size)
+        die("cannot read %s", file);
+    fclose(f);
+
+    struct script *s = must(calloc(1, sizeof *s));
+    size_t most = size / 5 + 1;
+    s->payload = must(calloc(most, sizeof *s->payload));
+    s->payload_len = must(calloc(most, sizeof *s->payload_len));
+    s->compressed = must(calloc(most, sizeof *s->compressed));
+    s->wire = must(malloc(size + most * 16));
+    for (size_t at = 0; at + 5 <= size; s->messages++) {
+        uint32_t len;
+        memcpy(&len, raw + at, 4);
+        if (at + 5 + len > size)
+            die("%s is cut short", file);
+        s->compressed[s->messages] = raw[at + 4];
+        s->payload[s->messages] = raw + at + 5;
+        s->payload_len[s->messages] = len;
+        s->wire_len += frame_append(s->wire + s->wire_len, raw + at + 5, len, raw[at + 4]);
+        at += 5 + len;
+    }
+    return s;
+}
+
+struct script *script_repeat(const char *text, size_t len, size_t times)
+{
+    struct script *s = must(calloc(1, sizeof *s));
+    s->wire = must(malloc(times * (len + 14)));
+    s->messages = times;
+    for (size_t i = 0; i < times; i++)
+        s->wire_len += frame_append(s->wire + s->wire_len, (const uint8_t *)text, len, 0);
+    return s;
+}
+
+/* ---- the loop ---- */
+
+static void poll_for(struct client *c, int events)
+{
+    struct epoll_event e = {.events = events, .data.ptr = c};
+    if (c->polled == events)
+        return;
+    int op = !c->polled ? EPOLL_CTL_ADD : events ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
+    if (epoll_ctl(loop_fd, op, c->fd, &e))
+        die("epoll_ctl: %s", strerror(errno));
+    c->polled = events;
+}
+
+static void closed(struct client *c, const char *why)
+{
+    if (!c->may_close)
+        die("%s: %s after %llu messages", c->path, why, (unsigned long long)c->messages);
+    if (c->state < OPEN)
+        opening--;
+    poll_for(c, 0);
+    close(c->fd);
+    c->fd = -1;
+    c->state = CLOSED;
+    c->out_left = 0;
+}
+
+static void flush(struct client *c)
+{
+    for (size_t sent = 0; c->out_left && sent < loop_piece;) {
+        size_t piece = c->out_block - c->out_at;
+        if (piece > c->out_left)
+            piece = c->out_left;
+        if (piece > loop_piece)
+            piece = loop_piece;
+        ssize_t n = send(c->fd, c->out + c->out_at, piece, MSG_NOSIGNAL);
+        if (n < 0) {
+            if (errno == EAGAIN)
+                break;
+            closed(c, strerror(errno));
+            return;
+        }
+        sent += n;
+        c->out_left -= n;
+        c->out_at = (c->out_at + n) % c->out_block;
+        if ((size_t)n < piece)
+            break;
+    }
+    poll_for(c, c->out_left ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+void client_send(struct client *c, const uint8_t *block, size_t block_len, uint64_t total)
+{
+    if (c->state != OPEN)
+        return;
+    if (c->out != block) {
+        if (c->out_left)
+            die("%s: a second block before the first was sent", c->path);
+        c->out = block;
+        c->out_block = block_len;
+        c->out_at = 0;
+    }
+    c->out_left += total;
+    if (c->out_left)
+        flush(c);
+}
+
+/* ---- coming in ---- */
+
+static void message_done(struct client *c)
+{
+    static const char bundle[] = "{\"type\":\"bundle", console[] = "{\"type\":\"console_log\"";
+    int payload;
+    if (c->deflate) /* the start says nothing: a notice is short, a bundle is not */
+        payload = c->message_len > 4096;
+    else
+        payload = !memcmp(c->start, bundle, sizeof bundle - 1)
+            || !memcmp(c->start, console, START_BYTES);
+    if (c->state == WELCOME) {
+        c->state = OPEN;
+        opening--;
+    }
+    if (!payload)
+        return;
+    if (c->check) {
+        if (c->check_off)
+            die("%s: message %zu differs at its start", c->path, c->check_next);
+        if (c->message_len != c->check->payload_len[c->check_next])
+            die("%s: message %zu has %llu bytes, not %zu", c->path, c->check_next,
+                (unsigned long long)c->message_len, c->check->payload_len[c->check_next]);
+        c->check_next = (c->check_next + 1) % c->check->messages;
+    }
+    c->messages++;
+    c->bytes += c->message_len;
+    c->compressed_messages += c->rsv1;
+    on_payload(c);
+}
+
+static void check_bytes(struct client *c, const uint8_t *p, size_t n)
+{
+    size_t at = c->message_len, len = c->check->payload_len[c->check_next];
+    const uint8_t *expected = c->check->payload[c->check_next];
+    if (at == 0) /* one of the relay's own messages is not compared */
+        c->check_off = memcmp(p, expected, n < 12 ? n : 12) != 0;
+    if (!c->check_off && (at + n > len || memcmp(p, expected + at, n)))
+        die("%s: message %zu differs after byte %zu", c->path, c->check_next, at);
+}
+
+static void payload_bytes(struct client *c, const uint8_t *p, size_t n)
+{
+    if (!c->control) {
+        if (c->check && c->state == OPEN && n)
+            check_bytes(c, p, n);
+        for (size_t i = 0; i < n && c->start_have < START_BYTES;)
+            c->start[c->start_have++] = p[i++];
+        c->message_len += n;
+    }
+    c->frame_left -= n;
+    if (c->frame_left)
+        return;
+    c->head_have = 0;
+    if (!c->control && c->final) {
+        message_done(c);
+        c->in_message = 0;
+    }
+}
+
+/* One more byte of a header; true when the header is complete. */
+static int header_byte(struct client *c, uint8_t b)
+{
+    c->head[c->head_have++] = b;
+    if (c->head_have < 2)
+        return 0;
+    unsigned len7 = c->head[1] & 0x7f, need = len7 == 126 ? 4 : len7 == 127 ? 10 : 2;
+    if (c->head_have < need)
+        return 0;
+    uint64_t len = len7;
+    if (need > 2) {
+        len = 0;
+        for (unsigned i = 2; i < need; i++)
+            len = len << 8 | c->head[i];
+    }
+    c->control = c->head[0] & 0x08;
+    c->frame_left = len;
+    if ((c->head[0] & 0x0f) == 8)
+        closed(c, "close frame");
+    else if (!c->control) {
+        c->final = c->head[0] >> 7;
+        if (!c->in_message) {
+            c->in_message = 1;
+            c->rsv1 = c->head[0] >> 6 & 1;
+            c->message_len = c->start_have = 0;
+            memset(c->start, 0, START_BYTES);
+        }
+    }
+    return 1;
+}
+
+static void frames(struct client *c, const uint8_t *p, size_t n)
+{
+    const uint8_t *end = p + n;
+    while (p < end && c->state != CLOSED) {
+        if (!c->frame_left) {
+            if (!header_byte(c, *p++))
+                continue;
+            if (c->state != CLOSED && !c->frame_left)
+                payload_bytes(c, p, 0);
+            continue;
+        }
+        size_t take = end - p;
+        if (take > c->frame_left)
+            take = c->frame_left;
+        payload_bytes(c, p, take);
+        p += take;
+    }
+}
+
+static void handshake_done(struct client *c, uint8_t *p, size_t n)
+{
+    /* The answer to our request fits one packet: no relay here sends it in two. */
+    uint8_t *end = memmem(p, n, "\r\n\r\n", 4);
+    if (!end || memcmp(p, "HTTP/1.1 101", 12)) {
+        if (c->may_close) {
+            closed(c, "refused");
+            return;
+        }
+        die("%s: no upgrade: %.*s", c->path, n < 200 ? (int)n : 200, p);
+    }
+    *end = 0;
+    c->deflate = strcasestr((char *)p, "permessage-deflate") != NULL;
+    c->state = WELCOME;
+    end += 4;
+    frames(c, end, p + n - end);
+}
+
+static void readable(struct client *c)
+{
+    ssize_t n;
+    if (c->frame_left >= DISCARD_FROM && !c->control && c->start_have == START_BYTES && !c->check) {
+        size_t want = c->frame_left < loop_piece ? c->frame_left : loop_piece;
+        n = recv(c->fd, NULL, want, MSG_TRUNC); /* takes, and copies nothing */
+    } else {
+        n = recv(c->fd, read_block, sizeof read_block, 0);
+        if (n > 0) {
+            if (c->state == HANDSHAKE)
+                handshake_done(c, read_block, n);
+            else
+                frames(c, read_block, n);
+            on_block(c);
+            return;
+        }
+    }
+    if (n > 0) {
+        payload_bytes(c, NULL, n);
+        on_block(c);
+    } else if (n == 0) {
+        closed(c, "end of stream");
+    } else if (errno != EAGAIN) {
+        closed(c, strerror(errno));
+    }
+}
+
+static void writable(struct client *c)
+{
+    char request[512];
+    if (c->state != CONNECTING) {
+        if (c->out_left)
+            flush(c);
+        return;
+    }
+    int problem = 0;
+    socklen_t size = sizeof problem;
+    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &problem, &size);
+    if (problem)
+        die("%s: connect: %s", c->path, strerror(problem));
+    int n = snprintf(request, sizeof request,
+        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: YmVuY2gtbG9hZC1nZW5lcg==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
+        c->path, loop_port,
+        c->offer_deflate ? "Sec-WebSocket-Extensions: permessage-deflate; "
+                           "client_no_context_takeover; server_no_context_takeover\r\n"
+                         : "");
+    if (send(c->fd, request, n, MSG_NOSIGNAL) != n)
+        die("%s: cannot send the request", c->path);
+    c->state = HANDSHAKE;
+    poll_for(c, EPOLLIN);
+}
+
+void loop_start(int port)
+{
+    loop_port = port;
+    loop_fd = epoll_create1(EPOLL_CLOEXEC);
+    prctl(PR_SET_TIMERSLACK, 1000UL); /* in ns: a pause is as long as it says */
+}
+
+void loop_watch_timer(int fd, void (*on_tick)(void))
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};
+    timer_fd = fd;
+    timer_tick = on_tick;
+    epoll_ctl(loop_fd, EPOLL_CTL_ADD, fd, &e);
+}
+
+void loop_step(int timeout_ms)
+{
+    struct epoll_event events[EVENTS];
+    uint64_t ticks;
+    int n = epoll_wait(loop_fd, events, EVENTS, timeout_ms);
+    for (int i = 0; i < n; i++) {
+        struct client *c = events[i].data.ptr;
+        if (!c) {
+            if (read(timer_fd, &ticks, sizeof ticks) == sizeof ticks)
+                while (ticks--)
+                    timer_tick();
+            continue;
+        }
+        if (c->state != CLOSED && events[i].events & EPOLLOUT)
+            writable(c);
+        if (c->state > CONNECTING && c->state != CLOSED
+            && events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+            readable(c);
+    }
+    if (n > 0 && loop_pause_us) {
+        struct timespec pause = {0, loop_pause_us * 1000};
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* ---- opening and closing ---- */
+
+void client_prepare(struct client *c, const char *role, const char *session)
+{
+    memset(c, 0, sizeof *c);
+    c->fd = -1;
+    snprintf(c->path, sizeof c->path, "/%s/%s", role, session);
+}
+
+static void client_connect(struct client *c)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(loop_port)};
+    int one = 1;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->fd < 0)
+        die("socket: %s", strerror(errno));
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (c->receive_buffer)
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &c->receive_buffer, sizeof c->receive_buffer);
+    if (connect(c->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS)
+        die("connect: %s", strerror(errno));
+    c->state = CONNECTING;
+    poll_for(c, EPOLLOUT);
+    opening++;
+}
+
+void clients_open(struct client **list, size_t n, size_t at_once, double limit_s)
+{
+    double until = now_s() + limit_s;
+    for (size_t next = 0; next < n || opening;) {
+        while (next < n && opening < at_once)
+            client_connect(list[next++]);
+        loop_step(100);
+        if (now_s() > until)
+            die("%zu of %zu clients were not welcomed in %g s", opening + n - next, n, limit_s);
+    }
+}
+
+void client_ignore(struct client *c)
+{
+    poll_for(c, 0);
+}
+
+void client_drop(struct client *c)
+{
+    struct linger reset = {.l_onoff = 1};
+    if (c->fd < 0)
+        return;
+    poll_for(c, 0);
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(c->fd);
+    c->fd = -1;
+    c->state = CLOSED;
+}

@@ -1,0 +1,94 @@
+/*
+ * The load generator's WebSocket clients: many sockets, one epoll loop, nothing
+ * computed while the clock runs.
+ *
+ * What a client sends was framed and masked beforehand, as one block of bytes; it may
+ * go out in part or repeated.  What a client receives is not looked into beyond the
+ * frame headers and the first bytes of a message, which tell a payload from the
+ * relay's own words (welcome, notices, pong).  Payload is discarded inside the kernel
+ * (recv with MSG_TRUNC) wherever a long stretch of it is known to come.
+ *
+ * Not a general client: server frames must be unmasked, pings are not answered.
+ */
+#ifndef WSCLIENT_H
+#define WSCLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { START_BYTES = 20 };
+
+enum client_state { CONNECTING, HANDSHAKE, WELCOME, OPEN, CLOSED };
+
+/* Messages as they will be on the wire, and as they should arrive. */
+struct script {
+    uint8_t *wire; /* masked client frames, one after the other */
+    size_t wire_len;
+    size_t messages;
+    uint8_t **payload; /* each message unmasked, for the check of what arrives */
+    size_t *payload_len;
+    int *compressed; /* RSV1 of each message */
+};
+
+struct client {
+    int fd;
+    enum client_state state;
+    int index;           /* for the case's own use */
+    struct client *peer; /* likewise */
+    char path[96];
+    int offer_deflate; /* in: offer permessage-deflate; */
+    int deflate;       /* out: the relay agreed to it */
+    int receive_buffer; /* SO_RCVBUF in bytes, 0 for the kernel's choice */
+    int may_close;     /* the relay may end this one: no error */
+
+    /* going out: out_left bytes of the block, repeated, from out_at on */
+    const uint8_t *out;
+    size_t out_block, out_at;
+    uint64_t out_left;
+    uint64_t owed; /* messages a case has decided to send after this block */
+    int polled;    /* epoll interest as it is set now */
+
+    /* coming in */
+    uint8_t head[10];
+    unsigned head_have;
+    int final, in_message, rsv1;
+    int control;         /* the frame now being read is a control frame */
+    uint64_t frame_left; /* payload of this frame still to come */
+    uint64_t message_len;
+    uint8_t start[START_BYTES];
+    unsigned start_have;
+    uint64_t messages, bytes; /* payload messages received and their bytes */
+    uint64_t compressed_messages;
+    const struct script *check; /* compare what arrives against this, byte by byte */
+    size_t check_next;
+    int check_off; /* this message is one of the relay's own */
+};
+
+/* Called for each payload message received, and after each block with any. */
+extern void (*on_payload)(struct client *c);
+extern void (*on_block)(struct client *c);
+
+/* The most one socket sends or discards before the others have their turn. */
+extern size_t loop_piece;
+
+/* Rest after each round of events, so that a server which writes every message by itself
+ * does not wake us for each: cheaper for both sides. */
+extern long loop_pause_us;
+
+void loop_start(int port);
+void loop_step(int timeout_ms);
+void loop_watch_timer(int fd, void (*on_tick)(void));
+
+void client_prepare(struct client *c, const char *role, const char *session);
+void clients_open(struct client **list, size_t n, size_t at_once, double limit_s);
+void client_send(struct client *c, const uint8_t *block, size_t block_len, uint64_t total);
+void client_ignore(struct client *c); /* leave its socket open and never read it again */
+void client_drop(struct client *c);   /* close with a reset: nothing lingers */
+
+struct script *script_load(const char *file);
+struct script *script_repeat(const char *text, size_t len, size_t times);
+
+double now_s(void);
+void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+#endif

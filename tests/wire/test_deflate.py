@@ -1,0 +1,155 @@
+"""`apptuner_relay.wire.deflate`: looking into compressed messages, and making them."""
+
+import zlib
+
+from autobahn.websocket.compress import PerMessageDeflateOffer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from apptuner_relay.wire.deflate import (
+    NO_CONTEXT_TAKEOVER,
+    BombGuard,
+    Deflation,
+    Inflation,
+    accept,
+    inflate_head,
+    may_exceed,
+)
+from apptuner_relay.wire.frames import FrameError
+
+LIMIT = 50 * 1024 * 1024
+TAIL = b"\x00\x00\xff\xff"
+
+
+def deflated(data: bytes, level: int = 6) -> bytes:
+    """A message's payload as RFC 7692 §7.2.1 makes it, by zlib."""
+    compress = zlib.compressobj(level, zlib.DEFLATED, -15)
+    return (compress.compress(data) + compress.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
+
+
+def inflated(payload: bytes) -> bytes:
+    return zlib.decompressobj(-15).decompress(payload + TAIL)
+
+
+def inflate(payload: bytes, step: int, most: int = 1000, limit: int = LIMIT) -> bytes:
+    inflation = Inflation(limit)
+    out = b""
+    for at in range(0, max(1, len(payload)), step):
+        inflation.feed(payload[at : at + step], at + step >= len(payload))
+        while data := inflation.read(most):
+            out += data
+    return out
+
+
+class Negotiating(SynchronousTestCase):
+    def offer(self, **parameters: list[object]) -> PerMessageDeflateOffer:
+        return PerMessageDeflateOffer.parse(parameters)
+
+    def test_without_context_takeover_whatever_was_offered(self) -> None:
+        for offer in (
+            self.offer(),
+            self.offer(client_max_window_bits=[True]),
+            self.offer(server_no_context_takeover=[True], client_no_context_takeover=[True]),
+        ):
+            accepted = accept([offer])
+            assert accepted is not None
+            self.assertEqual(accepted.get_extension_string(), NO_CONTEXT_TAKEOVER)
+
+    def test_who_wants_a_smaller_window_gets_no_compression(self) -> None:
+        small = self.offer(server_max_window_bits=["10"])
+        self.assertIsNone(accept([small]))
+        self.assertIsNotNone(accept([small, self.offer()]))
+
+
+class Inflating(SynchronousTestCase):
+    @settings(deadline=None)
+    @given(
+        st.binary(max_size=3000) | st.text(max_size=50).map(lambda t: t.encode() * 100),
+        st.integers(0, 9),
+        st.integers(1, 500),
+        st.integers(1, 500),
+    )
+    def test_any_message_any_split(self, data: bytes, level: int, step: int, most: int) -> None:
+        self.assertEqual(inflate(deflated(data, level), step, most), data)
+
+    def test_final_block(self) -> None:
+        compress = zlib.compressobj(6, zlib.DEFLATED, -15)
+        payload = compress.compress(b"hello" * 50) + compress.flush() + b"\x00"
+        self.assertEqual(inflate(payload, 7), b"hello" * 50)
+
+    def test_noise_is_refused(self) -> None:
+        with self.assertRaises(FrameError) as caught:
+            inflate(b"\x06\xff\xff" + b"nothing of deflate" * 10, 50)
+        self.assertEqual(caught.exception.code, 1007)
+
+    def test_limit(self) -> None:
+        self.assertEqual(len(inflate(deflated(b"x" * 1000), 10, limit=1000)), 1000)
+        with self.assertRaises(FrameError) as caught:
+            inflate(deflated(b"x" * 1001), 10, limit=1000)
+        self.assertEqual(caught.exception.code, 1009)
+
+    def test_head(self) -> None:
+        payload = deflated(b'{"type":"bundle_update"' + b"x" * 5000)
+        self.assertEqual(inflate_head(payload, 10, True), (b'{"type":"b', False))
+        short = deflated(b"{}")
+        self.assertEqual(inflate_head(short, 10, True), (b"{}", True))
+        self.assertEqual(inflate_head(short, 2, True), (b"{}", True))
+        self.assertEqual(inflate_head(payload[:1], 10, False)[0], b"")
+
+    @given(st.binary(max_size=200))
+    def test_head_of_anything_is_read_or_refused(self, payload: bytes) -> None:
+        try:
+            head, _ = inflate_head(payload, 64, True)
+        except FrameError as refusal:
+            self.assertEqual(refusal.code, 1007)
+        else:
+            self.assertLessEqual(len(head), 64)
+
+
+class Deflating(SynchronousTestCase):
+    @settings(deadline=None)
+    @given(st.lists(st.binary(max_size=500), min_size=1, max_size=6))
+    def test_what_comes_out_inflates(self, pieces: list[bytes]) -> None:
+        deflation = Deflation()
+        last = len(pieces) - 1
+        payload = b"".join(deflation.feed(piece, i == last) for i, piece in enumerate(pieces))
+        self.assertEqual(inflated(payload), b"".join(pieces))
+        self.assertFalse(payload.endswith(TAIL))
+
+
+class Bombs(SynchronousTestCase):
+    def guard(self, payload: bytes, step: int, thorough: bool = False) -> None:
+        guard = BombGuard(LIMIT, thorough)
+        for at in range(0, len(payload), step):
+            piece = memoryview(payload)[at : at + step]
+            guard.check(piece, at + step >= len(payload))
+
+    def refused(self, payload: bytes, step: int, thorough: bool = False) -> None:
+        with self.assertRaises(FrameError) as caught:
+            self.guard(payload, step, thorough)
+        self.assertEqual(caught.exception.code, 1009)
+
+    def test_plain_bomb(self) -> None:
+        bomb = deflated(b'{"type":"bundle_update"}' + b"a" * (LIMIT + 1))
+        self.refused(bomb, 65_536)
+        self.refused(bomb, 1000)
+
+    def test_bomb_behind_a_harmless_start(self) -> None:
+        start = bytes(range(256)) * 4 + b"".join(i.to_bytes(4, "big") for i in range(60_000))
+        self.refused(deflated(start + b"\x00" * 3 * LIMIT), 60_000)
+
+    def test_thorough_counts_everything(self) -> None:
+        varied = b"".join(b"%07d" % (i * 7919 % 9_999_991) for i in range(LIMIT // 7 + 1))
+        payload = deflated(varied, 1)
+        self.guard(payload, 65_536)
+        self.refused(payload, 65_536, thorough=True)
+
+    def test_real_things_pass(self) -> None:
+        code = b"".join(b"function f%d(a,b){return a[%d]+b}\n" % (i, i * 7) for i in range(200_000))
+        for level in (1, 6, 9):
+            self.guard(deflated(code, level), 50_000)
+
+    def test_short_ones_cannot_exceed(self) -> None:
+        self.assertFalse(may_exceed(50_000, LIMIT))
+        self.assertTrue(may_exceed(51_000, LIMIT))
