@@ -31,6 +31,7 @@ _OVERHEAD_BYTES = 200
 times its size in empty frames."""
 _GATHER_BYTES = 128 * 1024
 """How much of what waits is offered to the transport at once."""
+_PILED_UP = "too slow: notices pile up unread"
 
 Frame = bytes | memoryview
 
@@ -55,7 +56,7 @@ class Source:
     def __init__(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         self._pause = pause
         self._resume = resume
-        self._holders: set[Sink] = set()
+        self._holders: set[object] = set()
         self._waiting_since_s: float | None = None
         self.feeds: Sequence[Sink] = ()
         """The sinks of the message that is passing, or of the last one."""
@@ -67,16 +68,16 @@ class Source:
         """Whether reading is stopped."""
         return bool(self._holders)
 
-    def hold(self, sink: "Sink") -> None:
-        """Stop reading, until ``sink`` lets go."""
+    def hold(self, holder: object) -> None:
+        """Stop reading, until ``holder`` lets go."""
         if not self._holders:
             self._pause()
-        self._holders.add(sink)
+        self._holders.add(holder)
 
-    def let_go(self, sink: "Sink") -> None:
-        """Read on, once no other sink holds this source either."""
-        if sink in self._holders:
-            self._holders.discard(sink)
+    def let_go(self, holder: object) -> None:
+        """Read on, once nobody else holds this source either."""
+        if holder in self._holders:
+            self._holders.discard(holder)
             if not self._holders:
                 self._resume()
 
@@ -102,11 +103,15 @@ class Source:
 
 
 class Lane:
-    """One message's place in a sink's queue, with those of its frames that wait."""
+    """One message's place in a sink's queue, with those of its frames that wait.
 
-    __slots__ = ("begun", "ended", "frames", "notice_bytes")
+    ``separable`` is a lane of whole messages, between which notices may go.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("begun", "ended", "frames", "notice_bytes", "separable")
+
+    def __init__(self, separable: bool = False) -> None:
+        self.separable = separable
         self.frames: list[bytes] = []
         self.begun = False
         self.ended = False
@@ -167,6 +172,11 @@ class Sink:
         ``on_behalf_of`` is whose request this answers: it is held while answers pile up. Other
         notices are bounded by the window; a sink that lets more pile up is cut.
         """
+        if self._queue and self._queue[0].separable:
+            self.control(data, on_behalf_of)
+            if self._waiting > 2 * self._window:
+                self.cut(CLOSE_TRY_AGAIN_LATER, _PILED_UP)
+            return
         lane = self.send(data, on_behalf_of)
         if on_behalf_of is not None:
             return
@@ -175,7 +185,7 @@ class Sink:
             lane.notice_bytes = len(data)
             self._notice_bytes += len(data)
             if self._notice_bytes > self._window:
-                self.cut(CLOSE_TRY_AGAIN_LATER, "too slow: notices pile up unread")
+                self.cut(CLOSE_TRY_AGAIN_LATER, _PILED_UP)
 
     def control(self, data: bytes, source: Source | None) -> None:
         """Send a control frame: at the next frame boundary, not behind messages that wait
@@ -201,9 +211,10 @@ class Sink:
         self._wait(lane, bytes(data), source)
         return lane
 
-    def open_lane(self) -> Lane:
-        """Take a place in the queue for a message of several frames."""
-        lane = Lane()
+    def open_lane(self, separable: bool = False) -> Lane:
+        """Take a place in the queue for a message of several frames; or, ``separable``, for
+        several messages."""
+        lane = Lane(separable)
         self._queue.append(lane)
         return lane
 
@@ -363,23 +374,56 @@ class Sink:
             source.let_go(self)
 
 
-class Passage:
-    """One message of several pieces, on its way from its source to its sinks."""
+class Way(Protocol):
+    """Where the pieces of one message go."""
 
-    def __init__(self, source: Source, sinks: Sequence[Sink]) -> None:
+    def send(self, data: Frame, header: int, end: bool) -> None:
+        """Pass the next frame on, the first ``header`` bytes of which are its header; ``end`` says
+        that it is the message's last.
+
+        :raises FrameError: what was sent is bad.
+        """
+
+    def cut(self, reason: str) -> None:
+        """The source has died: leave no sink waiting for the rest."""
+
+
+class Passage:
+    """One message of several frames (or, ``separable``, several messages) on its way to sinks that
+    take it as it is."""
+
+    def __init__(self, source: Source, sinks: Sequence[Sink], separable: bool = False) -> None:
         self._source = source
-        self._lanes = [(sink, sink.open_lane()) for sink in sinks]
+        self._lanes = [(sink, sink.open_lane(separable)) for sink in sinks]
         source.feeds = sinks
 
-    def send(self, data: Frame, end: bool) -> None:
-        """Pass the next frame on; ``end`` says that it is the last one."""
+    def send(self, data: Frame, header: int, end: bool) -> None:
+        """See `Way`."""
         for sink, lane in self._lanes:
             sink.pass_on(lane, data, end, self._source)
 
     def cut(self, reason: str) -> None:
-        """The source has died: leave no sink waiting for the rest."""
-        for sink, lane in self._lanes:
+        """See `Way`."""
+        lanes, self._lanes = self._lanes, []
+        for sink, lane in lanes:
             sink.abandon(lane, reason)
+
+
+class Fork:
+    """Several ways for one message."""
+
+    def __init__(self, ways: Sequence[Way]) -> None:
+        self._ways = ways
+
+    def send(self, data: Frame, header: int, end: bool) -> None:
+        """See `Way`."""
+        for way in self._ways:
+            way.send(data, header, end)
+
+    def cut(self, reason: str) -> None:
+        """See `Way`."""
+        for way in self._ways:
+            way.cut(reason)
 
 
 class _Trial(NamedTuple):

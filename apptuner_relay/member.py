@@ -5,10 +5,22 @@ flow to the others. It knows no socket and no Autobahn; `protocol` feeds it piec
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from apptuner_relay.flow import Outlet, Passage, Sink, SlowSinks, Source
+from apptuner_relay.flow import Outlet, Sink, SlowSinks, Source, Way
+from apptuner_relay.options import Settings
 from apptuner_relay.session import Device, Role, Session
+from apptuner_relay.transport import BLOCK_BYTES
+from apptuner_relay.ways import Envelope, make_way
 from apptuner_relay.wire import messages
-from apptuner_relay.wire.frames import BINARY, CONTINUATION, TEXT, Piece, frame
+from apptuner_relay.wire.deflate import inflate_head
+from apptuner_relay.wire.frames import (
+    BINARY,
+    COMPRESSED,
+    CONTINUATION,
+    TEXT,
+    FrameReader,
+    Piece,
+    frame,
+)
 from apptuner_relay.wire.messages import HEAD_BYTES
 
 _COMPLAINT_INTERVAL_S = 1.0
@@ -16,6 +28,10 @@ _COMPLAINT_INTERVAL_S = 1.0
 
 class Connection(Outlet, Protocol):
     """What a member needs of the connection that it stands for."""
+
+    @property
+    def deflates(self) -> bool:
+        """Whether permessage-deflate was negotiated."""
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake, or do nothing when it has begun."""
@@ -33,7 +49,6 @@ class Connection(Outlet, Protocol):
 class Member:
     """One client of a session.
 
-    :param window: see `Sink`.
     :param now_s: tells the time, in seconds since the epoch.
     """
 
@@ -43,7 +58,7 @@ class Member:
         device: Device | None,
         session: "Session[Member]",
         connection: Connection,
-        window: int,
+        settings: Settings,
         slow: SlowSinks,
         now_s: Callable[[], float],
     ) -> None:
@@ -52,18 +67,23 @@ class Member:
         self.session = session
         self.connection = connection
         self.source = Source(connection.pause, connection.resume)
-        self.sink = Sink(connection, connection.close, window, slow)
+        # What comes in the block that fills the window goes on top.
+        self.sink = Sink(connection, connection.close, settings.window - BLOCK_BYTES, slow)
+        self.deflates = connection.deflates
+        self.chunks = settings.split_bundles and device is not None and device.chunks
+        self.reader = FrameReader(settings.max_message, self.deflates)
+        self._limit = settings.max_message
         self._now_s = now_s
         self._active = False
         self._opcode = CONTINUATION
         self._head: bytes | None = None
-        self._passage: Passage | None = None
+        self._way: Way | None = None
         self._complained_s = 0.0
 
     @property
     def in_message(self) -> bool:
         """Whether a message from this client is under way to others."""
-        return self._passage is not None
+        return self._way is not None
 
     def tell(self, message: bytes) -> None:
         """Send a message (JSON text) of the relay's own."""
@@ -71,16 +91,19 @@ class Member:
 
     def take(self, piece: Piece, view: memoryview) -> None:
         """Take in the next piece of a message from this client. ``view`` is of the buffer in which
-        the piece lies; call `flush` before that is used again."""
+        the piece lies; call `flush` before that is used again.
+
+        :raises FrameError: the message is bad.
+        """
         opcode, end, begin, payload, stop = piece
         if opcode != CONTINUATION:
             self._opcode = opcode
             self._head = b""
         elif self._head is None:
-            if self._passage is not None:
-                self._passage.send(view[begin:stop], end)
+            if self._way is not None:
+                self._way.send(view[begin:stop], payload - begin, end)
                 if end:
-                    self._passage = None
+                    self._way = None
             return
         before = self._head or b""
         length = len(before) + stop - payload
@@ -89,21 +112,31 @@ class Member:
             return
         self._head = None
         self._active = True
+        compressed = self._opcode & COMPRESSED
         head = before + view[payload : min(stop, payload + HEAD_BYTES - len(before))]
-        sinks = self._route(head, end and length == len(head))
-        if not sinks:
+        complete = end and length == len(head)
+        if compressed:
+            head, complete = inflate_head(head, HEAD_BYTES, complete)
+        members, kind = self._route(head, complete)
+        if not members:
             return
-        if end and not before:
-            self.source.feeds = sinks
+        if end and not before and not compressed:
+            self.source.feeds = sinks = [member.sink for member in members]
             for sink in sinks:
                 sink.send(view[begin:stop], self.source)
             return
-        passage = Passage(self.source, sinks)
+        size = length if end else self.reader.message_bytes
+        envelope = Envelope(
+            self._opcode, kind, head, size, self._limit, thorough=self.role is Role.MOBILE
+        )
+        way = make_way(envelope, self.source, members, self.connection.close, self._now_ms())
+        self._way = way
         if before:
-            passage.send(frame(self._opcode, before, False), False)
-        passage.send(view[begin:stop], end)
-        if not end:
-            self._passage = passage
+            first = frame(self._opcode, before, False)
+            way.send(first, len(first) - len(before), False)
+        way.send(view[begin:stop], payload - begin, end)
+        if end:
+            self._way = None
 
     def flush(self) -> None:
         """A block has been taken in whole."""
@@ -115,37 +148,38 @@ class Member:
     def gone(self, why: str) -> bool:
         """The connection is over. True if that cut a message short."""
         self.sink.close()
-        passage, self._passage, self._head = self._passage, None, None
-        if passage is None:
+        way, self._way, self._head = self._way, None, None
+        if way is None:
             return False
-        passage.cut(f"a message was cut short: {why}")
+        way.cut(f"a message was cut short: {why}")
         return True
 
-    def _route(self, head: bytes, complete: bool) -> Sequence[Sink]:
-        """Whom the message that begins with ``head`` goes to; nobody, where it was answered."""
-        if self._opcode == BINARY:
-            return [member.sink for member in self.session.audience(self)]
+    def _route(self, head: bytes, complete: bool) -> tuple[Sequence["Member"], str | None]:
+        """Whom the message that begins with ``head`` goes to (nobody, where it was answered), and
+        its type."""
+        if self._opcode & BINARY:
+            return self.session.audience(self), None
         try:
-            envelope = messages.sniff(head, complete)
+            kind, target = messages.sniff(head, complete)
         except messages.NotAnObject as refusal:
             self._answer(messages.error(str(refusal), self._now_ms()))
-            return ()
-        if envelope.type == "ping":
+            return (), None
+        if kind == "ping":
             self._answer(messages.pong(self._now_ms()))
-            return ()
+            return (), kind
         if self.role is Role.MOBILE:
-            return [member.sink for member in self.session.audience(self)]
-        if envelope.target is not None:
-            phone = self.session.phone(envelope.target)
-            if phone is None:
-                text = f"Device {envelope.target} is not connected"
-                self._answer(messages.error(text, self._now_ms()))
-                return ()
-            return (phone.sink,)
-        phones = self.session.audience(self)
-        if not phones and envelope.type not in messages.BUNDLE_TYPES:
+            return self.session.desktop_side, kind
+        if target is not None:
+            phone = self.session.phone(target)
+            if phone is not None:
+                return (phone,), kind
+            text = f"Device {target} is not connected"
+            self._answer(messages.error(text, self._now_ms()))
+            return (), kind
+        phones = self.session.mobiles
+        if not phones and kind not in messages.BUNDLE_TYPES:
             self._complain("Mobile device not connected")
-        return [member.sink for member in phones]
+        return phones, kind
 
     def _answer(self, message: bytes) -> None:
         self.sink.say(frame(TEXT, message), self.source)

@@ -34,6 +34,8 @@ class Settings:
     max_mobiles: int = 5
     max_message: int = 50 * MIB
     session_timeout: float = 1800.0
+    compression: bool = True
+    split_bundles: bool = True
     window: int = 256 * KIB
     slow_rate: int = 16 * KIB
     slow_time: float = 30.0
@@ -89,6 +91,12 @@ def _count(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _switch(text: str) -> bool:
+    if text.strip().lower() not in ("on", "off"):
+        raise ValueError("on or off")
+    return text.strip().lower() == "on"
+
+
 class Option(NamedTuple):
     """A row of the table. ``default`` is what one would type."""
 
@@ -114,6 +122,19 @@ OPTIONS = (
         "30m",
         _duration(1, 7 * 86400),
         "Close a session in which nobody has sent a message for so long",
+    ),
+    Option(
+        "compression",
+        "on",
+        _switch,
+        "on or off: negotiate permessage-deflate, and pass compressed messages on as they are",
+    ),
+    Option(
+        "split-bundles",
+        "on",
+        _switch,
+        "on or off: give a bundle of more than 1 MiB in one message as chunks to a phone whose "
+        "query string says platform=ios and chunks=1",
     ),
     Option(
         "window",

@@ -21,13 +21,13 @@ from apptuner_relay.member import Member
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import BadRequest, Role, parse_path
 from apptuner_relay.transport import BLOCK_BYTES, RelayTransport
+from apptuner_relay.wire.deflate import accept
 from apptuner_relay.wire.frames import (
     CLOSE,
     CLOSE_PROTOCOL_ERROR,
     PING,
     PONG,
     FrameError,
-    FrameReader,
     frame,
 )
 
@@ -59,7 +59,6 @@ class RelayProtocol(WebSocketServerProtocol):
     def onOpen(self) -> None:
         """The handshake is done: join the session."""
         relay = self.factory.relay
-        self._reader = FrameReader(relay.settings.max_message)
         self._heard = True
         self._pinged = False
         self._drains = 0
@@ -119,6 +118,11 @@ class RelayProtocol(WebSocketServerProtocol):
 
     # What the member and the service call
 
+    @property
+    def deflates(self) -> bool:
+        """Whether permessage-deflate was negotiated."""
+        return self._perMessageCompress is not None
+
     def offer(self, parts: Sequence[Frame]) -> int:
         """See `flow.Outlet`. Where the transport can't tell what it takes, it takes all, and
         pauses its producer when that is too much."""
@@ -174,8 +178,8 @@ class RelayProtocol(WebSocketServerProtocol):
             return
         self._heard = True
         try:
-            for piece in self._reader.feed(buffer.data, buffer.START, buffer.START + length):
-                if piece[0] < CLOSE:
+            for piece in member.reader.feed(buffer.data, buffer.START, buffer.START + length):
+                if not piece[0] & CLOSE:
                     member.take(piece, buffer.view)
                 else:
                     opcode, _, _, payload, stop = piece
@@ -205,12 +209,16 @@ class RelayProtocol(WebSocketServerProtocol):
         relay = self.factory.relay
         self._own_reason = why
         self._drop_call = relay.clock.callLater(relay.settings.close_timeout, self._drop)
-        self._reader.skip_messages()
         if self._member is not None:
+            self._member.reader.skip_messages()
             relay.leave(self._member, why)
 
     def _drop(self) -> None:
         self.transport.abortConnection()
+
+
+def _decline(offers: Sequence[object]) -> None:
+    """No compression, whatever is offered."""
 
 
 class RelayFactory(WebSocketServerFactory):
@@ -232,6 +240,7 @@ class RelayFactory(WebSocketServerFactory):
             echoCloseCodeReason=True,
             failByDrop=False,
             tcpNoDelay=True,
+            perMessageCompressionAccept=accept if relay.settings.compression else _decline,
         )
 
 

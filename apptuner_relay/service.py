@@ -17,7 +17,7 @@ from apptuner_relay.flow import SlowSinks
 from apptuner_relay.member import Connection, Member
 from apptuner_relay.options import Settings
 from apptuner_relay.session import BadRequest, Device, Role, Session, parse_device, session_hash
-from apptuner_relay.transport import BLOCK_BYTES, ReceiveBuffer
+from apptuner_relay.transport import ReceiveBuffer
 
 CLOSE_NORMAL = 1000
 CLOSE_POLICY = 1008
@@ -111,8 +111,7 @@ class RelayService(Service):
             admission.device,
             session,
             connection,
-            # What is held in mid-block comes on top.
-            self.settings.window - BLOCK_BYTES,
+            self.settings,
             self._slow,
             self.clock.seconds,
         )

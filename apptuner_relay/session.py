@@ -81,6 +81,8 @@ class Device:
     name: str | None
     platform: str | None
     connected_at_ms: int
+    chunks: bool = False
+    """Whether it wants big bundles in chunks."""
 
     def describe(self) -> dict[str, object]:
         """As ``mobile_connected`` and ``mobile_disconnected`` show it."""
@@ -97,7 +99,8 @@ class Device:
 
 
 def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
-    """Read a phone's query string (``deviceId``, ``name``, ``platform``, ``model``; all optional).
+    """Read a phone's query string (``deviceId``, ``name``, ``platform``, ``model``, ``chunks``; all
+    optional).
 
     ``fallback_id`` names a phone that doesn't name itself. A name is cut to 64 printable
     characters; without one, ``model`` serves.
@@ -119,7 +122,8 @@ def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
     if platform is not None and platform not in PLATFORMS:
         raise BadRequest(400, "Bad platform: ios or android")
     name = _clean_name(first("name")) or _clean_name(first("model"))
-    return Device(device_id or fallback_id, name, platform, now_ms)
+    chunks = platform == "ios" and first("chunks") == "1"
+    return Device(device_id or fallback_id, name, platform, now_ms, chunks)
 
 
 def _clean_name(name: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,18 +16,18 @@ from zope.interface import implementer
 from apptuner_relay.options import Settings
 from apptuner_relay.protocol import DesktopSideFactory, MobileFactory
 from apptuner_relay.service import RelayService
-from apptuner_relay.wire.frames import CLOSE, CONTINUATION, PING, PONG, TEXT
+from apptuner_relay.wire.frames import CLOSE, COMPRESSED, CONTINUATION, PING, PONG, TEXT
 
 HANDSHAKE = (
     "GET {target} HTTP/1.1\r\nHost: relay.example\r\nUpgrade: websocket\r\n"
     "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    "Sec-WebSocket-Version: 13\r\n\r\n"
+    "Sec-WebSocket-Version: 13\r\n{extra}\r\n"
 )
 MASK = b"\x37\xfa\x21\x3d"
 
 
 def masked(opcode: int, payload: bytes, fin: bool = True, mask: bytes = MASK) -> bytes:
-    """A client's frame, built the slow and obvious way."""
+    """A client's frame."""
     length = len(payload)
     if length < 126:
         size = bytes([0x80 | length])
@@ -34,12 +35,29 @@ def masked(opcode: int, payload: bytes, fin: bool = True, mask: bytes = MASK) ->
         size = bytes([0x80 | 126]) + length.to_bytes(2, "big")
     else:
         size = bytes([0x80 | 127]) + length.to_bytes(8, "big")
-    body = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+    key = int.from_bytes((mask * (length // 4 + 1))[:length], "big")
+    body = (int.from_bytes(payload, "big") ^ key).to_bytes(length, "big")
     return bytes([(0x80 if fin else 0) | opcode]) + size + mask + body
 
 
+OFFER_DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+DEFLATE_TAIL = b"\x00\x00\xff\xff"
+
+
+def deflated(data: bytes, level: int = 6) -> bytes:
+    """A message's payload as RFC 7692 §7.2.1 makes it, by zlib."""
+    compress = zlib.compressobj(level, zlib.DEFLATED, -15)
+    return (compress.compress(data) + compress.flush(zlib.Z_SYNC_FLUSH)).removesuffix(DEFLATE_TAIL)
+
+
+def inflated(payload: bytes) -> bytes:
+    """The message of such a payload."""
+    return zlib.decompressobj(-15).decompress(payload + DEFLATE_TAIL)
+
+
 def server_frames(data: bytes) -> Iterator[tuple[int, bool, bytes]]:
-    """``(opcode, fin, payload)`` of each frame of a server; one that is cut off is an error."""
+    """``(opcode, fin, payload)`` of each frame of a server, the opcode with `COMPRESSED` where that
+    is set; one that is cut off is an error."""
     at = 0
     while at < len(data):
         first, length = data[at], data[at + 1]
@@ -51,7 +69,7 @@ def server_frames(data: bytes) -> Iterator[tuple[int, bool, bytes]]:
         payload = data[at : at + length]
         assert len(payload) == length, "a frame is cut off"
         at += length
-        yield first & 0x0F, bool(first & 0x80), payload
+        yield first & 0x7F, bool(first & 0x80), payload
 
 
 @implementer(IPushProducer)
@@ -67,22 +85,27 @@ class Client:
     """One client, whose connection exists in memory only.
 
     :param then: bytes that come in one segment with the request.
+    :param extra: more headers of the request.
     """
 
-    def __init__(self, relay: RelayService, target: str, then: bytes = b"") -> None:
+    def __init__(
+        self, relay: RelayService, target: str, then: bytes = b"", extra: str = ""
+    ) -> None:
         factory_class = MobileFactory if target.startswith("/mobile") else DesktopSideFactory
         self.protocol = factory_class(relay).buildProtocol(None)
         self.transport = StringTransport()
         self.transport.registerProducer(HttpChannel(), True)
         self.protocol.makeConnection(self.transport)
-        self.protocol.dataReceived(HANDSHAKE.format(target=target).encode() + then)
+        self.protocol.dataReceived(HANDSHAKE.format(target=target, extra=extra).encode() + then)
         self.head, _, rest = self.transport.value().partition(b"\r\n\r\n")
         self.transport.clear()
         self.messages: list[bytes] = []
         self.pings = 0
         self.pongs: list[bytes] = []
         self.closed: tuple[int, str] | None = None
+        self.frames: list[tuple[int, bool, bytes]] = []
         self._part: bytes | None = None
+        self._compressed = 0
         self._take(rest if self.status == 101 else b"")
         self.body = rest
 
@@ -123,6 +146,7 @@ class Client:
 
     def _take(self, data: bytes) -> None:
         for opcode, fin, payload in server_frames(data):
+            self.frames.append((opcode, fin, payload))
             if opcode == PING:
                 self.pings += 1
             elif opcode == PONG:
@@ -131,9 +155,11 @@ class Client:
                 self.closed = int.from_bytes(payload[:2], "big"), payload[2:].decode()
             else:
                 assert (opcode == CONTINUATION) == (self._part is not None)
+                if opcode != CONTINUATION:
+                    self._compressed = opcode & COMPRESSED
                 self._part = (self._part or b"") + payload
                 if fin:
-                    self.messages.append(self._part)
+                    self.messages.append(inflated(self._part) if self._compressed else self._part)
                     self._part = None
 
 
@@ -146,9 +172,10 @@ class Relay:
         self.service = RelayService(Settings(**settings), self.clock)
         self.service.startService()
 
-    def connect(self, target: str, welcome: bool = True) -> Client:
-        """A client of ``target``, e.g. ``/cli/ABC234``; the welcome is taken off."""
-        client = Client(self.service, target)
+    def connect(self, target: str, welcome: bool = True, deflate: bool = False) -> Client:
+        """A client of ``target``, e.g. ``/cli/ABC234``; the welcome is taken off. ``deflate``
+        offers compression."""
+        client = Client(self.service, target, extra=OFFER_DEFLATE if deflate else "")
         if welcome:
             assert client.status == 101, client.head
             assert client.received()[0]["type"] == "connected"

@@ -93,10 +93,10 @@ class Forwarding(FlowTest):
     def test_first_piece_leaves_before_the_last_has_come(self) -> None:
         cli, phone = self.connect(), self.connect()
         passage = Passage(cli.source, [phone.sink])
-        passage.send(b"first ", False)
+        passage.send(b"first ", 0, False)
         cli.source.flush()
         self.assertEqual(phone.got, b"first ")
-        passage.send(b"last", True)
+        passage.send(b"last", 0, True)
         cli.source.flush()
         self.assertEqual(phone.got, b"first last")
 
@@ -104,10 +104,10 @@ class Forwarding(FlowTest):
         cli, full, free = self.connect(), self.connect(room=2), self.connect()
         buffer = bytearray(b"abcdef")
         passage = Passage(cli.source, [full.sink, free.sink])
-        passage.send(memoryview(buffer), False)
+        passage.send(memoryview(buffer), 0, False)
         cli.source.flush()
         buffer[:] = b"ghijkl"
-        passage.send(memoryview(buffer), True)
+        passage.send(memoryview(buffer), 0, True)
         cli.source.flush()
         buffer[:] = b"xxxxxx"
         full.make_room()
@@ -117,33 +117,33 @@ class Forwarding(FlowTest):
     def test_messages_of_two_sources_never_interleave(self) -> None:
         cli, dashboard, phone = self.connect(), self.connect(), self.connect()
         first = Passage(cli.source, [phone.sink])
-        first.send(b"A1 ", False)
+        first.send(b"A1 ", 0, False)
         cli.source.flush()
         second = Passage(dashboard.source, [phone.sink])
-        second.send(b"B1 ", False)
+        second.send(b"B1 ", 0, False)
         dashboard.source.flush()
         phone.sink.send(b"C ", dashboard.source)
-        second.send(b"B2 ", True)
+        second.send(b"B2 ", 0, True)
         dashboard.source.flush()
-        first.send(b"A2 ", True)
+        first.send(b"A2 ", 0, True)
         cli.source.flush()
         self.assertEqual(phone.got, b"A1 A2 B1 B2 C ")
 
     def test_notices_wait_for_the_end_of_a_message_and_are_not_lost(self) -> None:
         cli, phone = self.connect(), self.connect()
         passage = Passage(cli.source, [phone.sink])
-        passage.send(b"A1 ", False)
+        passage.send(b"A1 ", 0, False)
         cli.source.flush()
         phone.sink.say(b"notice ")
         self.assertEqual(phone.got, b"A1 ")
-        passage.send(b"A2 ", True)
+        passage.send(b"A2 ", 0, True)
         cli.source.flush()
         self.assertEqual(phone.got, b"A1 A2 notice ")
 
     def test_control_frames_do_not_wait_for_messages(self) -> None:
         cli, phone = self.connect(), self.connect()
         passage = Passage(cli.source, [phone.sink])
-        passage.send(b"A1 ", False)
+        passage.send(b"A1 ", 0, False)
         cli.source.flush()
         phone.sink.control(b"pong ", phone.source)
         self.assertEqual(phone.got, b"A1 pong ")
@@ -163,7 +163,7 @@ class BackPressure(FlowTest):
         cli, phone = self.connect(), self.connect(room=0)
         passage = Passage(cli.source, [phone.sink])
         for _ in range(9):
-            passage.send(b"x" * WINDOW, False)
+            passage.send(b"x" * WINDOW, 0, False)
             cli.source.flush()
         self.assertEqual((cli.paused, phone.got), (True, b""))
         phone.make_room(WINDOW)
@@ -177,7 +177,7 @@ class BackPressure(FlowTest):
         cli = self.connect()
         phones = [self.connect(room=0), self.connect(room=0), self.connect()]
         passage = Passage(cli.source, [phone.sink for phone in phones])
-        passage.send(b"x" * (WINDOW + 1), True)
+        passage.send(b"x" * (WINDOW + 1), 0, True)
         cli.source.flush()
         self.assertEqual(len(phones[2].got), WINDOW + 1)
         self.assertTrue(cli.paused)
@@ -228,10 +228,10 @@ class BackPressure(FlowTest):
         cli, phone = self.connect(), self.connect()
         for _ in range(10):
             passage = Passage(cli.source, [phone.sink])
-            passage.send(b"-", False)
+            passage.send(b"-", 0, False)
             for _ in range(20):
                 phone.sink.say(b"n" * 100)
-            passage.send(b"-", True)
+            passage.send(b"-", 0, True)
             cli.source.flush()
         self.assertIsNone(phone.closed)
         self.assertEqual(len(phone.got), 10 * (2 + 2000))
@@ -241,7 +241,7 @@ class Slow(FlowTest):
     def test_slow_phone_that_holds_up_others_is_cut(self) -> None:
         cli, slow, quick = self.connect(), self.connect(room=0), self.connect()
         passage = Passage(cli.source, [slow.sink, quick.sink])
-        passage.send(b"x" * 20 * WINDOW, False)
+        passage.send(b"x" * 20 * WINDOW, 0, False)
         cli.source.flush()
         for _ in range(9):
             slow.make_room(50)
@@ -250,7 +250,7 @@ class Slow(FlowTest):
         self.wait(1)
         self.assertEqual((slow.closed or (0, ""))[0], 1013)
         self.assertFalse(cli.paused)
-        passage.send(b"end", True)
+        passage.send(b"end", 0, True)
         cli.source.flush()
         self.assertTrue(quick.got.endswith(b"end"))
 
@@ -298,7 +298,7 @@ class Dying(FlowTest):
     def test_source_dies_in_mid_message(self) -> None:
         cli, phone = self.connect(), self.connect()
         passage = Passage(cli.source, [phone.sink])
-        passage.send(b"half", False)
+        passage.send(b"half", 0, False)
         cli.source.flush()
         passage.cut("cut short")
         self.assertEqual(phone.closed, (1011, "cut short"))
@@ -306,9 +306,9 @@ class Dying(FlowTest):
     def test_rest_of_a_frame_goes_out_before_the_close(self) -> None:
         cli, phone = self.connect(), self.connect(room=2)
         passage = Passage(cli.source, [phone.sink])
-        passage.send(b"frame", False)
+        passage.send(b"frame", 0, False)
         cli.source.flush()
-        passage.send(b"never", False)
+        passage.send(b"never", 0, False)
         cli.source.flush()
         passage.cut("cut short")
         self.assertEqual(phone.got, b"frame")
@@ -317,12 +317,12 @@ class Dying(FlowTest):
     def test_message_that_had_not_begun_just_vanishes(self) -> None:
         cli, dashboard, phone = self.connect(), self.connect(), self.connect()
         first = Passage(cli.source, [phone.sink])
-        first.send(b"A1 ", False)
+        first.send(b"A1 ", 0, False)
         second = Passage(dashboard.source, [phone.sink])
-        second.send(b"B1 ", False)
+        second.send(b"B1 ", 0, False)
         phone.sink.say(b"notice ")
         second.cut("cut short")
-        first.send(b"A2 ", True)
+        first.send(b"A2 ", 0, True)
         cli.source.flush()
         self.assertIsNone(phone.closed)
         self.assertEqual(phone.got, b"A1 A2 notice ")
@@ -340,10 +340,10 @@ class Dying(FlowTest):
     def test_sink_dies_in_mid_message(self) -> None:
         cli, dying, living = self.connect(), self.connect(room=0), self.connect()
         passage = Passage(cli.source, [dying.sink, living.sink])
-        passage.send(b"A1 ", False)
+        passage.send(b"A1 ", 0, False)
         cli.source.flush()
         dying.sink.stopProducing()
-        passage.send(b"A2", True)
+        passage.send(b"A2", 0, True)
         cli.source.flush()
         self.assertEqual(living.got, b"A1 A2")
         self.assertEqual(dying.got, b"")
@@ -415,7 +415,7 @@ class FlowMachine(RuleBasedStateMachine):
 
     def piece(self, source: int, data: bytes, end: bool) -> None:
         passage, serial, targets = self.passages[source]
-        passage.send(data, end)
+        passage.send(data, 0, end)
         for i in targets:
             at = next(
                 n

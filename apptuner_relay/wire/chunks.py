@@ -7,7 +7,7 @@ it is when the CLI sends chunks.
 
 import re
 
-CHUNK_BYTES = 512 * 1024
+CHUNK_BYTES = 128 * 1024
 """How much of the code's JSON literal a chunk holds at most."""
 
 _LONGEST_ESCAPE = 6

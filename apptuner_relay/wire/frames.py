@@ -8,13 +8,15 @@ message (§5.4), and with every piece in its own frame the relay can close a con
 mid-message. Of a stream the reader holds at most one frame header and one control frame.
 """
 
-import codecs
 from collections.abc import Iterator
 
 from apptuner_relay.wire.masking import unmask
+from apptuner_relay.wire.text import TextChecker
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 CLOSE, PING, PONG = 0x8, 0x9, 0xA
+COMPRESSED = 0x40
+"""RSV1: on a message's first frame, permessage-deflate (RFC 7692 §7.2.3)."""
 
 CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_INVALID_PAYLOAD = 1007
@@ -24,15 +26,11 @@ MAX_CONTROL_BYTES = 125
 HEADROOM = 256
 """Bytes that must be free in the buffer in front of a block."""
 
-_SLICE_BYTES = 65536
-
-_new_decoder = codecs.getincrementaldecoder("utf-8")
-
 Piece = tuple[int, bool, int, int, int]
 """``(opcode, end, begin, payload, stop)``. ``buffer[begin:stop]`` is the frame and
 ``buffer[payload:stop]`` its payload, until the next block is read. ``opcode`` is `TEXT` or `BINARY`
-for a message's first piece and `CONTINUATION` for its others; ``end`` tells its last one. Control
-frames come whole."""
+for a message's first piece, with the bit `COMPRESSED` where it is, and `CONTINUATION` for its
+others; ``end`` tells its last one. Control frames come whole."""
 
 
 class FrameError(Exception):
@@ -73,10 +71,13 @@ class FrameReader:
     """Reads the frames of one client.
 
     :param max_message: the most payload bytes that a message may have, over all of its frames.
+    :param deflate: whether permessage-deflate was negotiated. What is compressed is neither
+        inflated nor checked to be UTF-8 here.
     """
 
-    def __init__(self, max_message: int) -> None:
+    def __init__(self, max_message: int, deflate: bool = False) -> None:
         self._max_message = max_message
+        self._deflate = deflate
         self._held = b""
         self._mask = b""
         self._left = 0
@@ -84,7 +85,8 @@ class FrameReader:
         self._next_opcode = CONTINUATION
         self._fin = False
         self._message_bytes = 0
-        self._decoder: codecs.IncrementalDecoder | None = None
+        self._single_frame_bytes: int | None = None
+        self._text = TextChecker()
         self._skipping = False
         self._unreadable = False
 
@@ -92,6 +94,11 @@ class FrameReader:
     def in_message(self) -> bool:
         """Whether a message has begun and not ended."""
         return self._opcode != CONTINUATION
+
+    @property
+    def message_bytes(self) -> int | None:
+        """How many payload bytes the message in progress has, where its first frame tells."""
+        return self._single_frame_bytes
 
     def skip_messages(self) -> None:
         """From now on pass over messages, whatever they are; only control frames come out."""
@@ -157,7 +164,9 @@ class FrameReader:
         too little to tell."""
         first = buffer[at]
         opcode = first & 0x0F
-        if first & 0x70:
+        if first & 0x70 and not (
+            self._deflate and first & 0x70 == COMPRESSED and opcode in (TEXT, BINARY)
+        ):
             raise self._violation("reserved bit set")
         if opcode >= CLOSE:
             if opcode > PONG:
@@ -199,9 +208,9 @@ class FrameReader:
                 raise self._violation("length with its highest bit set")
         opcode = first & 0x0F
         if opcode != CONTINUATION:
-            self._opcode = self._next_opcode = opcode
+            self._opcode = self._next_opcode = opcode | first & COMPRESSED
+            self._single_frame_bytes = length if first > 0x7F else None
             self._message_bytes = 0
-            self._decoder = None
         self._fin = first > 0x7F
         self._mask = bytes(buffer[payload - 4 : payload])
         self._left = length
@@ -225,27 +234,7 @@ class FrameReader:
             return None
         if length:
             unmask(buffer, payload, stop, mask)
-        if message == TEXT:
-            self._check_text(buffer, payload, stop, end)
+        if message == TEXT and not self._text.check(memoryview(buffer)[payload:stop], end):
+            raise FrameError(CLOSE_INVALID_PAYLOAD, "text that is not UTF-8")
         first = opcode | 0x80 if end else opcode
         return opcode, end, _write_header(buffer, first, payload, stop), payload, stop
-
-    def _check_text(self, buffer: bytearray, start: int, stop: int, end: bool) -> None:
-        for at in range(start, stop, _SLICE_BYTES):
-            text = buffer[at : min(stop, at + _SLICE_BYTES)]
-            if self._decoder is None:
-                if text.isascii():
-                    continue
-                self._decoder = _new_decoder()
-            try:
-                self._decoder.decode(text)
-            except UnicodeDecodeError:
-                raise self._not_text() from None
-            if not self._decoder.getstate()[0]:
-                self._decoder = None
-        if end and self._decoder is not None:
-            raise self._not_text()
-
-    @staticmethod
-    def _not_text() -> FrameError:
-        return FrameError(CLOSE_INVALID_PAYLOAD, "text that is not UTF-8")

@@ -17,19 +17,9 @@ from apptuner_relay.wire.deflate import (
     may_exceed,
 )
 from apptuner_relay.wire.frames import FrameError
+from tests.memory import DEFLATE_TAIL, deflated, inflated
 
 LIMIT = 50 * 1024 * 1024
-TAIL = b"\x00\x00\xff\xff"
-
-
-def deflated(data: bytes, level: int = 6) -> bytes:
-    """A message's payload as RFC 7692 §7.2.1 makes it, by zlib."""
-    compress = zlib.compressobj(level, zlib.DEFLATED, -15)
-    return (compress.compress(data) + compress.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
-
-
-def inflated(payload: bytes) -> bytes:
-    return zlib.decompressobj(-15).decompress(payload + TAIL)
 
 
 def inflate(payload: bytes, step: int, most: int = 1000, limit: int = LIMIT) -> bytes:
@@ -115,7 +105,7 @@ class Deflating(SynchronousTestCase):
         last = len(pieces) - 1
         payload = b"".join(deflation.feed(piece, i == last) for i, piece in enumerate(pieces))
         self.assertEqual(inflated(payload), b"".join(pieces))
-        self.assertFalse(payload.endswith(TAIL))
+        self.assertFalse(payload.endswith(DEFLATE_TAIL))
 
 
 class Bombs(SynchronousTestCase):

@@ -1,0 +1,226 @@
+"""Between a source and sinks that want a message in another form: inflated, deflated, in chunks.
+
+A `Stage` takes the pieces of one message and sends what it makes of them. It is a source of its
+own, so its sinks hold it like any other; and while it is held and has something left to do, it
+holds the source that feeds it. What it keeps is bounded by what that source sends in one block.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from apptuner_relay.flow import CLOSE_INTERNAL_ERROR, Frame, Passage, Sink, Source, Way
+from apptuner_relay.wire.chunks import NotABundle, Rechunker
+from apptuner_relay.wire.deflate import BombGuard, Deflation, Inflation
+from apptuner_relay.wire.frames import (
+    CLOSE_INVALID_PAYLOAD,
+    COMPRESSED,
+    CONTINUATION,
+    TEXT,
+    FrameError,
+    frame,
+)
+from apptuner_relay.wire.text import TextChecker
+
+Refuse = Callable[[int, str], None]
+"""Called with a close code and a reason when what the source sent turns out to be bad."""
+
+
+class Guard:
+    """A way that leads nowhere: the message is looked at before it goes its other ways."""
+
+    def __init__(self, guard: BombGuard) -> None:
+        self._guard = guard
+
+    def send(self, data: Frame, header: int, end: bool) -> None:
+        """See `Way`."""
+        self._guard.check(memoryview(data)[header:], end)
+
+    def cut(self, reason: str) -> None:
+        """See `Way`."""
+
+
+class Stage(ABC):
+    """What the stages share. A subclass takes input in `_take` and sends output in `_step`.
+
+    :param origin: where the message comes from.
+    :param refuse: ends ``origin``.
+    :param onwards: makes the way on from the stage, given the stage's own source.
+    :param feeds: all of the message's sinks; who is slow is judged among them.
+    """
+
+    def __init__(
+        self,
+        origin: Source,
+        refuse: Refuse,
+        onwards: Callable[[Source], Way],
+        opcode: int,
+        feeds: Sequence[Sink],
+    ) -> None:
+        self._origin = origin
+        self._refuse = refuse
+        self._opcode = opcode
+        self._ended = False
+        self._over = False
+        # `_run` itself sees when it has to pause.
+        self.source = Source(lambda: None, self._run)
+        self._way = onwards(self.source)
+        self.source.feeds = feeds
+
+    def send(self, data: Frame, header: int, end: bool) -> None:
+        """See `Way`. What is bad is refused through ``refuse``, as it may come to light later."""
+        if not self._over:
+            self._ended = end
+            self._take(bytes(data[header:]), end)
+            self._run()
+
+    def cut(self, reason: str) -> None:
+        """See `Way`."""
+        if not self._over:
+            self._finish()
+            self._way.cut(reason)
+
+    @abstractmethod
+    def _take(self, payload: bytes, end: bool) -> None:
+        """Take in the next piece."""
+
+    @abstractmethod
+    def _step(self) -> bool:
+        """Send one frame, or call `_finish` at the end. False when there is nothing to send.
+
+        :raises FrameError: what came is bad.
+        """
+
+    def _send(self, payload: bytes, end: bool) -> None:
+        data = frame(self._opcode, payload, end)
+        self._opcode = CONTINUATION
+        self._way.send(data, len(data) - len(payload), end)
+
+    def _finish(self) -> None:
+        self._over = True
+        self._origin.let_go(self)
+
+    def _run(self) -> None:
+        if self._over:
+            return
+        more = True
+        try:
+            while more and not self._over and not self.source.held:
+                more = self._step()
+                self.source.flush()
+        except FrameError as error:
+            self.cut(f"a message was cut short: {error.reason}")
+            self._refuse(error.code, error.reason)
+            return
+        if self._over:
+            return
+        if more:
+            self._origin.hold(self)
+        else:
+            self._origin.let_go(self)
+
+
+class Inflater(Stage):
+    """Inflates a compressed message, for those that did not negotiate compression.
+
+    :param opcode: the message's, without `COMPRESSED`.
+    :param limit: the most bytes that it may inflate to.
+    """
+
+    def __init__(
+        self,
+        origin: Source,
+        refuse: Refuse,
+        onwards: Callable[[Source], Way],
+        opcode: int,
+        limit: int,
+        feeds: Sequence[Sink],
+    ) -> None:
+        super().__init__(origin, refuse, onwards, opcode, feeds)
+        self._inflation = Inflation(limit)
+        self._text = TextChecker() if opcode == TEXT else None
+        self._ahead = b""
+
+    def _take(self, payload: bytes, end: bool) -> None:
+        self._inflation.feed(payload, end)
+
+    def _step(self) -> bool:
+        data = self._ahead or self._inflation.read()
+        if not data and not self._ended:
+            return False
+        self._ahead = self._inflation.read() if self._ended and data else b""
+        end = self._ended and not self._ahead
+        if self._text is not None and not self._text.check(data, end):
+            raise FrameError(CLOSE_INVALID_PAYLOAD, "text that is not UTF-8")
+        self._send(data, end)
+        if end:
+            self._finish()
+        return not end
+
+
+class Deflater(Stage):
+    """Compresses a plain message once, for several that negotiated it."""
+
+    def __init__(
+        self,
+        origin: Source,
+        refuse: Refuse,
+        onwards: Callable[[Source], Way],
+        opcode: int,
+        feeds: Sequence[Sink],
+    ) -> None:
+        super().__init__(origin, refuse, onwards, opcode | COMPRESSED, feeds)
+        self._deflation = Deflation()
+        self._pieces: deque[tuple[bytes, bool]] = deque()
+
+    def _take(self, payload: bytes, end: bool) -> None:
+        self._pieces.append((payload, end))
+
+    def _step(self) -> bool:
+        if not self._pieces:
+            return False
+        payload, end = self._pieces.popleft()
+        data = self._deflation.feed(payload, end)
+        if data or end:
+            self._send(data, end)
+        if end:
+            self._finish()
+        return bool(self._pieces)
+
+
+class Chunker(Stage):
+    """Makes ``bundle_start`` and ``bundle_chunk`` messages of a plain ``bundle_update``."""
+
+    def __init__(
+        self,
+        origin: Source,
+        refuse: Refuse,
+        sinks: Sequence[Sink],
+        rechunker: Rechunker,
+        feeds: Sequence[Sink],
+    ) -> None:
+        def onwards(source: Source) -> Way:
+            return Passage(source, sinks, separable=True)
+
+        super().__init__(origin, refuse, onwards, TEXT, feeds)
+        self._sinks = sinks
+        self._rechunker = rechunker
+        self._messages: deque[bytes] = deque()
+
+    def _take(self, payload: bytes, end: bool) -> None:
+        try:
+            self._messages.extend(self._rechunker.feed(payload, end))
+        except NotABundle as wrong:
+            self._finish()
+            for sink in self._sinks:
+                sink.cut(CLOSE_INTERNAL_ERROR, f"a message was cut short: {wrong}")
+
+    def _step(self) -> bool:
+        if not self._messages:
+            return False
+        data = frame(TEXT, self._messages.popleft())
+        end = self._ended and not self._messages
+        self._way.send(data, 0, end)
+        if end:
+            self._finish()
+        return bool(self._messages)

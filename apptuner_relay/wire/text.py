@@ -1,0 +1,34 @@
+"""Whether text that comes in pieces is valid UTF-8 (RFC 6455 §8.1)."""
+
+import codecs
+
+_SLICE_BYTES = 64 * 1024
+_new_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class TextChecker:
+    """Checks one message after another. Nearly all of what passes is ASCII, which costs least."""
+
+    def __init__(self) -> None:
+        self._decoder: codecs.IncrementalDecoder | None = None
+
+    def check(self, data: bytes | bytearray | memoryview, end: bool) -> bool:
+        """Whether the next piece goes on as UTF-8; ``end`` says that it is the message's last. A
+        character may be cut by the end of any piece but the last."""
+        for at in range(0, len(data), _SLICE_BYTES):
+            text = bytes(data[at : at + _SLICE_BYTES])
+            if self._decoder is None:
+                if text.isascii():
+                    continue
+                self._decoder = _new_decoder()
+            try:
+                self._decoder.decode(text)
+            except UnicodeDecodeError:
+                self._decoder = None
+                return False
+            if not self._decoder.getstate()[0]:
+                self._decoder = None
+        if not end or self._decoder is None:
+            return True
+        self._decoder = None
+        return False
