@@ -6,8 +6,9 @@ connection can be closed cleanly between any two of them.
 
 - A sink takes one message after the other, in the order in which they began. What can't go out yet
   waits in the message's lane; messages that wait take their turn whole.
-- A source that adds to a sink with more than its window waiting is held (paused) until that
-  sink is under its window again.
+- A source is held (paused) while a sink that it feeds is full, or has more than its window of that
+  source's waiting behind messages of others. What waits is counted by source: a message at the
+  front must never be held for what waits behind it, or neither would ever go on.
 - A sink that is too slow for the others is cut by `SlowSinks`; how long a source has stopped in
   mid-message is told by `Source.stalled`.
 
@@ -33,7 +34,7 @@ _GATHER_BYTES = 128 * 1024
 """How much of what waits is offered to the transport at once."""
 _PILED_UP = "too slow: notices pile up unread"
 
-Frame = bytes | memoryview
+Frame = bytes | bytearray | memoryview
 
 
 class Outlet(Protocol):
@@ -108,9 +109,10 @@ class Lane:
     ``separable`` is a lane of whole messages, between which notices may go.
     """
 
-    __slots__ = ("begun", "ended", "frames", "notice_bytes", "separable")
+    __slots__ = ("begun", "ended", "frames", "notice_bytes", "separable", "source")
 
-    def __init__(self, separable: bool = False) -> None:
+    def __init__(self, source: Source | None, separable: bool = False) -> None:
+        self.source = source
         self.separable = separable
         self.frames: list[bytes] = []
         self.begun = False
@@ -123,7 +125,8 @@ class Sink:
     """What goes out to one member: a producer for the member's transport.
 
     :param cut: called with a close code and a reason when this member can't be served any longer.
-    :param window: how many bytes may wait here before the sources that add more are held.
+    :param window: how many bytes of one source may wait here behind messages of others, and how
+        many of the relay's own notices.
     """
 
     def __init__(
@@ -139,9 +142,9 @@ class Sink:
         self._slow = slow
         self._fresh: list[Frame] = []
         self._rest = b""
-        self._controls: deque[bytes] = deque()
+        self._controls: deque[tuple[bytes, Source | None]] = deque()
         self._queue: deque[Lane] = deque()
-        self._waiting = 0
+        self._waiting: dict[Source | None, int] = {}
         self._notice_bytes = 0
         self._full = False
         self._closed = False
@@ -159,7 +162,7 @@ class Sink:
     @property
     def waiting(self) -> int:
         """How many bytes wait here, overhead included."""
-        return self._waiting
+        return len(self._rest) + sum(self._waiting.values())
 
     @property
     def holding(self) -> frozenset[Source]:
@@ -174,7 +177,7 @@ class Sink:
         """
         if self._queue and self._queue[0].separable:
             self.control(data, on_behalf_of)
-            if self._waiting > 2 * self._window:
+            if self._waiting.get(None, 0) > self._window:
                 self.cut(CLOSE_TRY_AGAIN_LATER, _PILED_UP)
             return
         lane = self.send(data, on_behalf_of)
@@ -193,7 +196,7 @@ class Sink:
         if self._closed:
             return
         if self._full:
-            self._controls.append(data)
+            self._controls.append((data, source))
             self._add(data, source)
         else:
             self._fresh.append(data)
@@ -206,32 +209,44 @@ class Sink:
         if not self._queue and not self._full:
             self._put(data, source)
             return None
-        lane = self.open_lane()
+        lane = self.open_lane(source)
         lane.ended = True
-        self._wait(lane, bytes(data), source)
+        self._wait(lane, bytes(data))
         return lane
 
-    def open_lane(self, separable: bool = False) -> Lane:
+    def send_all(self, frames: Sequence[Frame], source: Source) -> None:
+        """Send several messages that are one frame each."""
+        if self._closed:
+            return
+        if self._queue or self._full:
+            for data in frames:
+                self.send(data, source)
+            return
+        if not self._fresh:
+            source.fed.append(self)
+        self._fresh.extend(frames)
+
+    def open_lane(self, source: Source | None, separable: bool = False) -> Lane:
         """Take a place in the queue for a message of several frames; or, ``separable``, for
         several messages."""
-        lane = Lane(separable)
+        lane = Lane(source, separable)
         self._queue.append(lane)
         return lane
 
-    def pass_on(self, lane: Lane, data: Frame, end: bool, source: Source) -> None:
+    def pass_on(self, lane: Lane, data: Frame, end: bool) -> None:
         """Send one more frame of a message; ``end`` says that it is the last one."""
         if self._closed:
             return
         lane.ended = end
         if self._full or lane.frames or self._queue[0] is not lane:
-            self._wait(lane, bytes(data), source)
+            self._wait(lane, bytes(data))
             return
         lane.begun = True
-        self._put(data, source)
+        self._put(data, lane.source)
         if end:
             self._queue.popleft()
             if self._queue:
-                self.flush(source)
+                self.flush(lane.source)
                 self._pump()
 
     def abandon(self, lane: Lane, reason: str) -> None:
@@ -243,7 +258,7 @@ class Sink:
             self.cut(CLOSE_INTERNAL_ERROR, reason)
             return
         for data in lane.frames:
-            self._waiting -= len(data) + _OVERHEAD_BYTES
+            self._subtract(data, lane.source)
         self._queue.remove(lane)
         self._pump()
 
@@ -252,7 +267,7 @@ class Sink:
         if self._fresh:
             parts, self._fresh = self._fresh, []
             self._offer(parts)
-        if self._waiting > self._window and source is not None:
+        if self._full and source is not None:
             self._hold(source)
 
     def cut(self, code: int, reason: str) -> None:
@@ -273,7 +288,7 @@ class Sink:
         self._fresh.clear()
         self._controls.clear()
         self._queue.clear()
-        self._waiting = 0
+        self._waiting.clear()
         if rest:
             self._outlet.write(rest)
         self._release()
@@ -306,14 +321,22 @@ class Sink:
             source.fed.append(self)
         self._fresh.append(data)
 
-    def _wait(self, lane: Lane, data: bytes, source: Source | None) -> None:
+    def _wait(self, lane: Lane, data: bytes) -> None:
         lane.frames.append(data)
-        self._add(data, source)
+        self._add(data, lane.source)
 
     def _add(self, data: bytes, source: Source | None) -> None:
-        self._waiting += len(data) + _OVERHEAD_BYTES
-        if self._waiting > self._window and source is not None:
+        waiting = self._waiting.get(source, 0) + len(data) + _OVERHEAD_BYTES
+        self._waiting[source] = waiting
+        if source is not None and (self._full or waiting > self._window):
             self._hold(source)
+
+    def _subtract(self, data: bytes, source: Source | None) -> None:
+        waiting = self._waiting[source] - len(data) - _OVERHEAD_BYTES
+        if waiting:
+            self._waiting[source] = waiting
+        else:
+            del self._waiting[source]
 
     def _hold(self, source: Source) -> None:
         self._holding.add(source)
@@ -328,7 +351,6 @@ class Sink:
                 self._rest = bytes(parts[0][taken:])
             else:
                 self._rest = b"".join(parts)[taken:]
-            self._waiting += len(self._rest)
             self.pauseProducing()
 
     def _pump(self) -> None:
@@ -336,7 +358,7 @@ class Sink:
         self.flush(None)
         while not self._full and (parts := self._gather()):
             self._offer(parts)
-        if self._holding and self._waiting <= self._window:
+        if self._holding and not self._full:
             self._release()
 
     def _gather(self) -> list[Frame]:
@@ -347,18 +369,17 @@ class Sink:
         if self._rest:
             parts.append(self._rest)
             size = len(self._rest)
-            self._waiting -= size
             self._rest = b""
         while self._controls:
-            data = self._controls.popleft()
-            self._waiting -= len(data) + _OVERHEAD_BYTES
+            data, source = self._controls.popleft()
+            self._subtract(data, source)
             parts.append(data)
         while self._queue and size < _GATHER_BYTES:
             lane = self._queue[0]
             if lane.frames:
                 data = lane.frames.pop(0)
                 lane.begun = True
-                self._waiting -= len(data) + _OVERHEAD_BYTES
+                self._subtract(data, lane.source)
                 size += len(data)
                 parts.append(data)
             elif lane.ended:
@@ -369,8 +390,10 @@ class Sink:
         return parts
 
     def _release(self) -> None:
-        holding, self._holding = self._holding, set()
-        for source in holding:
+        """Let those go that have no more than the window waiting."""
+        over = {one for one in self._holding if self._waiting.get(one, 0) > self._window}
+        holding, self._holding = self._holding, over
+        for source in holding - over:
             source.let_go(self)
 
 
@@ -393,14 +416,13 @@ class Passage:
     take it as it is."""
 
     def __init__(self, source: Source, sinks: Sequence[Sink], separable: bool = False) -> None:
-        self._source = source
-        self._lanes = [(sink, sink.open_lane(separable)) for sink in sinks]
+        self._lanes = [(sink, sink.open_lane(source, separable)) for sink in sinks]
         source.feeds = sinks
 
     def send(self, data: Frame, header: int, end: bool) -> None:
         """See `Way`."""
         for sink, lane in self._lanes:
-            sink.pass_on(lane, data, end, self._source)
+            sink.pass_on(lane, data, end)
 
     def cut(self, reason: str) -> None:
         """See `Way`."""

@@ -5,10 +5,9 @@ flow to the others. It knows no socket and no Autobahn; `protocol` feeds it piec
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from apptuner_relay.flow import Outlet, Sink, SlowSinks, Source, Way
+from apptuner_relay.flow import Frame, Outlet, Sink, SlowSinks, Source, Way
 from apptuner_relay.options import Settings
 from apptuner_relay.session import Device, Role, Session
-from apptuner_relay.transport import BLOCK_BYTES
 from apptuner_relay.ways import Envelope, make_way
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.deflate import inflate_head
@@ -19,7 +18,9 @@ from apptuner_relay.wire.frames import (
     TEXT,
     FrameReader,
     Piece,
+    Texts,
     frame,
+    text_header,
 )
 from apptuner_relay.wire.messages import HEAD_BYTES
 
@@ -67,8 +68,7 @@ class Member:
         self.session = session
         self.connection = connection
         self.source = Source(connection.pause, connection.resume)
-        # What comes in the block that fills the window goes on top.
-        self.sink = Sink(connection, connection.close, settings.window - BLOCK_BYTES, slow)
+        self.sink = Sink(connection, connection.close, settings.window, slow)
         self.deflates = connection.deflates
         self.chunks = settings.split_bundles and device is not None and device.chunks
         self.reader = FrameReader(settings.max_message, self.deflates)
@@ -78,6 +78,8 @@ class Member:
         self._opcode = CONTINUATION
         self._head: bytes | None = None
         self._way: Way | None = None
+        self._usual = b""
+        """How the messages begin that are forwarded to all without another look."""
         self._complained_s = 0.0
 
     @property
@@ -88,6 +90,42 @@ class Member:
     def tell(self, message: bytes) -> None:
         """Send a message (JSON text) of the relay's own."""
         self.sink.say(frame(TEXT, message))
+
+    def take_texts(self, texts: Texts) -> None:
+        """Take in small text messages from this client, each of them whole."""
+        self._active = True
+        self._opcode = TEXT
+        frames: list[Frame] = []
+        mobile = self.role is Role.MOBILE
+        usual = self._usual if self.session.audience(self) else b""
+        for text in texts:
+            # One that begins like the last one, and has nothing that could be a target, goes where
+            # that went.
+            if usual and text.startswith(usual) and (mobile or b"D" not in text):
+                frames.append(text_header(len(text)) + text)
+                continue
+            self._send_all(frames)
+            frames = []
+            self._take_small(bytes(text))
+            usual = self._usual
+        self._send_all(frames)
+
+    def _take_small(self, text: bytes) -> None:
+        members, kind = self._route(text, True)
+        self._usual = b""
+        for member in members:
+            member.sink.send(frame(TEXT, text), self.source)
+        if kind and members is self.session.audience(self):
+            begins = messages.usual_start(kind)
+            if text.startswith(begins):
+                self._usual = begins
+
+    def _send_all(self, frames: list[Frame]) -> None:
+        if not frames:
+            return
+        self.source.feeds = sinks = [member.sink for member in self.session.audience(self)]
+        for sink in sinks:
+            sink.send_all(frames, self.source)
 
     def take(self, piece: Piece, view: memoryview) -> None:
         """Take in the next piece of a message from this client. ``view`` is of the buffer in which
@@ -119,11 +157,6 @@ class Member:
             head, complete = inflate_head(head, HEAD_BYTES, complete)
         members, kind = self._route(head, complete)
         if not members:
-            return
-        if end and not before and not compressed:
-            self.source.feeds = sinks = [member.sink for member in members]
-            for sink in sinks:
-                sink.send(view[begin:stop], self.source)
             return
         size = length if end else self.reader.message_bytes
         envelope = Envelope(

@@ -139,8 +139,9 @@ OPTIONS = (
     Option(
         "window",
         "256KiB",
-        _size(128 * KIB, 64 * MIB),
-        "Bytes that may wait for one client before those who send to it are paused",
+        _size(16 * KIB, 64 * MIB),
+        "Bytes of one sender that may wait for a client behind another's message before the sender "
+        "is paused; it is paused in any case while the client's connection takes no more",
     ),
     Option(
         "slow-rate",

@@ -179,13 +179,15 @@ class RelayProtocol(WebSocketServerProtocol):
         self._heard = True
         try:
             for piece in member.reader.feed(buffer.data, buffer.START, buffer.START + length):
-                if not piece[0] & CLOSE:
+                if isinstance(piece, list):
+                    member.take_texts(piece)
+                elif not piece[0] & CLOSE:
                     member.take(piece, buffer.view)
                 else:
                     opcode, _, _, payload, stop = piece
                     self._control(member, opcode, bytes(buffer.view[payload:stop]))
-                if self.state == self.STATE_CLOSED:
-                    break
+                    if self.state == self.STATE_CLOSED:
+                        break
         except FrameError as error:
             self.close(error.code, error.reason)
         finally:

@@ -16,10 +16,10 @@ from twisted.internet.interfaces import IListeningPort
 from apptuner_relay.flow import Frame
 from apptuner_relay.wire.frames import HEADROOM
 
-BLOCK_BYTES = 64 * 1024
+BLOCK_BYTES = 256 * 1024
 """The most that is received at once."""
 
-_NOTSENT_BYTES = 128 * 1024
+_NOTSENT_BYTES = 512 * 1024
 _FEW_PARTS = 4
 _BUSY = (EAGAIN, EWOULDBLOCK, EINTR)
 

@@ -159,19 +159,47 @@ class Forwarding(FlowTest):
 
 
 class BackPressure(FlowTest):
-    def test_source_is_held_over_the_window_and_let_go_under_it(self) -> None:
-        cli, phone = self.connect(), self.connect(room=0)
+    def test_source_is_held_while_its_sink_is_full(self) -> None:
+        cli, phone = self.connect(), self.connect(room=300)
         passage = Passage(cli.source, [phone.sink])
-        for _ in range(9):
-            passage.send(b"x" * WINDOW, 0, False)
-            cli.source.flush()
-        self.assertEqual((cli.paused, phone.got), (True, b""))
-        phone.make_room(WINDOW)
-        self.assertTrue(cli.paused)
-        phone.make_room(7 * WINDOW)
+        passage.send(b"x" * 200, 0, False)
+        cli.source.flush()
         self.assertFalse(cli.paused)
+        passage.send(b"x" * 200, 0, False)
+        cli.source.flush()
+        self.assertTrue(cli.paused)
+        phone.make_room(50)
+        self.assertTrue(cli.paused)
+        phone.make_room(51)
+        self.assertFalse(cli.paused)
+        self.assertEqual(len(phone.got), 400)
+
+    def test_source_is_held_while_much_of_it_waits_behind_another_message(self) -> None:
+        cli, dashboard, phone = self.connect(), self.connect(), self.connect()
+        first = Passage(cli.source, [phone.sink])
+        first.send(b"A", 0, False)
+        second = Passage(dashboard.source, [phone.sink])
+        second.send(b"b" * (WINDOW // 2), 0, False)
+        self.assertFalse(dashboard.paused)
+        second.send(b"b" * (WINDOW // 2), 0, False)
+        self.assertTrue(dashboard.paused)
+        first.send(b"A", 0, True)
+        self.assertFalse(dashboard.paused)
+        self.assertEqual(phone.got, b"AA" + b"b" * WINDOW)
+
+    def test_front_message_is_not_held_for_what_waits_behind_it(self) -> None:
+        cli, dashboard, phone = self.connect(), self.connect(), self.connect(room=1)
+        first = Passage(cli.source, [phone.sink])
+        first.send(b"AAA", 0, False)
+        cli.source.flush()
+        phone.sink.send(b"b" * 2 * WINDOW, dashboard.source)
+        self.assertTrue(cli.paused and dashboard.paused)
         phone.make_room()
-        self.assertEqual(len(phone.got), 9 * WINDOW)
+        self.assertFalse(cli.paused)
+        self.assertTrue(dashboard.paused)
+        first.send(b"A", 0, True)
+        self.assertFalse(dashboard.paused)
+        self.assertEqual(phone.got, b"AAAA" + b"b" * 2 * WINDOW)
 
     def test_source_is_held_while_any_sink_is_over_its_window(self) -> None:
         cli = self.connect()
@@ -195,12 +223,12 @@ class BackPressure(FlowTest):
         self.assertFalse(cli.paused)
 
     def test_empty_frames_fill_the_window_too(self) -> None:
-        cli, phone = self.connect(), self.connect(room=0)
-        phone.sink.send(b"stuck", cli.source)
-        cli.source.flush()
+        cli, dashboard, phone = self.connect(), self.connect(), self.connect()
+        first = Passage(cli.source, [phone.sink])
+        first.send(b"A", 0, False)
         for _ in range(100):
-            phone.sink.send(b"\x81\x00", cli.source)
-        self.assertTrue(cli.paused)
+            phone.sink.send(b"\x81\x00", dashboard.source)
+        self.assertTrue(dashboard.paused)
 
     def test_who_asks_and_does_not_read_is_held(self) -> None:
         phone = self.connect(room=0)
@@ -271,14 +299,13 @@ class Slow(FlowTest):
         self.assertEqual((stuck.closed or (0, ""))[0], 1013)
         self.assertFalse(cli.paused)
 
-    def test_phone_that_reads_nothing_but_holds_nobody_is_left_alone(self) -> None:
-        cli, asleep = self.connect(), self.connect(room=0)
-        asleep.sink.send(b"x" * 100, cli.source)
-        cli.source.flush()
+    def test_full_phone_that_holds_nobody_is_left_alone(self) -> None:
+        asleep = self.connect(room=0)
+        asleep.sink.say(b"notice")
         self.wait(60)
         self.assertIsNone(asleep.closed)
         asleep.make_room()
-        self.assertEqual(len(asleep.got), 100)
+        self.assertEqual(asleep.got, b"notice")
 
     def test_phone_that_keeps_up_is_not_slow(self) -> None:
         cli, phone, other = self.connect(), self.connect(room=0), self.connect()
@@ -459,10 +486,15 @@ class FlowMachine(RuleBasedStateMachine):
             assert connection.sink.waiting < 4 * WINDOW
 
     def teardown(self) -> None:
-        for source in list(self.passages):
-            self.piece(source, b">", True)
         for connection in self.sinks:
             connection.make_room()
+        for source in list(self.passages):
+            # With room everywhere, a source waits at most for the message before its own.
+            if self.sources[source].paused:
+                self.piece(1 - source, b">", True)
+            if source in self.passages:
+                assert not self.sources[source].paused
+                self.piece(source, b">", True)
         for connection, expected in zip(self.sinks, self.expected, strict=True):
             assert connection.got == b"".join(expected)
             assert connection.sink.waiting == 0

@@ -10,7 +10,7 @@ mid-message. Of a stream the reader holds at most one frame header and one contr
 
 from collections.abc import Iterator
 
-from apptuner_relay.wire.masking import unmask
+from apptuner_relay.wire.masking import unmask, unmask_frame
 from apptuner_relay.wire.text import TextChecker
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
@@ -23,6 +23,10 @@ CLOSE_INVALID_PAYLOAD = 1007
 CLOSE_TOO_BIG = 1009
 
 MAX_CONTROL_BYTES = 125
+SMALL_BYTES = 512
+"""Texts up to this come out of a `FrameReader` several at once, as `Texts`."""
+_WHOLE_TEXT = 0x80 | TEXT
+_LONGEST_SMALL_HEADER = 8
 HEADROOM = 256
 """Bytes that must be free in the buffer in front of a block."""
 
@@ -31,6 +35,10 @@ Piece = tuple[int, bool, int, int, int]
 ``buffer[payload:stop]`` its payload, until the next block is read. ``opcode`` is `TEXT` or `BINARY`
 for a message's first piece, with the bit `COMPRESSED` where it is, and `CONTINUATION` for its
 others; ``end`` tells its last one. Control frames come whole."""
+
+
+Texts = list[bytearray]
+"""Whole text messages of at most `SMALL_BYTES` each, in ASCII."""
 
 
 class FrameError(Exception):
@@ -53,6 +61,11 @@ def frame(opcode: int, payload: bytes, end: bool = True) -> bytes:
     return b"%c\x7f%b%b" % (first, length.to_bytes(8, "big"), payload)
 
 
+def text_header(length: int) -> bytes:
+    """The header of a server's frame with a whole text of up to `SMALL_BYTES`."""
+    return _TEXT_HEADERS[length]
+
+
 def _write_header(buffer: bytearray, first: int, payload: int, stop: int) -> int:
     """Write a server's header in front of ``payload``; returns where it begins."""
     length = stop - payload
@@ -67,6 +80,9 @@ def _write_header(buffer: bytearray, first: int, payload: int, stop: int) -> int
     return payload - 10
 
 
+_TEXT_HEADERS = [frame(TEXT, bytes(length))[: -length or None] for length in range(SMALL_BYTES + 1)]
+
+
 class FrameReader:
     """Reads the frames of one client.
 
@@ -77,6 +93,7 @@ class FrameReader:
 
     def __init__(self, max_message: int, deflate: bool = False) -> None:
         self._max_message = max_message
+        self._most_small = min(max_message, SMALL_BYTES)
         self._deflate = deflate
         self._held = b""
         self._mask = b""
@@ -104,8 +121,9 @@ class FrameReader:
         """From now on pass over messages, whatever they are; only control frames come out."""
         self._skipping = True
 
-    def feed(self, buffer: bytearray, start: int, stop: int) -> Iterator[Piece]:
-        """Yield the pieces in ``buffer[start:stop]``, a block as it was received. ``start`` is at
+    def feed(self, buffer: bytearray, start: int, stop: int) -> Iterator[Piece | Texts]:
+        """Yield what is in ``buffer[start:stop]``, a block as it was received: pieces, and small
+        messages by the list. ``start`` is at
         least `HEADROOM`, and what stands before it is overwritten.
 
         Pieces in front of an error are yielded before it is raised. After it call
@@ -130,11 +148,16 @@ class FrameReader:
                     if piece is not None:
                         yield piece
                     continue
+                first = buffer[at]
+                if first == _WHOLE_TEXT and self._opcode == CONTINUATION and not self._skipping:
+                    texts, at = self._small_texts(buffer, at, stop)
+                    if texts:
+                        yield texts
+                        continue
                 header = self._header_bytes(buffer, at, stop)
                 if not header or at + header > stop:
                     break
                 begin = at + header
-                first = buffer[at]
                 if first & 0x08:
                     until = begin + (buffer[at + 1] & 0x7F)
                     if until > stop:
@@ -158,6 +181,37 @@ class FrameReader:
         finally:
             if at < stop:
                 self._held = bytes(buffer[at:stop])
+
+    def _small_texts(self, buffer: bytearray, at: int, stop: int) -> tuple[Texts, int]:
+        """The texts that follow each other from ``at`` on, each in one frame, there whole, ASCII
+        and of at most `SMALL_BYTES`; and where they end. Most messages are such, and this is the
+        quick way through them: whatever it doesn't take is for the thorough one."""
+        texts: Texts = []
+        last = stop - _LONGEST_SMALL_HEADER
+        most = self._most_small
+        while at <= last and buffer[at] == _WHOLE_TEXT:
+            length = buffer[at + 1]
+            if length == 0xFE:
+                length = buffer[at + 2] << 8 | buffer[at + 3]
+                begin = at + 8
+                if length < 126:
+                    break
+            else:
+                length -= 0x80
+                begin = at + 6
+                if not 0 <= length < 126:
+                    break
+            until = begin + length
+            if until > stop or length > most:
+                break
+            unmask_frame(buffer, begin, until)
+            text = buffer[begin:until]
+            if not text.isascii():
+                unmask_frame(buffer, begin, until)
+                break
+            texts.append(text)
+            at = until
+        return texts, at
 
     def _header_bytes(self, buffer: bytearray, at: int, stop: int) -> int:
         """How long the header at ``at`` is, which is checked as far as it is there; 0 when that is

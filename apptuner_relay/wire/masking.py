@@ -14,27 +14,52 @@ except ImportError:  # pragma: no cover (Autobahn's wheels have it on every comm
 NATIVE = lib is not None
 
 _last: tuple[bytearray, Any] = (bytearray(), None)
+"""The buffer that was used last, which is nearly always the next one too, and where it lies."""
+
+if NATIVE:
+    _new = lib.nvx_xormask_new
+    _process = lib.nvx_xormask_process
+    _free = lib.nvx_xormask_free
 
 
-def _native(buffer: bytearray, start: int, stop: int, mask: bytes) -> None:
+def _address(buffer: bytearray) -> Any:
     global _last
     known, base = _last
     if known is not buffer:
         base = ffi.from_buffer(buffer)
         _last = buffer, base
-    masker = lib.nvx_xormask_new(mask)
-    lib.nvx_xormask_process(masker, base + start, stop - start)
-    lib.nvx_xormask_free(masker)
+    return base
+
+
+def _native(buffer: bytearray, start: int, stop: int, mask: bytes) -> None:
+    masker = _new(mask)
+    _process(masker, _address(buffer) + start, stop - start)
+    _free(masker)
+
+
+def _native_frame(buffer: bytearray, start: int, stop: int) -> None:
+    payload = _address(buffer) + start
+    masker = _new(payload - 4)
+    _process(masker, payload, stop - start)
+    _free(masker)
 
 
 def xor_with_integers(buffer: bytearray, start: int, stop: int, mask: bytes) -> None:
-    """The way without native code. As `unmask`."""
+    """`unmask` without native code."""
     length = stop - start
     key = (mask * (length // 4 + 1))[:length]
     value = int.from_bytes(buffer[start:stop], "little") ^ int.from_bytes(key, "little")
     buffer[start:stop] = value.to_bytes(length, "little")
 
 
+def _frame_with_integers(buffer: bytearray, start: int, stop: int) -> None:
+    xor_with_integers(buffer, start, stop, bytes(buffer[start - 4 : start]))
+
+
 unmask = _native if NATIVE else xor_with_integers
 """``unmask(buffer, start, stop, mask)``: XOR ``buffer[start:stop]`` with the 4 bytes of ``mask``
 over and over. The buffer must not change its size any more."""
+
+unmask_frame = _native_frame if NATIVE else _frame_with_integers
+"""``unmask_frame(buffer, start, stop)``: as `unmask`, with the mask that stands right before
+``start``."""

@@ -60,6 +60,11 @@ def sniff(head: bytes, complete: bool) -> Envelope:
     return Envelope(fields.get(b'"type"'), fields.get(_TARGET_KEY))
 
 
+def usual_start(kind: str) -> bytes:
+    """How a message of type ``kind`` begins, as real clients write it."""
+    return b'{"type":"%b"' % kind.encode()
+
+
 def _check_object(text: bytes) -> None:
     try:
         value = json.loads(text)

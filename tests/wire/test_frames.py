@@ -22,6 +22,7 @@ from apptuner_relay.wire.frames import (
     FrameError,
     FrameReader,
     frame,
+    text_header,
 )
 from tests.memory import MASK, masked
 
@@ -70,7 +71,13 @@ def read(reader: FrameReader, *blocks: bytes) -> list[Piece]:
 def feed(reader: FrameReader, block: bytes) -> Iterator[Piece]:
     """Feed ``block`` from a buffer with old bytes around it; each piece must be a whole frame."""
     buffer = bytearray(b"\xa5" * HEADROOM + block + b"\xa5" * 8)
-    for opcode, end, begin, payload, stop in reader.feed(buffer, HEADROOM, HEADROOM + len(block)):
+    for piece in reader.feed(buffer, HEADROOM, HEADROOM + len(block)):
+        if isinstance(piece, list):
+            for text in piece:
+                assert text_header(len(text)) + text == frame(TEXT, bytes(text))
+                yield Piece(TEXT, True, bytes(text))
+            continue
+        opcode, end, begin, payload, stop = piece
         data = bytes(buffer[payload:stop])
         assert buffer[begin:stop] == frame(opcode, data, end)
         yield Piece(opcode, end, data)
