@@ -177,21 +177,34 @@ class RelayProtocol(WebSocketServerProtocol):
         if member is None:
             return
         self._heard = True
+        start, stop = buffer.START, buffer.START + length
         try:
-            for piece in member.reader.feed(buffer.data, buffer.START, buffer.START + length):
+            while start < stop and self.state != self.STATE_CLOSED:
+                start = self._read(member, start, stop)
+        finally:
+            member.flush()
+
+    def _read(self, member: Member, start: int, stop: int) -> int:
+        """Read on in the buffer. Returns how far it went: to ``stop``, or a violation."""
+        buffer = self.factory.relay.buffer
+        pieces = member.reader.feed(buffer.data, start, stop)
+        try:
+            for piece in pieces:
                 if isinstance(piece, list):
                     member.take_texts(piece)
                 elif not piece[0] & CLOSE:
                     member.take(piece, buffer.view)
                 else:
-                    opcode, _, _, payload, stop = piece
-                    self._control(member, opcode, bytes(buffer.view[payload:stop]))
+                    opcode, _, _, payload, end = piece
+                    self._control(member, opcode, bytes(buffer.view[payload:end]))
                     if self.state == self.STATE_CLOSED:
                         break
         except FrameError as error:
             self.close(error.code, error.reason)
+            member.reader.skip_messages()
         finally:
-            member.flush()
+            pieces.close()
+        return member.reader.stopped_at if self.state != self.STATE_CLOSED else stop
 
     def _control(self, member: Member, opcode: int, payload: bytes) -> None:
         if opcode == PING:

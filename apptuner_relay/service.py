@@ -117,15 +117,19 @@ class RelayService(Service):
         )
         session.last_activity_s = self.clock.seconds()
         self.members.add(member)
-        joined = session.join(member, self._now_ms())
+        replaced = session.occupant(member.role, member.device)
+        if replaced is not None:
+            # First of all: a phone that this cuts must not be announced to the newcomer.
+            self._stop(replaced, member.role.replaced_reason)
+        notices = session.join(member, self._now_ms())
         self.log.info(
             "session {session}: {role} connected",
             session=session.label,
             role=member.role.value,
         )
-        if joined.replaced is not None:
-            self._retire(joined.replaced, CLOSE_NORMAL, member.role.replaced_reason)
-        for notice in joined.notices:
+        if replaced is not None:
+            replaced.connection.close(CLOSE_NORMAL, member.role.replaced_reason)
+        for notice in notices:
             notice.to.tell(notice.message)
         return member
 
@@ -133,13 +137,7 @@ class RelayService(Service):
         """A client's connection is over, or as good as over: nothing it sends counts any more.
         Harmless when it was said before."""
         session = member.session
-        if member.gone(why):
-            self.log.warn(
-                "session {session}: a message from {role} was cut short: {why}",
-                session=session.label,
-                role=member.role.value,
-                why=why,
-            )
+        self._stop(member, why)
         for notice in session.leave(member, self._now_ms()):
             notice.to.tell(notice.message)
         if session.empty and self.sessions.get(session.hash) is session:
@@ -158,6 +156,16 @@ class RelayService(Service):
         if self._stopping is not None and not self.members:
             stopping, self._stopping = self._stopping, None
             stopping.callback(None)
+
+    def _stop(self, member: Member, why: str) -> None:
+        """Take nothing more from a client, and send it nothing more."""
+        if member.gone(why):
+            self.log.warn(
+                "session {session}: a message from {role} was cut short: {why}",
+                session=member.session.label,
+                role=member.role.value,
+                why=why,
+            )
 
     def _retire(self, member: Member, code: int, reason: str) -> None:
         self.leave(member, reason)

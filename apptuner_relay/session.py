@@ -153,14 +153,6 @@ class Notice(NamedTuple, Generic[M]):
     message: bytes
 
 
-class Joined(NamedTuple, Generic[M]):
-    """What follows from a member's arrival."""
-
-    replaced: M | None
-    """Who had this place before and is to be closed with `Role.replaced_reason`."""
-    notices: list[Notice[M]]
-
-
 @dataclass(eq=False)
 class Session(Generic[M]):
     """The members of one session.
@@ -202,12 +194,15 @@ class Session(Generic[M]):
                 403, f"This session already has {len(self.mobiles)} phones, the most it may have"
             )
 
-    def join(self, member: M, now_ms: int) -> Joined[M]:
-        """Take ``member`` in; the welcome is the first notice."""
+    def occupant(self, role: Role, device: Device | None) -> M | None:
+        """Who has the place that such a newcomer would take over."""
+        return self._by_role.get(role) if device is None else self._by_device.get(device.device_id)
+
+    def join(self, member: M, now_ms: int) -> list[Notice[M]]:
+        """Take ``member`` in, over the place's `occupant`; the welcome is the first notice."""
         notices = [Notice(member, messages.connected(self.hash, member.role.value, now_ms))]
         if member.role is Role.MOBILE:
-            return self._join_mobile(member, notices, now_ms)
-        replaced = self._by_role.get(member.role)
+            return notices + self._join_mobile(member, now_ms)
         self._by_role[member.role] = member
         self._recount()
         for phone in self.mobiles:
@@ -217,9 +212,10 @@ class Session(Generic[M]):
             notices.append(Notice(member, self._device_list()))
         if member.role is Role.DESKTOP:
             notices += self._tell(self.mobiles, messages.event("desktop_connected", now_ms))
-        return Joined(replaced, notices)
+        return notices
 
-    def _join_mobile(self, member: M, notices: list[Notice[M]], now_ms: int) -> Joined[M]:
+    def _join_mobile(self, member: M, now_ms: int) -> list[Notice[M]]:
+        notices: list[Notice[M]] = []
         device = _device_of(member)
         replaced = self._by_device.get(device.device_id)
         self._by_device[device.device_id] = member
@@ -229,8 +225,7 @@ class Session(Generic[M]):
             notices += self._tell(self.desktop_side, gone)
         come = messages.mobile_connected(device.describe(), now_ms)
         notices += self._tell(self.desktop_side, come)
-        notices += self._tell(self.desktop_side, self._device_list())
-        return Joined(replaced, notices)
+        return notices + self._tell(self.desktop_side, self._device_list())
 
     def leave(self, member: M, now_ms: int) -> list[Notice[M]]:
         """Let ``member`` go; one that was replaced before, or never was in, changes nothing."""

@@ -28,10 +28,15 @@ class Listener(StreamServerEndpointService):
     def __init__(self, description: str, endpoint: IStreamServerEndpoint, site: Site) -> None:
         super().__init__(endpoint, site)
         self._description = description
+        self._wrong: str | None = None
 
     def privilegedStartService(self) -> None:
         self._waitingForPort = self.endpoint.listen(self.factory)
         self._waitingForPort.addCallbacks(self._listening, self._failed)
+        if self._wrong is not None:
+            # By now twistd has taken sys.stderr for the log.
+            print(self._wrong, file=sys.__stderr__)
+            sys.exit(1)
 
     def _listening(self, port: IListeningPort) -> IListeningPort:
         tune(port)
@@ -40,7 +45,7 @@ class Listener(StreamServerEndpointService):
 
     def _failed(self, failure: Failure) -> None:
         failure.trap(CannotListenError, OSError)
-        sys.exit(f"apptuner-relay: cannot listen on {self._description}: {failure.value}")
+        self._wrong = f"apptuner-relay: cannot listen on {self._description}: {failure.value}"
 
 
 def _show_address(address: object) -> str:

@@ -21,6 +21,7 @@ BLOCK_BYTES = 256 * 1024
 
 _NOTSENT_BYTES = 512 * 1024
 _FEW_PARTS = 4
+_TCP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _BUSY = (EAGAIN, EWOULDBLOCK, EINTR)
 
 
@@ -103,7 +104,7 @@ def tune(port: IListeningPort) -> None:
     """Have ``port``, where it is TCP, make its connections `RelayTransport`; and keep what the
     kernel holds of each unsent small (``TCP_NOTSENT_LOWAT``, inherited from the listening socket),
     so that a slow phone costs little and is told early what matters."""
-    if isinstance(port, tcp.Port):
+    if isinstance(port, tcp.Port) and port.addressFamily in _TCP_FAMILIES:
         port.transport = RelayTransport
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOTSENT_BYTES)

@@ -44,7 +44,7 @@ class Arriving(SynchronousTestCase):
 
     def test_welcome(self) -> None:
         cli = Client(Role.CLI)
-        (notice,) = self.session.join(cli, 42).notices
+        (notice,) = self.session.join(cli, 42)
         expected = hashlib.sha256(b"ABC234").hexdigest()
         self.assertEqual(
             json.loads(notice.message),
@@ -56,7 +56,7 @@ class Arriving(SynchronousTestCase):
         for client in (cli, dashboard, desktop):
             self.session.join(client, 1)
         pixel = phone("d1", "Pixel")
-        notices = self.session.join(pixel, 9).notices
+        notices = self.session.join(pixel, 9)
         self.assertEqual(told(notices, pixel), ["connected"])
         for client in (cli, dashboard, desktop):
             self.assertEqual(told(notices, client), ["mobile_connected", "device_list"])
@@ -82,7 +82,7 @@ class Arriving(SynchronousTestCase):
         self.session.join(phone("b"), 1)
         for role in (Role.CLI, Role.DASHBOARD, Role.DESKTOP):
             client = Client(role)
-            types = told(self.session.join(client, 2).notices, client)
+            types = told(self.session.join(client, 2), client)
             expected = ["connected", "mobile_connected", "mobile_connected", "device_list"]
             self.assertEqual(types, expected)
 
@@ -90,11 +90,11 @@ class Arriving(SynchronousTestCase):
         pixel = phone()
         self.session.join(pixel, 1)
         desktop = Client(Role.DESKTOP)
-        self.assertEqual(told(self.session.join(desktop, 2).notices, pixel), ["desktop_connected"])
+        self.assertEqual(told(self.session.join(desktop, 2), pixel), ["desktop_connected"])
         self.assertEqual(told(self.session.leave(desktop, 3), pixel), ["desktop_disconnected"])
         for role in (Role.CLI, Role.DASHBOARD):
             client = Client(role)
-            self.assertEqual(told(self.session.join(client, 2).notices, pixel), [])
+            self.assertEqual(told(self.session.join(client, 2), pixel), [])
             self.assertEqual(told(self.session.leave(client, 3), pixel), [])
 
 
@@ -137,10 +137,10 @@ class TakingOver(SynchronousTestCase):
         dashboard = Client(Role.DASHBOARD)
         self.session.join(dashboard, 1)
         first, second = Client(Role.CLI), Client(Role.CLI)
-        self.assertIsNone(self.session.join(first, 1).replaced)
-        joined = self.session.join(second, 2)
-        self.assertIs(joined.replaced, first)
-        self.assertEqual(told(joined.notices, dashboard), [])
+        self.assertIsNone(self.session.occupant(Role.CLI, None))
+        self.session.join(first, 1)
+        self.assertIs(self.session.occupant(Role.CLI, None), first)
+        self.assertEqual(told(self.session.join(second, 2), dashboard), [])
         self.assertEqual(self.session.leave(first, 3), [])
         self.assertIn(second, self.session.desktop_side)
 
@@ -155,10 +155,9 @@ class TakingOver(SynchronousTestCase):
         ghost, back = phone("same"), phone("same")
         self.session.join(ghost, 1)
         self.session.check_room(Role.MOBILE, back.device, 1)
-        joined = self.session.join(back, 2)
-        self.assertIs(joined.replaced, ghost)
+        self.assertIs(self.session.occupant(Role.MOBILE, back.device), ghost)
         expected = ["mobile_disconnected", "mobile_connected", "device_list"]
-        self.assertEqual(told(joined.notices, cli), expected)
+        self.assertEqual(told(self.session.join(back, 2), cli), expected)
         self.assertEqual(self.session.leave(ghost, 3), [])
         self.assertEqual(self.session.mobiles, (back,))
 
@@ -201,10 +200,10 @@ class Audience(SynchronousTestCase):
             place = (role, name) if role is Role.MOBILE else role
             if comes:
                 client = phone(name) if role is Role.MOBILE else Client(role)
-                joined = session.join(client, 1)
-                self.assertIs(joined.replaced, present.get(place))
+                occupant = session.occupant(client.role, client.device)
+                self.assertIs(occupant, present.get(place))
                 present[place] = client
-                notices = joined.notices
+                notices = session.join(client, 1)
             elif place in present:
                 notices = session.leave(present.pop(place), 1)
             else:

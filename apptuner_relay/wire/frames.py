@@ -8,7 +8,7 @@ message (§5.4), and with every piece in its own frame the relay can close a con
 mid-message. Of a stream the reader holds at most one frame header and one control frame.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from apptuner_relay.wire.masking import unmask, unmask_frame
 from apptuner_relay.wire.text import TextChecker
@@ -105,6 +105,8 @@ class FrameReader:
         self._single_frame_bytes: int | None = None
         self._text = TextChecker()
         self._skipping = False
+        self.stopped_at = HEADROOM
+        """Up to where the last block has been read; all of it, unless `feed` was left early."""
         self._unreadable = False
 
     @property
@@ -121,20 +123,23 @@ class FrameReader:
         """From now on pass over messages, whatever they are; only control frames come out."""
         self._skipping = True
 
-    def feed(self, buffer: bytearray, start: int, stop: int) -> Iterator[Piece | Texts]:
+    def feed(
+        self, buffer: bytearray, start: int, stop: int
+    ) -> Generator[Piece | Texts, None, None]:
         """Yield what is in ``buffer[start:stop]``, a block as it was received: pieces, and small
         messages by the list. ``start`` is at
         least `HEADROOM`, and what stands before it is overwritten.
 
         Pieces in front of an error are yielded before it is raised. After it call
-        `skip_messages` and feed on: where the error left the frames readable, the peer's Close
-        still comes out.
+        `skip_messages` and feed on from `stopped_at`: where the error left the frames readable,
+        the peer's Close still comes out.
 
         :raises FrameError: with the close code of RFC 6455 §7.4.1.
         """
-        if self._unreadable:
-            return
         at = start
+        if self._unreadable:
+            self.stopped_at = stop
+            return
         if self._held:
             at -= len(self._held)
             buffer[at:start] = self._held
@@ -178,9 +183,11 @@ class FrameReader:
                     piece = self._piece(buffer, begin, begin)
                     if piece is not None:
                         yield piece
-        finally:
             if at < stop:
                 self._held = bytes(buffer[at:stop])
+                at = stop
+        finally:
+            self.stopped_at = at
 
     def _small_texts(self, buffer: bytearray, at: int, stop: int) -> tuple[Texts, int]:
         """The texts that follow each other from ``at`` on, each in one frame, there whole, ASCII

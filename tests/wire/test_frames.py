@@ -214,21 +214,31 @@ class IllegalStreams(SynchronousTestCase):
 
 
 class AfterAnError(SynchronousTestCase):
+    def read_on(self, reader: FrameReader, block: bytes) -> list[Piece]:
+        """Read a block to its end, over an error."""
+        buffer = bytearray(HEADROOM) + block
+        pieces: list[Piece] = []
+        start = HEADROOM
+        while start < len(buffer):
+            try:
+                for piece in reader.feed(buffer, start, len(buffer)):
+                    if isinstance(piece, tuple):
+                        opcode, end, _, payload, stop = piece
+                        pieces.append(Piece(opcode, end, bytes(buffer[payload:stop])))
+            except FrameError:
+                reader.skip_messages()
+            start = reader.stopped_at
+        return pieces
+
     def test_the_close_is_still_seen(self) -> None:
-        for bad in (masked(TEXT, b"x" * 200), masked(TEXT, b"\xff" + b"x" * 90)):
-            for cut in range(len(bad)):
-                reader = FrameReader(100)
-                try:
-                    read(reader, bad[:cut])
-                except FrameError:
-                    reader.skip_messages()
-                rest = bad[cut:] + masked(TEXT, b"more") + masked(CLOSE, b"\x03\xe8")
-                try:
-                    pieces = read(reader, rest)
-                except FrameError:
-                    reader.skip_messages()
-                    pieces = read(reader, b"")
-                self.assertEqual(pieces, [Piece(CLOSE, True, b"\x03\xe8")])
+        for bad in (masked(TEXT, b"x" * 2000), masked(TEXT, b"\xff" + b"x" * 900)):
+            for cut in {*range(20), *range(0, len(bad), 37)}:
+                reader = FrameReader(1000)
+                pieces = self.read_on(reader, bad[:cut])
+                rest = masked(TEXT, b"more") * 500 + masked(CLOSE, b"\x03\xe8")
+                pieces += self.read_on(reader, bad[cut:] + rest)
+                self.assertEqual(pieces[-1], Piece(CLOSE, True, b"\x03\xe8"))
+                self.assertEqual({one.opcode for one in pieces[:-1]} - {TEXT, CONTINUATION}, set())
 
 
 class Building(SynchronousTestCase):

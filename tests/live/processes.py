@@ -1,0 +1,261 @@
+"""The processes of the live tests: any command, and a relay started through twistd.
+
+Nothing here waits by the clock: every wait is for output of a process or for its end. `PATIENCE_S`
+bounds the way to a failure, which then shows what was seen.
+"""
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet import error, reactor
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.internet.protocol import ProcessProtocol, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+PATIENCE_S = float(os.environ.get("APPTUNER_TEST_PATIENCE_S", "30"))
+REPOSITORY = Path(__file__).resolve().parents[2]
+KIB = 1024
+MIB = 1024 * 1024
+
+T = TypeVar("T")
+
+
+class Child(ProcessProtocol):
+    """A process: its output by line, and its end."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        cwd: Path = REPOSITORY,
+        env: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.out = ""
+        self.err = ""
+        self.exit_code: int | None = None
+        self.exit_signal: int | None = None
+        self._argv = argv
+        self._on_line = on_line
+        self._pending = b""
+        self._ends: list[Deferred[None]] = []
+        self.is_over = False
+        self.process = reactor.spawnProcess(  # type: ignore[attr-defined]
+            self, argv[0], argv, env=dict(os.environ if env is None else env), path=str(cwd)
+        )
+        self.pid: int = self.process.pid
+
+    def write_line(self, line: str) -> None:
+        self.transport.write(line.encode() + b"\n")  # type: ignore[union-attr]
+
+    def signal(self, name: str) -> None:
+        if not self.is_over:
+            self.process.signalProcess(name)
+
+    def over(self) -> Deferred[None]:
+        """Fires when the process has ended and all of its output has been read."""
+        done: Deferred[None] = Deferred()
+        if self.is_over:
+            done.callback(None)
+        else:
+            self._ends.append(done)
+        return done
+
+    def outReceived(self, data: bytes) -> None:
+        self.out += data.decode("utf-8", "replace")
+        self._pending += data
+        *lines, self._pending = self._pending.split(b"\n")
+        for line in lines:
+            self._on_line(line.decode("utf-8", "replace"))
+
+    def errReceived(self, data: bytes) -> None:
+        self.err += data.decode("utf-8", "replace")
+
+    def processEnded(self, reason: Failure) -> None:
+        self.is_over = True
+        if isinstance(reason.value, error.ProcessTerminated):
+            self.exit_code, self.exit_signal = reason.value.exitCode, reason.value.signal
+        else:
+            self.exit_code = 0
+        ends, self._ends = self._ends, []
+        for done in ends:
+            done.callback(None)
+
+    def __repr__(self) -> str:
+        state = f"exit {self.exit_code}, signal {self.exit_signal}" if self.is_over else "running"
+        return f"{' '.join(self._argv)} ({state})\n--- out\n{self.out}\n--- err\n{self.err}"
+
+
+def within_patience(waiting: Deferred[T], explain: Callable[[], str]) -> Deferred[T]:
+    """`waiting`, which fails with `explain()` if nothing comes for very long."""
+
+    def give_up(failure: Failure) -> Failure:
+        failure.trap(TimeoutError)
+        return Failure(AssertionError(f"nothing for {PATIENCE_S:g} s. {explain()}"))
+
+    waiting.addTimeout(PATIENCE_S, reactor)  # type: ignore[arg-type]
+    return waiting.addErrback(give_up)  # type: ignore[return-value]
+
+
+async def run(
+    argv: Sequence[str], cwd: Path = REPOSITORY, env: Mapping[str, str] | None = None
+) -> Child:
+    """Run a command to its end."""
+    child = Child(argv, cwd, env)
+    try:
+        await within_patience(child.over(), lambda: repr(child))
+    finally:
+        child.signal("KILL")
+    return child
+
+
+def checkout_env(**more: str) -> dict[str, str]:
+    """The environment in which the code of this checkout is what Python imports."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("APPTUNER_")}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), env.get("PYTHONPATH")]))
+    return env | more
+
+
+def twistd_command(python: str = sys.executable) -> list[str]:
+    """twistd without its script, which may stand anywhere."""
+    run = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
+    return [python, "-c", run, "-n", "--pidfile="]
+
+
+class RelayProcess:
+    """``twistd -n apptuner-relay`` from this checkout."""
+
+    def __init__(self, options: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        self._lines: list[str] = []
+        self._watches: list[tuple[re.Pattern[str], Deferred[re.Match[str]]]] = []
+        self._is_stopped = False
+        self.port = 0
+        self.child = Child(
+            [*twistd_command(), "apptuner-relay", *options],
+            env=checkout_env(**(env or {})),
+            on_line=self._line,
+        )
+
+    @property
+    def log(self) -> str:
+        return self.child.out
+
+    async def listening(self) -> None:
+        found = await self.logged(r"listening on \S*?127\.0\.0\.1:(\d+)")
+        self.port = int(found.group(1))
+
+    async def logged(self, pattern: str) -> re.Match[str]:
+        """The first log line, past or to come, in which `pattern` is found."""
+        compiled = re.compile(pattern)
+        for line in self._lines:
+            if found := compiled.search(line):
+                return found
+        watch: Deferred[re.Match[str]] = Deferred()
+        self._watches.append((compiled, watch))
+
+        def ended(_: None) -> None:
+            if not watch.called:
+                watch.errback(AssertionError(f"ended before it logged {pattern}: {self.child!r}"))
+
+        self.child.over().addCallback(ended)
+        return await within_patience(watch, lambda: f"no {pattern}: {self.child!r}")
+
+    def _line(self, line: str) -> None:
+        self._lines.append(line)
+        for compiled, watch in self._watches:
+            if not watch.called and (found := compiled.search(line)):
+                watch.callback(found)
+
+    def url(self, role: str, session: str, query: str = "") -> str:
+        return f"ws://127.0.0.1:{self.port}/{role}/{session}" + (f"?{query}" if query else "")
+
+    async def get(self, path: str, method: str = "GET") -> "Reply":
+        """An HTTP request, plain."""
+        return await http(f"tcp:127.0.0.1:{self.port}", path, method)
+
+    def rss(self) -> int:
+        """Resident memory now, in bytes."""
+        return self._status("VmRSS")
+
+    def peak_rss(self) -> int:
+        """The most resident memory since the start or `reset_peak`, in bytes."""
+        return self._status("VmHWM")
+
+    def reset_peak(self) -> None:
+        Path(f"/proc/{self.child.pid}/clear_refs").write_text("5")
+
+    def _status(self, name: str) -> int:
+        status = Path(f"/proc/{self.child.pid}/status").read_text()
+        found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
+        assert found, status
+        return int(found.group(1)) * KIB
+
+    async def stop(self) -> None:
+        """End it as an operator would, and see that it had nothing to complain of."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        was_over = self.child.is_over
+        self.child.signal("TERM")
+        try:
+            await within_patience(self.child.over(), lambda: f"SIGTERM ignored: {self.child!r}")
+        finally:
+            self.child.signal("KILL")
+        for sign in ("Traceback", "Unhandled"):
+            for output in (self.child.out, self.child.err):
+                assert sign not in output, repr(self.child)
+        # twistd ends itself by the signal that it was stopped with.
+        calm = self.child.exit_code == 0 or self.child.exit_signal == signal.SIGTERM
+        assert calm and not was_over, repr(self.child)
+
+
+@dataclass
+class Reply:
+    """An HTTP response: to a plain request, or to a handshake that was refused."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def http(endpoint: str, path: str, method: str = "GET") -> Reply:
+    """An HTTP request through an endpoint, and every header of the reply as it came."""
+    exchange = _Exchange()
+    connecting = connectProtocol(clientFromString(reactor, endpoint), exchange)
+    await within_patience(connecting, lambda: f"no connection to {endpoint}")
+    exchange.ask(f"{method} {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n")
+    raw = await within_patience(exchange.over, lambda: f"{method} {path}: {exchange.received!r}")
+    head, _, body = raw.partition(b"\r\n\r\n")
+    status, *fields = head.decode("ascii").split("\r\n")
+    pairs = (field.split(": ", 1) for field in fields)
+    return Reply(
+        int(status.split()[1]), {name.lower(): value for name, value in pairs}, body.decode()
+    )
+
+
+class _Exchange(Protocol):
+    """A request, and all that comes until the connection is closed."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.over: Deferred[bytes] = Deferred()
+
+    def ask(self, request: str) -> None:
+        self.transport.write(request.encode())  # type: ignore[union-attr]
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.over.called:
+            self.over.callback(self.received)

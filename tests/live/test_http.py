@@ -1,0 +1,83 @@
+"""Plain HTTP: health, and handshakes that are refused."""
+
+from tests.live.harness import LiveCase, together
+from tests.live.processes import Reply
+
+
+class RefusalTest(LiveCase):
+    def assertRefused(self, reply: Reply, status: int) -> None:
+        self.assertEqual(reply.status, status, reply)
+        self.assertEqual(reply.headers["content-type"].partition(";")[0], "application/json")
+        error = reply.json()["error"]
+        self.assertIsInstance(error, str)
+        self.assertTrue(error)
+
+    async def test_a_path_that_is_no_role(self) -> None:
+        _, node = await self.stage()
+        for role in ("phone", "CLI", "clix", "metrics/cli"):
+            self.assertRefused(await node.refused(role, "ABC234"), 404)
+
+    async def test_no_path_at_all(self) -> None:
+        relay = await self.relay()
+        self.assertRefused(await relay.get("/"), 404)
+        self.assertRefused(await relay.get("/nothing/here"), 404)
+
+    async def test_a_bad_session_id(self) -> None:
+        _, node = await self.stage()
+        for role in ("cli", "dashboard", "desktop", "mobile"):
+            for session in ("", "a" * 65, "a.b", "a%20b", "%C3%BC", "a%2Fb", "ABC/more"):
+                self.assertRefused(await node.refused(role, session), 400)
+
+    async def test_a_role_without_a_session(self) -> None:
+        relay, node = await self.stage()
+        url = f"ws://127.0.0.1:{relay.port}/cli"
+        self.assertRefused(await node.refused("cli", "", url=url), 400)
+
+    async def test_a_bad_device(self) -> None:
+        _, node = await self.stage()
+        for query in ("deviceId=a%20b", "deviceId=" + "x" * 65, "deviceId=a%0Ab"):
+            self.assertRefused(await node.refused("mobile", "ABC234", query), 400)
+
+    async def test_a_plain_request_to_a_role(self) -> None:
+        relay = await self.relay()
+        for path in ("/cli/ABC234", "/mobile/ABC234?deviceId=d0"):
+            reply = await relay.get(path)
+            self.assertRefused(reply, 426)
+            self.assertEqual(reply.headers["upgrade"].lower(), "websocket")
+
+    async def test_a_refusal_disturbs_nobody(self) -> None:
+        relay, node = await self.stage()
+        cli, phone = await together(node.join("cli", "ABC234"), node.join("mobile", "ABC234"))
+        await cli.settle()
+        await node.refused("cli", "A B")
+        await node.refused("mobile", "ABC234", "deviceId=%20")
+        await relay.get("/cli/ABC234")
+        await phone.send({"type": "console_log"})
+        self.assertEqual((await cli.next()).type, "console_log")
+        self.assertEqual((await relay.get("/health")).json()["connections"], 2)
+
+
+class HealthTest(LiveCase):
+    async def test_health(self) -> None:
+        relay, node = await self.stage()
+        reply = await relay.get("/health")
+        self.assertEqual(reply.status, 200)
+        self.assertEqual(reply.headers["content-type"].partition(";")[0], "application/json")
+        self.assertEqual(reply.headers["access-control-allow-origin"], "*")
+        self.assertHealth(reply, connections=0, sessions=0)
+        await together(
+            node.join("cli", "ABC234"), node.join("mobile", "ABC234"), node.join("cli", "XYZ789")
+        )
+        self.assertHealth(await relay.get("/health"), connections=3, sessions=2)
+
+    async def test_head(self) -> None:
+        # Load balancers ask so.
+        relay = await self.relay()
+        reply = await relay.get("/health", "HEAD")
+        self.assertEqual((reply.status, reply.body), (200, ""))
+
+    def assertHealth(self, reply: Reply, connections: int, sessions: int) -> None:
+        health = reply.json()
+        self.assertEqual(health["status"], "ok")
+        self.assertEqual(health["connections"], connections)
+        self.assertEqual(health["sessions"], sessions)
