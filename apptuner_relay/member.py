@@ -16,11 +16,11 @@ from apptuner_relay.wire.frames import (
     COMPRESSED,
     CONTINUATION,
     TEXT,
+    TEXT_HEADERS,
     FrameReader,
     Piece,
     Texts,
     frame,
-    text_header,
 )
 from apptuner_relay.wire.messages import HEAD_BYTES
 
@@ -70,7 +70,9 @@ class Member:
         self.source = Source(connection.pause, connection.resume)
         self.sink = Sink(connection, connection.close, settings.window, slow)
         self.deflates = connection.deflates
-        self.chunks = settings.split_bundles and device is not None and device.chunks
+        ios = device is not None and device.platform == "ios"
+        self.slices = settings.split_bundles and ios
+        self.chunks = self.slices and device is not None and device.chunks
         self.reader = FrameReader(settings.max_message, self.deflates)
         self._limit = settings.max_message
         self._now_s = now_s
@@ -102,7 +104,7 @@ class Member:
             # One that begins like the last one, and has nothing that could be a target, goes where
             # that went.
             if usual and text.startswith(usual) and (mobile or b"D" not in text):
-                frames.append(text_header(len(text)) + text)
+                frames.append(TEXT_HEADERS[len(text)] + text)
                 continue
             self._send_all(frames)
             frames = []

@@ -133,8 +133,8 @@ OPTIONS = (
         "split-bundles",
         "on",
         _switch,
-        "on or off: give a bundle of more than 1 MiB in one message as chunks to a phone whose "
-        "query string says platform=ios and chunks=1",
+        "on or off: give phones that say platform=ios a bundle above 1 MiB in one message in "
+        "frames of at most 256 KiB, or as chunk messages where they also say chunks=1",
     ),
     Option(
         "window",

@@ -16,11 +16,15 @@ from apptuner_relay.wire.frames import (
     CLOSE_INVALID_PAYLOAD,
     COMPRESSED,
     CONTINUATION,
+    FIN,
     TEXT,
     FrameError,
     frame,
 )
 from apptuner_relay.wire.text import TextChecker
+
+SLICE_BYTES = 256 * 1024
+"""The longest payload of a frame for those who get small ones."""
 
 Refuse = Callable[[int, str], None]
 """Called with a close code and a reason when what the source sent turns out to be bad."""
@@ -38,6 +42,32 @@ class Guard:
 
     def cut(self, reason: str) -> None:
         """See `Way`."""
+
+
+class Slicer:
+    """Cuts big frames into smaller ones of the same message, on the way to phones that cope badly
+    with big ones."""
+
+    def __init__(self, way: Way) -> None:
+        self._way = way
+
+    def send(self, data: Frame, header: int, end: bool) -> None:
+        """See `Way`."""
+        length = len(data) - header
+        if length <= SLICE_BYTES:
+            self._way.send(data, header, end)
+            return
+        opcode = data[0] & ~FIN
+        for at in range(header, len(data), SLICE_BYTES):
+            payload = bytes(data[at : at + SLICE_BYTES])
+            last = end and at + SLICE_BYTES >= len(data)
+            slice_ = frame(opcode, payload, last)
+            self._way.send(slice_, len(slice_) - len(payload), last)
+            opcode = CONTINUATION
+
+    def cut(self, reason: str) -> None:
+        """See `Way`."""
+        self._way.cut(reason)
 
 
 class Stage(ABC):
@@ -150,7 +180,7 @@ class Inflater(Stage):
             return False
         self._ahead = self._inflation.read() if self._ended and data else b""
         end = self._ended and not self._ahead
-        if self._text is not None and not self._text.check(data, end):
+        if self._text is not None and not self._text.check(data, 0, len(data), end):
             raise FrameError(CLOSE_INVALID_PAYLOAD, "text that is not UTF-8")
         self._send(data, end)
         if end:

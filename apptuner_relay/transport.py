@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IListeningPort
 from apptuner_relay.flow import Frame
 from apptuner_relay.wire.frames import HEADROOM
 
-BLOCK_BYTES = 256 * 1024
+BLOCK_BYTES = 512 * 1024
 """The most that is received at once."""
 
 _NOTSENT_BYTES = 512 * 1024

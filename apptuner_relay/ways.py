@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from apptuner_relay.flow import Fork, Passage, Sink, Source, Way
-from apptuner_relay.stages import Chunker, Deflater, Guard, Inflater, Refuse
+from apptuner_relay.stages import Chunker, Deflater, Guard, Inflater, Refuse, Slicer
 from apptuner_relay.wire.chunks import Rechunker, begins_bundle
 from apptuner_relay.wire.deflate import BombGuard, may_exceed
 from apptuner_relay.wire.frames import COMPRESSED
 from apptuner_relay.wire.messages import BUNDLE_TYPES
 
 _SPLIT_BYTES = 1024 * 1024
-"""A bundle in one message above this goes in chunks to phones that ask for them."""
+"""A bundle in one message above this goes in small frames or chunks to phones that need that."""
 _SPLIT_COMPRESSED_BYTES = 64 * 1024
 """As much for a compressed one, whose real size shows at its end only."""
 
@@ -23,6 +23,8 @@ class Recipient(Protocol):
     sink: Sink
     deflates: bool
     """Takes compressed messages."""
+    slices: bool
+    """Wants big bundles in small frames."""
     chunks: bool
     """Wants a big ``bundle_update`` in chunks."""
 
@@ -48,9 +50,9 @@ class Envelope:
         return bool(self.opcode & COMPRESSED)
 
     @property
-    def splits(self) -> bool:
-        """Whether it is a bundle that goes in chunks to those who want that."""
-        if self.type != "bundle_update" or not begins_bundle(self.head):
+    def big(self) -> bool:
+        """Whether it may be a bundle that is split for some."""
+        if self.type != "bundle_update":
             return False
         if self.size is None:
             return True
@@ -68,49 +70,61 @@ def make_way(
 
     :param refuse: closes the sender's connection.
     """
-    sinks = [recipient.sink for recipient in recipients]
-    splits = message.splits
-    chunked = [one.sink for one in recipients if splits and one.chunks]
-    whole = [one for one in recipients if not (splits and one.chunks)]
-    deflating = [one.sink for one in whole if one.deflates]
-    plain = [one.sink for one in whole if not one.deflates]
+    sinks = [one.sink for one in recipients]
+    chunks = message.big and begins_bundle(message.head)
+    chunked = [one.sink for one in recipients if chunks and one.chunks]
+    whole = [one for one in recipients if not (chunks and one.chunks)]
+    deflating = [one for one in whole if one.deflates]
+    plain = [one for one in whole if not one.deflates]
 
-    def plain_forms(origin: Source) -> Way:
+    def passages(origin: Source, group: Sequence[Recipient]) -> list[Way]:
+        sliced = [one.sink for one in group if message.big and one.slices]
+        others = [one.sink for one in group if not (message.big and one.slices)]
         ways: list[Way] = []
-        if plain:
-            ways.append(Passage(origin, plain))
+        if others:
+            ways.append(Passage(origin, others))
+        if sliced:
+            ways.append(Slicer(Passage(origin, sliced)))
+        return ways
+
+    def plain_forms(origin: Source) -> list[Way]:
+        ways = passages(origin, plain)
         if chunked:
-            most = message.limit
-            if message.size is not None and not message.compressed:
-                most = message.size
+            most = message.limit if message.compressed else message.size or message.limit
             ways.append(Chunker(origin, refuse, chunked, Rechunker(most, now_ms), sinks))
-        return _fork(ways)
+        return ways
 
     ways: list[Way] = []
     if message.compressed:
         if message.size is None or may_exceed(message.size, message.limit):
             ways.append(Guard(BombGuard(message.limit, message.thorough)))
-        if deflating:
-            ways.append(Passage(source, deflating))
+        ways += passages(source, deflating)
         if plain or chunked:
             opcode = message.opcode & ~COMPRESSED
-            inflater = Inflater(source, refuse, plain_forms, opcode, message.limit, sinks)
-            ways.append(inflater)
+            ways.append(
+                Inflater(
+                    source,
+                    refuse,
+                    lambda origin: _fork(plain_forms(origin)),
+                    opcode,
+                    message.limit,
+                    sinks,
+                )
+            )
     else:
         if message.type in BUNDLE_TYPES and len(deflating) > 1:
             ways.append(
                 Deflater(
                     source,
                     refuse,
-                    lambda origin: Passage(origin, deflating),
+                    lambda origin: _fork(passages(origin, deflating)),
                     message.opcode,
                     sinks,
                 )
             )
         else:
-            plain += deflating
-        if plain or chunked:
-            ways.append(plain_forms(source))
+            plain = [*plain, *deflating]
+        ways += plain_forms(source)
     source.feeds = sinks
     return _fork(ways)
 

@@ -257,11 +257,13 @@ class Chunks(Case):
         self.assertEqual(phone.types(), ["bundle_update"])
 
     def test_without_chunks_frames_are_small(self) -> None:
-        cli, (phone,) = self.session("i&platform=ios")
-        cli.send_raw(masked(TEXT, self.text))
-        phone.read()
-        self.assertEqual(phone.messages, [self.text])
-        self.assertLessEqual(max(len(frame[2]) for frame in phone.frames), 256 * 1024)
+        cli, phones = self.session("i&platform=ios", "j&platform=ios", deflate="j")
+        for wire in (masked(TEXT, self.text), compressed(self.text)):
+            cli.send_raw(wire)
+            for phone in phones:
+                phone.read()
+                self.assertEqual(phone.messages.pop(), self.text)
+                self.assertLessEqual(max(len(frame[2]) for frame in phone.frames), 256 * 1024)
 
     def test_pong_comes_between_chunks(self) -> None:
         cli, (phone,) = self.session("i" + self.QUERY)

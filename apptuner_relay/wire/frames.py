@@ -10,11 +10,13 @@ mid-message. Of a stream the reader holds at most one frame header and one contr
 
 from collections.abc import Generator
 
-from apptuner_relay.wire.masking import unmask, unmask_frame
+from apptuner_relay.wire.masking import unmask, unmask_frames
 from apptuner_relay.wire.text import TextChecker
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 CLOSE, PING, PONG = 0x8, 0x9, 0xA
+FIN = 0x80
+"""Set in the first byte of a message's last frame."""
 COMPRESSED = 0x40
 """RSV1: on a message's first frame, permessage-deflate (RFC 7692 §7.2.3)."""
 
@@ -25,8 +27,9 @@ CLOSE_TOO_BIG = 1009
 MAX_CONTROL_BYTES = 125
 SMALL_BYTES = 512
 """Texts up to this come out of a `FrameReader` several at once, as `Texts`."""
-_WHOLE_TEXT = 0x80 | TEXT
+_WHOLE_TEXT = FIN | TEXT
 _LONGEST_SMALL_HEADER = 8
+_LONGEST_HEADER = 10
 HEADROOM = 256
 """Bytes that must be free in the buffer in front of a block."""
 
@@ -53,17 +56,12 @@ class FrameError(Exception):
 def frame(opcode: int, payload: bytes, end: bool = True) -> bytes:
     """A server's frame: unmasked, with the shortest length form (§5.2)."""
     length = len(payload)
-    first = opcode | 0x80 if end else opcode
+    first = opcode | FIN if end else opcode
     if length < 126:
         return bytes((first, length)) + payload
     if length < 0x10000:
         return b"%c\x7e%b%b" % (first, length.to_bytes(2, "big"), payload)
     return b"%c\x7f%b%b" % (first, length.to_bytes(8, "big"), payload)
-
-
-def text_header(length: int) -> bytes:
-    """The header of a server's frame with a whole text of up to `SMALL_BYTES`."""
-    return _TEXT_HEADERS[length]
 
 
 def _write_header(buffer: bytearray, first: int, payload: int, stop: int) -> int:
@@ -80,7 +78,8 @@ def _write_header(buffer: bytearray, first: int, payload: int, stop: int) -> int
     return payload - 10
 
 
-_TEXT_HEADERS = [frame(TEXT, bytes(length))[: -length or None] for length in range(SMALL_BYTES + 1)]
+TEXT_HEADERS = [frame(TEXT, bytes(length))[: -length or None] for length in range(SMALL_BYTES + 1)]
+"""The headers of a server's frames with a whole text, by its length."""
 
 
 class FrameReader:
@@ -128,7 +127,7 @@ class FrameReader:
     ) -> Generator[Piece | Texts, None, None]:
         """Yield what is in ``buffer[start:stop]``, a block as it was received: pieces, and small
         messages by the list. ``start`` is at
-        least `HEADROOM`, and what stands before it is overwritten.
+        least `HEADROOM`, and what stands around it is overwritten.
 
         Pieces in front of an error are yielded before it is raised. After it call
         `skip_messages` and feed on from `stopped_at`: where the error left the frames readable,
@@ -149,7 +148,8 @@ class FrameReader:
                 if self._left:
                     begin = at
                     at = min(stop, at + self._left)
-                    piece = self._piece(buffer, begin, at)
+                    all_of_it = begin == start and at == stop
+                    piece = self._piece(buffer, begin, at, all_of_it)
                     if piece is not None:
                         yield piece
                     continue
@@ -189,11 +189,12 @@ class FrameReader:
         finally:
             self.stopped_at = at
 
-    def _small_texts(self, buffer: bytearray, at: int, stop: int) -> tuple[Texts, int]:
-        """The texts that follow each other from ``at`` on, each in one frame, there whole, ASCII
+    def _small_texts(self, buffer: bytearray, start: int, stop: int) -> tuple[Texts, int]:
+        """The texts that follow each other from ``start`` on, each in one frame, there whole, ASCII
         and of at most `SMALL_BYTES`; and where they end. Most messages are such, and this is the
         quick way through them: whatever it doesn't take is for the thorough one."""
-        texts: Texts = []
+        at = start
+        spans: list[tuple[int, int]] = []
         last = stop - _LONGEST_SMALL_HEADER
         most = self._most_small
         while at <= last and buffer[at] == _WHOLE_TEXT:
@@ -211,14 +212,15 @@ class FrameReader:
             until = begin + length
             if until > stop or length > most:
                 break
-            unmask_frame(buffer, begin, until)
-            text = buffer[begin:until]
-            if not text.isascii():
-                unmask_frame(buffer, begin, until)
-                break
-            texts.append(text)
+            spans.append((begin, until))
             at = until
-        return texts, at
+        unmask_frames(buffer, spans)
+        texts = [buffer[begin:until] for begin, until in spans]
+        if all(map(bytearray.isascii, texts)):
+            return texts, at
+        usable = next(i for i, text in enumerate(texts) if not text.isascii())
+        unmask_frames(buffer, spans[usable:])
+        return texts[:usable], spans[usable - 1][1] if usable else start
 
     def _header_bytes(self, buffer: bytearray, at: int, stop: int) -> int:
         """How long the header at ``at`` is, which is checked as far as it is there; 0 when that is
@@ -232,7 +234,7 @@ class FrameReader:
         if opcode >= CLOSE:
             if opcode > PONG:
                 raise self._violation(f"reserved opcode {opcode}")
-            if not first & 0x80:
+            if not first & FIN:
                 raise self._violation("fragmented control frame")
         elif opcode > BINARY:
             raise self._violation(f"reserved opcode {opcode}")
@@ -279,8 +281,11 @@ class FrameReader:
         if self._message_bytes > self._max_message and not self._skipping:
             raise FrameError(CLOSE_TOO_BIG, f"message above {self._max_message} bytes")
 
-    def _piece(self, buffer: bytearray, payload: int, stop: int) -> Piece | None:
-        """Unmask ``buffer[payload:stop]`` and make it a frame. None while skipping."""
+    def _piece(
+        self, buffer: bytearray, payload: int, stop: int, all_of_it: bool = False
+    ) -> Piece | None:
+        """Unmask ``buffer[payload:stop]`` and make it a frame. None while skipping. ``all_of_it``
+        tells that it is all of the block."""
         mask, message, opcode = self._mask, self._opcode, self._next_opcode
         length = stop - payload
         self._left -= length
@@ -295,7 +300,24 @@ class FrameReader:
             return None
         if length:
             unmask(buffer, payload, stop, mask)
-        if message == TEXT and not self._text.check(memoryview(buffer)[payload:stop], end):
+        if (
+            message == TEXT
+            and not (all_of_it and self._is_ascii(buffer, payload, stop))
+            and not self._text.check(buffer, payload, stop, end)
+        ):
             raise FrameError(CLOSE_INVALID_PAYLOAD, "text that is not UTF-8")
-        first = opcode | 0x80 if end else opcode
+        first = opcode | FIN if end else opcode
         return opcode, end, _write_header(buffer, first, payload, stop), payload, stop
+
+    def _is_ascii(self, buffer: bytearray, start: int, stop: int) -> bool:
+        """Whether a big block of text is ASCII, and begins no earlier than a character does: seen
+        from the whole buffer, which unlike a part of it can be asked without a copy."""
+        if 2 * (stop - start) < len(buffer) or self._text.inside_character:
+            return False
+        buffer[start - _LONGEST_HEADER : start] = bytes(_LONGEST_HEADER)
+        if buffer.isascii():
+            return True
+        # It may be what is left around the block from others. Not the next time.
+        buffer[:start] = bytes(start)
+        buffer[stop:] = bytes(len(buffer) - stop)
+        return False

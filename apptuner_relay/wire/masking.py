@@ -4,6 +4,7 @@ Where Autobahn was built without its native parts, integers of any length do the
 correct, and slower.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 try:
@@ -37,11 +38,13 @@ def _native(buffer: bytearray, start: int, stop: int, mask: bytes) -> None:
     _free(masker)
 
 
-def _native_frame(buffer: bytearray, start: int, stop: int) -> None:
-    payload = _address(buffer) + start
-    masker = _new(payload - 4)
-    _process(masker, payload, stop - start)
-    _free(masker)
+def _native_frames(buffer: bytearray, spans: Sequence[tuple[int, int]]) -> None:
+    address = _address(buffer)
+    for start, stop in spans:
+        payload = address + start
+        masker = _new(payload - 4)
+        _process(masker, payload, stop - start)
+        _free(masker)
 
 
 def xor_with_integers(buffer: bytearray, start: int, stop: int, mask: bytes) -> None:
@@ -52,14 +55,15 @@ def xor_with_integers(buffer: bytearray, start: int, stop: int, mask: bytes) -> 
     buffer[start:stop] = value.to_bytes(length, "little")
 
 
-def _frame_with_integers(buffer: bytearray, start: int, stop: int) -> None:
-    xor_with_integers(buffer, start, stop, bytes(buffer[start - 4 : start]))
+def _frames_with_integers(buffer: bytearray, spans: Sequence[tuple[int, int]]) -> None:
+    for start, stop in spans:
+        xor_with_integers(buffer, start, stop, bytes(buffer[start - 4 : start]))
 
 
 unmask = _native if NATIVE else xor_with_integers
 """``unmask(buffer, start, stop, mask)``: XOR ``buffer[start:stop]`` with the 4 bytes of ``mask``
 over and over. The buffer must not change its size any more."""
 
-unmask_frame = _native_frame if NATIVE else _frame_with_integers
-"""``unmask_frame(buffer, start, stop)``: as `unmask`, with the mask that stands right before
-``start``."""
+unmask_frames = _native_frames if NATIVE else _frames_with_integers
+"""``unmask_frames(buffer, spans)``: as `unmask` for each ``(start, stop)`` of ``spans``, with the
+mask that stands right before ``start``."""

@@ -12,11 +12,16 @@ class TextChecker:
     def __init__(self) -> None:
         self._decoder: codecs.IncrementalDecoder | None = None
 
-    def check(self, data: bytes | bytearray | memoryview, end: bool) -> bool:
-        """Whether the next piece goes on as UTF-8; ``end`` says that it is the message's last. A
-        character may be cut by the end of any piece but the last."""
-        for at in range(0, len(data), _SLICE_BYTES):
-            text = bytes(data[at : at + _SLICE_BYTES])
+    @property
+    def inside_character(self) -> bool:
+        """Whether the last piece ended inside of a character."""
+        return self._decoder is not None
+
+    def check(self, data: bytes | bytearray, start: int, stop: int, end: bool) -> bool:
+        """Whether the next piece, ``data[start:stop]``, goes on as UTF-8; ``end`` says that it is
+        the message's last. A character may be cut by the end of any piece but the last."""
+        for at in range(start, stop, _SLICE_BYTES):
+            text = data[at : min(stop, at + _SLICE_BYTES)]
             if self._decoder is None:
                 if text.isascii():
                     continue

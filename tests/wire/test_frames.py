@@ -19,10 +19,10 @@ from apptuner_relay.wire.frames import (
     PING,
     PONG,
     TEXT,
+    TEXT_HEADERS,
     FrameError,
     FrameReader,
     frame,
-    text_header,
 )
 from tests.memory import MASK, masked
 
@@ -74,7 +74,7 @@ def feed(reader: FrameReader, block: bytes) -> Iterator[Piece]:
     for piece in reader.feed(buffer, HEADROOM, HEADROOM + len(block)):
         if isinstance(piece, list):
             for text in piece:
-                assert text_header(len(text)) + text == frame(TEXT, bytes(text))
+                assert TEXT_HEADERS[len(text)] + text == frame(TEXT, bytes(text))
                 yield Piece(TEXT, True, bytes(text))
             continue
         opcode, end, begin, payload, stop = piece
