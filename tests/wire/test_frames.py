@@ -14,6 +14,7 @@ from apptuner_relay.wire import masking
 from apptuner_relay.wire.frames import (
     BINARY,
     CLOSE,
+    COMPRESSED,
     CONTINUATION,
     HEADROOM,
     PING,
@@ -51,7 +52,7 @@ def assembled(pieces: list[Piece]) -> tuple[list[Message], list[Message]]:
     controls: list[Message] = []
     whole = True
     for opcode, end, payload in pieces:
-        if opcode >= CLOSE:
+        if opcode & CLOSE:
             controls.append(Message(opcode, payload))
         elif opcode == CONTINUATION:
             assert not whole
@@ -239,6 +240,67 @@ class AfterAnError(SynchronousTestCase):
                 pieces += self.read_on(reader, bad[cut:] + rest)
                 self.assertEqual(pieces[-1], Piece(CLOSE, True, b"\x03\xe8"))
                 self.assertEqual({one.opcode for one in pieces[:-1]} - {TEXT, CONTINUATION}, set())
+
+
+class Compressed(SynchronousTestCase):
+    """The bit of permessage-deflate; what it marks is inflated elsewhere."""
+
+    def test_bit_is_kept_on_the_first_piece_only(self) -> None:
+        noise = bytes(range(128, 256)) * 10
+        wire = masked(TEXT | COMPRESSED, noise, False) + masked(CONTINUATION, noise)
+        wire += masked(BINARY | COMPRESSED, b"\xff") + masked(TEXT, b"plain")
+        for cut in range(0, len(wire), 13):
+            pieces = read(FrameReader(LIMIT, deflate=True), wire[:cut], wire[cut:])
+            messages, _ = assembled(pieces)
+            self.assertEqual(
+                messages,
+                [
+                    Message(TEXT | COMPRESSED, noise * 2),
+                    Message(BINARY | COMPRESSED, b"\xff"),
+                    Message(TEXT, b"plain"),
+                ],
+            )
+
+    def test_bit_where_it_may_not_be(self) -> None:
+        for wire, deflate in [
+            (masked(TEXT | COMPRESSED, b"x"), False),
+            (masked(TEXT, b"x", False) + masked(CONTINUATION | COMPRESSED, b"y"), True),
+            (masked(PING | COMPRESSED, b""), True),
+            (masked(TEXT | COMPRESSED | 0x20, b"x"), True),
+            (masked(TEXT | 0x10, b"x"), True),
+        ]:
+            with self.assertRaises(FrameError) as caught:
+                read(FrameReader(LIMIT, deflate), wire)
+            self.assertEqual(caught.exception.code, 1002)
+
+
+class AsciiBlocks(SynchronousTestCase):
+    """Big blocks of text are asked as a whole buffer whether they are ASCII."""
+
+    def test_what_stands_around_a_block_does_not_matter(self) -> None:
+        for around in (b"\x00", b"\xff", b"a"):
+            for text in (b"a" * 4000, b"a" * 3000 + "é".encode() * 500):
+                reader = FrameReader(LIMIT)
+                wire = masked(TEXT, text)
+                buffer = bytearray(around * (HEADROOM + 4096))
+                got = b""
+                for start, stop in ((0, 40), (40, 3980), (3980, len(wire))):
+                    end = HEADROOM + stop - start
+                    buffer[HEADROOM:end] = wire[start:stop]
+                    for piece in reader.feed(buffer, HEADROOM, end):
+                        assert isinstance(piece, tuple)
+                        got += buffer[piece[3] : piece[4]]
+                self.assertEqual(got, text)
+
+    def test_bad_text_is_found_in_any_place(self) -> None:
+        for at in (0, 1, 1000, 2900, 2999):
+            text = bytearray(b"a" * 3000)
+            text[at] = 0xFF
+            wire = masked(TEXT, bytes(text))
+            for cut in (8, 20, 1500):
+                with self.assertRaises(FrameError) as caught:
+                    read(FrameReader(LIMIT), wire[:cut], wire[cut:])
+                self.assertEqual(caught.exception.code, 1007)
 
 
 class Building(SynchronousTestCase):
