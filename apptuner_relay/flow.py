@@ -1,7 +1,7 @@
 """One source, several sinks: bounded windows, pause and resume. Every member goes through here.
 
-A `Source` is what comes in from a member, a `Sink` what goes out to one, a `Passage` one message
-of several pieces on its way from a source to its sinks. What goes to a sink are whole frames, so a
+A `Source` is what comes in from a member, a `Sink` what goes out to one; a `passage.Passage` is
+one message of several pieces on its way between them. What goes to a sink are whole frames, so a
 connection can be closed cleanly between any two of them.
 
 - A sink takes one message after the other, in the order in which they began. What can't go out yet
@@ -9,8 +9,8 @@ connection can be closed cleanly between any two of them.
 - A source is held (paused) while a sink that it feeds is full, or has more than its window of that
   source's waiting behind messages of others. What waits is counted by source: a message at the
   front must never be held for what waits behind it, or neither would ever go on.
-- A sink that is too slow for the others is cut by `SlowSinks`; how long a source has stopped in
-  mid-message is told by `Source.stalled`.
+- A sink that is too slow for the others is cut by `slow.SlowSinks`; how long a source has stopped
+  in mid-message is told by `Source.stalled`.
 
 Frames that come from a source may be views of the buffer that its connection receives into. They
 are good until `Source.flush`, which the connection calls when it has taken in a block: what a sink
@@ -19,13 +19,14 @@ didn't get rid of by then, it has copied.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from apptuner_relay.slow import CLOSE_TRY_AGAIN_LATER, SlowSinks
+
 CLOSE_INTERNAL_ERROR = 1011
-CLOSE_TRY_AGAIN_LATER = 1013
 
 _OVERHEAD_BYTES = 200
 """What a frame that waits costs beside its bytes; else a window could be filled with thousands of
@@ -134,7 +135,7 @@ class Sink:
         outlet: Outlet,
         cut: Callable[[int, str], None],
         window: int,
-        slow: "SlowSinks",
+        slow: SlowSinks,
     ) -> None:
         self._outlet = outlet
         self._cut = cut
@@ -395,108 +396,3 @@ class Sink:
         holding, self._holding = self._holding, over
         for source in holding - over:
             source.let_go(self)
-
-
-class Way(Protocol):
-    """Where the pieces of one message go."""
-
-    def send(self, data: Frame, header: int, end: bool) -> None:
-        """Pass the next frame on, the first ``header`` bytes of which are its header; ``end`` says
-        that it is the message's last.
-
-        :raises FrameError: what was sent is bad.
-        """
-
-    def cut(self, reason: str) -> None:
-        """The source has died: leave no sink waiting for the rest."""
-
-
-class Passage:
-    """One message of several frames (or, ``separable``, several messages) on its way to sinks that
-    take it as it is."""
-
-    def __init__(self, source: Source, sinks: Sequence[Sink], separable: bool = False) -> None:
-        self._lanes = [(sink, sink.open_lane(source, separable)) for sink in sinks]
-        source.feeds = sinks
-
-    def send(self, data: Frame, header: int, end: bool) -> None:
-        """See `Way`."""
-        for sink, lane in self._lanes:
-            sink.pass_on(lane, data, end)
-
-    def cut(self, reason: str) -> None:
-        """See `Way`."""
-        lanes, self._lanes = self._lanes, []
-        for sink, lane in lanes:
-            sink.abandon(lane, reason)
-
-
-class Fork:
-    """Several ways for one message."""
-
-    def __init__(self, ways: Sequence[Way]) -> None:
-        self._ways = ways
-
-    def send(self, data: Frame, header: int, end: bool) -> None:
-        """See `Way`."""
-        for way in self._ways:
-            way.send(data, header, end)
-
-    def cut(self, reason: str) -> None:
-        """See `Way`."""
-        for way in self._ways:
-            way.cut(reason)
-
-
-class _Trial(NamedTuple):
-    """How much a sink had taken, and when it was looked at."""
-
-    since_s: float
-    written: int
-
-
-class SlowSinks:
-    """Watches the sinks whose transports are full, and cuts those that hold others up.
-
-    A sink is too slow when it never was rid of all that waits for ``slow_s`` seconds, took less
-    than ``slow_rate`` bytes/s in them, and holds a source which has another sink that could take
-    more. A sink that took nothing at all is cut even if it holds up nobody but its source.
-    """
-
-    def __init__(self, slow_rate: float, slow_s: float, seconds: Callable[[], float]) -> None:
-        self._slow_rate = slow_rate
-        self._slow_s = slow_s
-        self._seconds = seconds
-        self._trials: dict[Sink, _Trial] = {}
-
-    def add(self, sink: Sink) -> None:
-        """``sink``'s transport is full; a trial that runs goes on."""
-        if sink not in self._trials:
-            self._trials[sink] = _Trial(self._seconds(), sink.written)
-
-    def discard(self, sink: Sink) -> None:
-        """``sink`` has sent all that it had, or is closed."""
-        self._trials.pop(sink, None)
-
-    def check(self) -> None:
-        """Cut those that are too slow by now. Call it every second or so."""
-        now_s = self._seconds()
-        for sink, trial in list(self._trials.items()):
-            lasted_s = now_s - trial.since_s
-            if lasted_s < self._slow_s or self._trials.get(sink) is not trial:
-                continue
-            took = sink.written - trial.written
-            self._trials[sink] = _Trial(now_s, sink.written)
-            if not sink.holding or took >= self._slow_rate * lasted_s:
-                continue
-            if not took:
-                sink.cut(CLOSE_TRY_AGAIN_LATER, f"too slow: read nothing for {lasted_s:.0f} s")
-            elif any(
-                other is not sink and not other.full
-                for source in sink.holding
-                for other in source.feeds
-            ):
-                sink.cut(
-                    CLOSE_TRY_AGAIN_LATER,
-                    f"too slow: under {self._slow_rate:g} bytes/s while others wait",
-                )

@@ -5,9 +5,11 @@ flow to the others. It knows no socket and no Autobahn; `protocol` feeds it piec
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from apptuner_relay.flow import Frame, Outlet, Sink, SlowSinks, Source, Way
+from apptuner_relay.flow import Frame, Outlet, Sink, Source
 from apptuner_relay.options import Settings
+from apptuner_relay.passage import Way
 from apptuner_relay.session import Device, Role, Session
+from apptuner_relay.slow import SlowSinks
 from apptuner_relay.ways import Envelope, make_way
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.deflate import inflate_head

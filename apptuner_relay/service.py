@@ -13,10 +13,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from apptuner_relay.flow import SlowSinks
 from apptuner_relay.member import Connection, Member
 from apptuner_relay.options import Settings
 from apptuner_relay.session import BadRequest, Device, Role, Session, parse_device, session_hash
+from apptuner_relay.slow import SlowSinks
 from apptuner_relay.transport import ReceiveBuffer
 
 CLOSE_NORMAL = 1000

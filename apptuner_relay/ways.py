@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from apptuner_relay.flow import Fork, Passage, Sink, Source, Way
+from apptuner_relay.flow import Sink, Source
+from apptuner_relay.passage import Fork, Passage, Way
 from apptuner_relay.stages import Chunker, Deflater, Guard, Inflater, Refuse, Slicer
 from apptuner_relay.wire.chunks import Rechunker, begins_bundle
 from apptuner_relay.wire.deflate import BombGuard, may_exceed

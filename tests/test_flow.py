@@ -1,4 +1,4 @@
-"""`apptuner_relay.flow`: order, windows, slow and dying members; with transports in memory."""
+"""`apptuner_relay.flow`, `passage` and `slow`: order, windows, slow and dying members."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,9 @@ from hypothesis.stateful import (
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.flow import Frame, Passage, Sink, SlowSinks, Source
+from apptuner_relay.flow import Frame, Sink, Source
+from apptuner_relay.passage import Passage
+from apptuner_relay.slow import SlowSinks
 
 WINDOW = 10_000
 

@@ -1,0 +1,63 @@
+"""Which sinks are too slow for the others."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from apptuner_relay.flow import Sink
+
+CLOSE_TRY_AGAIN_LATER = 1013
+
+
+class _Trial(NamedTuple):
+    """How much a sink had taken, and when it was looked at."""
+
+    since_s: float
+    written: int
+
+
+class SlowSinks:
+    """Watches the sinks whose transports are full, and cuts those that hold others up.
+
+    A sink is too slow when it never was rid of all that waits for ``slow_s`` seconds, took less
+    than ``slow_rate`` bytes/s in them, and holds a source which has another sink that could take
+    more. A sink that took nothing at all is cut even if it holds up nobody but its source.
+    """
+
+    def __init__(self, slow_rate: float, slow_s: float, seconds: Callable[[], float]) -> None:
+        self._slow_rate = slow_rate
+        self._slow_s = slow_s
+        self._seconds = seconds
+        self._trials: dict[Sink, _Trial] = {}
+
+    def add(self, sink: "Sink") -> None:
+        """``sink``'s transport is full; a trial that runs goes on."""
+        if sink not in self._trials:
+            self._trials[sink] = _Trial(self._seconds(), sink.written)
+
+    def discard(self, sink: "Sink") -> None:
+        """``sink`` has sent all that it had, or is closed."""
+        self._trials.pop(sink, None)
+
+    def check(self) -> None:
+        """Cut those that are too slow by now. Call it every second or so."""
+        now_s = self._seconds()
+        for sink, trial in list(self._trials.items()):
+            lasted_s = now_s - trial.since_s
+            if lasted_s < self._slow_s or self._trials.get(sink) is not trial:
+                continue
+            took = sink.written - trial.written
+            self._trials[sink] = _Trial(now_s, sink.written)
+            if not sink.holding or took >= self._slow_rate * lasted_s:
+                continue
+            if not took:
+                sink.cut(CLOSE_TRY_AGAIN_LATER, f"too slow: read nothing for {lasted_s:.0f} s")
+            elif any(
+                other is not sink and not other.full
+                for source in sink.holding
+                for other in source.feeds
+            ):
+                sink.cut(
+                    CLOSE_TRY_AGAIN_LATER,
+                    f"too slow: under {self._slow_rate:g} bytes/s while others wait",
+                )
