@@ -24,9 +24,8 @@ from typing import Protocol
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from apptuner_relay.slow import CLOSE_TRY_AGAIN_LATER, SlowSinks
-
-CLOSE_INTERNAL_ERROR = 1011
+from apptuner_relay.slow import SlowSinks
+from apptuner_relay.wire.frames import CLOSE_INTERNAL_ERROR, CLOSE_TRY_AGAIN_LATER
 
 _OVERHEAD_BYTES = 200
 """What a frame that waits costs beside its bytes; else a window could be filled with thousands of
@@ -125,6 +124,8 @@ class Lane:
 class Sink:
     """What goes out to one member: a producer for the member's transport.
 
+    :param outlet: the transport's side.
+    :param slow: watches this sink while it is full.
     :param cut: called with a close code and a reason when this member can't be served any longer.
     :param window: how many bytes of one source may wait here behind messages of others, and how
         many of the relay's own notices.

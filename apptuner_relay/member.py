@@ -10,7 +10,7 @@ from apptuner_relay.options import Settings
 from apptuner_relay.passage import Way
 from apptuner_relay.session import Device, Role, Session
 from apptuner_relay.slow import SlowSinks
-from apptuner_relay.ways import Envelope, make_way
+from apptuner_relay.ways import Parcel, make_way
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.deflate import inflate_head
 from apptuner_relay.wire.frames import (
@@ -162,11 +162,11 @@ class Member:
         members, kind = self._route(head, complete)
         if not members:
             return
-        size = length if end else self.reader.message_bytes
-        envelope = Envelope(
+        size = length if end else self.reader.announced_bytes
+        parcel = Parcel(
             self._opcode, kind, head, size, self._limit, thorough=self.role is Role.MOBILE
         )
-        way = make_way(envelope, self.source, members, self.connection.close, self._now_ms())
+        way = make_way(parcel, self.source, members, self.connection.close, self._now_ms())
         self._way = way
         if before:
             first = frame(self._opcode, before, False)

@@ -20,9 +20,9 @@ ENVIRONMENT_PREFIX = "APPTUNER_"
 KIB = 1024
 MIB = 1024 * KIB
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|B|KiB|MiB|GiB)", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(|B|KiB|MiB|GiB)", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": 1024 * MIB}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(|ms|s|m|h)", re.IGNORECASE)
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(|ms|s|m|h)", re.IGNORECASE)
 _DURATION_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -50,10 +50,10 @@ def _size(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         match = _SIZE.fullmatch(text.strip())
         if not match:
-            raise ValueError("a size is a number with B, KiB, MiB or GiB behind it")
+            raise ValueError("must be a number with B, KiB, MiB or GiB behind it, such as 50MiB")
         value = int(float(match[1]) * _SIZE_UNITS[match[2].lower()])
         if not low <= value <= high:
-            raise ValueError(f"out of range: {_show_size(low)} to {_show_size(high)}")
+            raise ValueError(f"must be {_show_size(low)} to {_show_size(high)}")
         return value
 
     return parse
@@ -70,10 +70,10 @@ def _duration(low: float, high: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         match = _DURATION.fullmatch(text.strip())
         if not match:
-            raise ValueError("a time is a number with ms, s, m or h behind it (s if none)")
+            raise ValueError("must be a number with ms, s, m or h behind it, such as 30s")
         value = float(match[1]) * _DURATION_UNITS[match[2].lower()]
         if not low <= value <= high:
-            raise ValueError(f"out of range: {low:g}s to {high:g}s")
+            raise ValueError(f"must be {low:g}s to {high:g}s")
         return value
 
     return parse
@@ -81,19 +81,16 @@ def _duration(low: float, high: float) -> Callable[[str], float]:
 
 def _count(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,18}", text.strip()):
-            raise ValueError("not a whole number")
-        value = int(text)
-        if not low <= value <= high:
-            raise ValueError(f"out of range: {low} to {high}")
-        return value
+        if not re.fullmatch(r"[0-9]{1,18}", text.strip()) or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number, {low} to {high}")
+        return int(text)
 
     return parse
 
 
 def _switch(text: str) -> bool:
     if text.strip().lower() not in ("on", "off"):
-        raise ValueError("on or off")
+        raise ValueError("must be on or off")
     return text.strip().lower() == "on"
 
 
@@ -116,7 +113,12 @@ class Option(NamedTuple):
 
 OPTIONS = (
     Option("max-mobiles", "5", _count(1, 1000), "Phones that a session may have at once"),
-    Option("max-message", "50MiB", _size(KIB, 1024 * MIB), "Largest message of a client, in bytes"),
+    Option(
+        "max-message",
+        "50MiB",
+        _size(KIB, 1024 * MIB),
+        "Largest message of a client, all of its frames together, and inflated",
+    ),
     Option(
         "session-timeout",
         "30m",
@@ -153,7 +155,8 @@ OPTIONS = (
         "slow-time",
         "30s",
         _duration(1, 3600),
-        "Close (1013) a client that was too slow, or read nothing, for so long while others wait",
+        "Close (1013) a client that read nothing for so long while somebody sends to it, or less "
+        "than slow-rate while other clients wait for it",
     ),
     Option(
         "stall-timeout",
@@ -182,6 +185,8 @@ OPTIONS = (
 )
 
 LISTEN_VARIABLE = ENVIRONMENT_PREFIX + "LISTEN"
+_OTHER_VARIABLES = (ENVIRONMENT_PREFIX + "RELAY", ENVIRONMENT_PREFIX + "TEST_PATIENCE_S")
+"""The companion program's, and the tests'."""
 
 
 class BadOption(usage.UsageError):
@@ -207,12 +212,18 @@ class Options(usage.Options):
         self._environment = os.environ if environment is None else environment
         self["listen"] = []
         self.settings = Settings()
+        self.listen_source = "--listen"
+        """Where the endpoints were given, for error messages."""
 
     def opt_listen(self, endpoint: str) -> None:
-        """Where to listen, as a Twisted endpoint string: tcp:3000, tcp:8080:interface=127.0.0.1,
-        tcp6:3000, unix:/run/relay.sock. Repeat it for more. [APPTUNER_LISTEN, separated by
-        spaces, default: tcp:3000]"""
         self["listen"].append(endpoint)
+
+    # One line, as it is printed with its spaces.
+    opt_listen.__doc__ = (
+        "Where to listen, as a Twisted endpoint string: tcp:3000, tcp:8080:interface=127.0.0.1, "
+        "tcp6:3000, unix:/run/relay.sock. Repeat it for more. "
+        f"[{LISTEN_VARIABLE}, separated by spaces, default: tcp:3000]"
+    )
 
     def opt_version(self) -> None:
         """Print the relay's version and exit."""
@@ -234,8 +245,12 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Make `settings` of what was given.
 
-        :raises BadOption: for a value that can't be.
+        :raises BadOption: for a value that can't be, or a variable that is none of ours.
         """
+        known = {option.variable for option in OPTIONS} | {LISTEN_VARIABLE, *_OTHER_VARIABLES}
+        for variable in self._environment:
+            if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known:
+                raise BadOption(f"{variable}: no such option; --help lists them")
         values: dict[str, object] = {}
         for option in OPTIONS:
             source, text = f"--{option.name}", self[option.name]
@@ -247,7 +262,10 @@ class Options(usage.Options):
                 values[option.setting] = option.parse(text)
             except ValueError as wrong:
                 raise BadOption(f"{source}: {text!r}: {wrong}") from None
-        listen = self["listen"] or self._environment.get(LISTEN_VARIABLE, "").split()
+        listen = self["listen"]
+        if not listen:
+            listen = self._environment.get(LISTEN_VARIABLE, "").split()
+            self.listen_source = LISTEN_VARIABLE if listen else "--listen"
         if listen:
             values["listen"] = tuple(listen)
         self.settings = Settings(**values)  # type: ignore[arg-type]

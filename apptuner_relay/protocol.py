@@ -1,11 +1,10 @@
-"""Autobahn at the edge: one WebSocket connection, and the factories for both sides of a session.
+"""Autobahn at the edge: a client's WebSocket connection, and one factory for each side.
 
 Autobahn does the opening and the closing handshake. What comes in between goes through our own
 `FrameReader` and on to the connection's `Member`; what goes out are whole frames that the member's
 `Sink` gives to the transport.
 """
 
-import json
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -30,6 +29,7 @@ from apptuner_relay.wire.frames import (
     FrameError,
     frame,
 )
+from apptuner_relay.wire.messages import compact_json
 
 _CLOSE_REASON_BYTES = 123
 
@@ -105,7 +105,7 @@ class RelayProtocol(WebSocketServerProtocol):
         self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
     ) -> None:
         """Refuse the handshake with a JSON body."""
-        body = json.dumps({"error": reason}).encode()
+        body = compact_json({"error": reason})
         phrase = HTTPStatus(code).phrase if code in HTTPStatus._value2member_map_ else "Refused"
         lines = [
             f"HTTP/1.1 {code} {phrase}",

@@ -18,10 +18,7 @@ from apptuner_relay.options import Settings
 from apptuner_relay.session import BadRequest, Device, Role, Session, parse_device, session_hash
 from apptuner_relay.slow import SlowSinks
 from apptuner_relay.transport import ReceiveBuffer
-
-CLOSE_NORMAL = 1000
-CLOSE_POLICY = 1008
-CLOSE_SERVICE_RESTART = 1012
+from apptuner_relay.wire.frames import CLOSE_NORMAL, CLOSE_POLICY, CLOSE_SERVICE_RESTART
 
 _TICK_S = 1.0
 _LONGEST_SWEEP_S = 15.0
@@ -55,7 +52,7 @@ class RelayService(Service):
         sweep_s = min(_LONGEST_SWEEP_S, settings.session_timeout / 4)
         pings_s = min(settings.ping_interval, settings.ping_timeout) / 2
         self._calls = [
-            (_TICK_S, self._repeated(self._look_for_stalls)),
+            (_TICK_S, self._repeated(self._look_for_slow_and_stalled)),
             (sweep_s, self._repeated(self._look_for_idle_sessions)),
             (pings_s, self._repeated(self._look_for_silence)),
         ]
@@ -72,7 +69,8 @@ class RelayService(Service):
             running.addErrback(lambda failure: self.log.failure("a check has failed", failure))
 
     def stopService(self) -> "Deferred[None] | None":
-        """Close every client with 1012; fires when the last has gone."""
+        """Close every client with 1012 (with 1011, who is left with half a message); fires when
+        the last has gone."""
         super().stopService()
         for _, call in self._calls:
             if call.running:
@@ -89,7 +87,7 @@ class RelayService(Service):
 
         :raises BadRequest: with an HTTP status and a text for the client.
         """
-        if self._stopping is not None:
+        if not self.running:
             raise BadRequest(503, "The relay restarts")
         device = None
         if role is Role.MOBILE:
@@ -168,10 +166,11 @@ class RelayService(Service):
             )
 
     def _retire(self, member: Member, code: int, reason: str) -> None:
+        """Close a client, and count it out at once."""
         self.leave(member, reason)
         member.connection.close(code, reason)
 
-    def _look_for_stalls(self) -> None:
+    def _look_for_slow_and_stalled(self) -> None:
         self._slow.check()
         now_s = self.clock.seconds()
         limit_s = self.settings.stall_timeout

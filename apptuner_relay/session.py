@@ -15,7 +15,7 @@ from apptuner_relay.wire import messages
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_NAME_CHARACTERS = 64
+NAME_CHARACTERS = 64
 _QUERY_FIELDS = 32
 PLATFORMS = frozenset({"ios", "android"})
 
@@ -129,7 +129,7 @@ def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
 def _clean_name(name: str | None) -> str | None:
     if name is None:
         return None
-    return "".join(c for c in name if c.isprintable())[:_NAME_CHARACTERS].strip() or None
+    return "".join(c for c in name if c.isprintable())[:NAME_CHARACTERS].strip() or None
 
 
 class HasRole(Protocol):

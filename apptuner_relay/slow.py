@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from apptuner_relay.flow import Sink
 
-CLOSE_TRY_AGAIN_LATER = 1013
+from apptuner_relay.wire.frames import CLOSE_TRY_AGAIN_LATER
 
 
 class _Trial(NamedTuple):

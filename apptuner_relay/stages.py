@@ -9,11 +9,12 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from apptuner_relay.flow import CLOSE_INTERNAL_ERROR, Frame, Sink, Source
+from apptuner_relay.flow import Frame, Sink, Source
 from apptuner_relay.passage import Passage, Way
 from apptuner_relay.wire.chunks import NotABundle, Rechunker
 from apptuner_relay.wire.deflate import BombGuard, Deflation, Inflation
 from apptuner_relay.wire.frames import (
+    CLOSE_INTERNAL_ERROR,
     CLOSE_INVALID_PAYLOAD,
     COMPRESSED,
     CONTINUATION,

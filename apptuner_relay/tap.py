@@ -1,26 +1,31 @@
 """Where the parts are put together: ``twistd apptuner-relay`` calls `makeService`."""
 
 import gc
+import os
 import sys
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import IService, MultiService
 from twisted.internet import endpoints
 from twisted.internet.address import UNIXAddress
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from apptuner_relay.options import Options, Settings
+from apptuner_relay.options import Options
 from apptuner_relay.service import RelayService
 from apptuner_relay.transport import tune
 from apptuner_relay.web.site import make_site
 
 __all__ = ["Options", "makeService"]
 
+ENDPOINT_EXAMPLES = "try tcp:3000, tcp:3000:interface=127.0.0.1 or unix:/run/relay.sock"
 GC_THRESHOLDS = (20_000, 20, 50)
+
+
+class CannotListen(Exception):
+    """An endpoint can't be listened on; the text says which, and why."""
 
 
 class Listener(StreamServerEndpointService):
@@ -28,18 +33,25 @@ class Listener(StreamServerEndpointService):
 
     log = Logger()
 
-    def __init__(self, description: str, endpoint: IStreamServerEndpoint, site: Site) -> None:
+    def __init__(
+        self, description: str, endpoint: IStreamServerEndpoint, site: Site, daemon: bool
+    ) -> None:
         super().__init__(endpoint, site)
         self._description = description
+        self._daemon = daemon
         self._wrong: str | None = None
 
     def privilegedStartService(self) -> None:
+        """:raises CannotListen: in a daemon, whose parent then reports it and exits with 1."""
         self._waitingForPort = self.endpoint.listen(self.factory)
         self._waitingForPort.addCallbacks(self._listening, self._failed)
-        if self._wrong is not None:
-            # By now twistd has taken sys.stderr for the log.
-            print(self._wrong, file=sys.__stderr__)
-            sys.exit(1)
+        if self._wrong is None:
+            return
+        if self._daemon:
+            raise CannotListen(self._wrong.removeprefix("cannot listen on "))
+        # By now twistd has taken sys.stderr for the log.
+        print(f"apptuner-relay: {self._wrong}", file=sys.__stderr__)
+        sys.exit(1)
 
     def _listening(self, port: IListeningPort) -> IListeningPort:
         tune(port)
@@ -47,26 +59,32 @@ class Listener(StreamServerEndpointService):
         return port
 
     def _failed(self, failure: Failure) -> None:
-        failure.trap(CannotListenError, OSError)
-        self._wrong = f"apptuner-relay: cannot listen on {self._description}: {failure.value}"
+        reason = getattr(failure.value, "socketError", failure.value)
+        text = getattr(reason, "strerror", None) or str(reason)
+        self._wrong = f"cannot listen on {self._description}: {text}"
 
 
 def _show_address(address: object) -> str:
     if isinstance(address, UNIXAddress):
-        return f"unix:{address.name!r}"
+        return f"unix:{os.fsdecode(address.name or b'')}"
     host = getattr(address, "host", "?")
     return f"tcp:{f'[{host}]' if ':' in host else host}:{getattr(address, 'port', '?')}"
 
 
-def make_listeners(settings: Settings, site: Site, reactor: object) -> list[Listener]:
-    """One for each of ``settings.listen``; exits with one line if one is no endpoint string."""
+def make_listeners(options: Options, site: Site, reactor: object) -> list[Listener]:
+    """One for each endpoint; exits with one line if one is no endpoint string."""
+    # Endpoint plugins read files and parse numbers, and raise whatever that raises.
+    daemon = options.parent is not None and not options.parent["nodaemon"]
     listeners = []
-    for description in settings.listen:
+    for description in options.settings.listen:
         try:
             endpoint = endpoints.serverFromString(reactor, description)
-        except (ValueError, TypeError, KeyError, LookupError) as wrong:
-            sys.exit(f"apptuner-relay: --listen: {description!r} is no endpoint: {wrong}")
-        listeners.append(Listener(description, endpoint, site))
+        except Exception as wrong:
+            sys.exit(
+                f"apptuner-relay: {options.listen_source}: {description!r} can't be listened on: "
+                f"{str(wrong) or type(wrong).__name__} ({ENDPOINT_EXAMPLES})"
+            )
+        listeners.append(Listener(description, endpoint, site, daemon))
     return listeners
 
 
@@ -90,6 +108,6 @@ def makeService(options: Options) -> IService:
     site = make_site(relay)
     tree = MultiService()
     relay.setServiceParent(tree)
-    for listener in make_listeners(options.settings, site, reactor):
+    for listener in make_listeners(options, site, reactor):
         listener.setServiceParent(tree)
     return tree

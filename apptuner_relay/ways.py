@@ -31,7 +31,7 @@ class Recipient(Protocol):
 
 
 @dataclass(frozen=True)
-class Envelope:
+class Parcel:
     """What is known of a message of which the first piece is there.
 
     ``size`` is that of its payload in bytes, or None; ``limit`` the most that it may have,
@@ -61,7 +61,7 @@ class Envelope:
 
 
 def make_way(
-    message: Envelope,
+    message: Parcel,
     source: Source,
     recipients: Sequence[Recipient],
     refuse: Refuse,

@@ -51,6 +51,9 @@ class Parsing(SynchronousTestCase):
             ([], {"APPTUNER_WINDOW": ""}, "APPTUNER_WINDOW"),
             (["--no-such-option"], {}, "no-such-option"),
             (["stray"], {}, "stray"),
+            (["--compression=maybe"], {}, "--compression"),
+            (["--max-mobiles=٣"], {}, "--max-mobiles"),
+            ([], {"APPTUNER_MAX_MOBILE": "3"}, "APPTUNER_MAX_MOBILE"),
         ]:
             with self.assertRaises(SystemExit) as caught:
                 parse(*arguments, **environment)
@@ -59,7 +62,9 @@ class Parsing(SynchronousTestCase):
             self.assertNotIn("\n", message)
 
     def test_help_names_every_option_and_variable(self) -> None:
-        text = " ".join(str(Options({})).split())
+        lines = str(Options({}))
+        self.assertNotIn("by  ", lines)
+        text = " ".join(lines.split())
         for option in OPTIONS:
             self.assertIn(f"--{option.name}=", text)
             self.assertIn(option.variable, text)

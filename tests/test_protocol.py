@@ -260,6 +260,11 @@ class Closing(InMemory):
         self.assertEqual(done, [])
         phone.lose()
         self.assertEqual(done, [None])
+        self.assertEqual(self.relay.connect("/cli/X", welcome=False).status, 503)
+
+    def test_stop_without_clients(self) -> None:
+        self.assertIsNone(self.relay.service.stopService())
+        self.assertEqual(self.relay.connect("/cli/X", welcome=False).status, 503)
 
     def test_sessions_do_not_outlive_their_clients(self) -> None:
         cli, (phone,) = self.session()

@@ -1,6 +1,6 @@
 """What a sub-command is, and what all of them share: arguments, and help in one style.
 
-To add one: write a module with a `COMMAND`, and name it in `main.COMMANDS`.
+To add one: write a module with a `COMMAND`, and name it in `main.COMMAND_MODULES`.
 """
 
 from __future__ import annotations

@@ -1,16 +1,13 @@
 """``GET /health``: for uptime monitors and load balancers."""
 
-from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from apptuner_relay.service import RelayService
-from apptuner_relay.web.json import write_json
+from apptuner_relay.web.json import JsonResource, write_json
 
 
-class HealthResource(Resource):
+class HealthResource(JsonResource):
     """``{"status":"ok","connections":42,"sessions":7}``; readable from any web page (CORS)."""
-
-    isLeaf = True
 
     def __init__(self, relay: RelayService) -> None:
         super().__init__()

@@ -1,20 +1,38 @@
 """JSON bodies for twisted.web resources."""
 
-import json
 from http import HTTPStatus
 
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from apptuner_relay.wire.messages import compact_json
+
 
 def write_json(request: Request, value: object, status: int = 200) -> bytes:
     """Set status and headers, and return the body for ``render``."""
-    body = json.dumps(value, separators=(",", ":")).encode()
+    body = compact_json(value)
     request.setResponseCode(status, HTTPStatus(status).phrase.encode())
     request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"cache-control", b"no-store")
     request.setHeader(b"content-length", str(len(body)).encode())
     return b"" if request.method == b"HEAD" else body
+
+
+class JsonResource(Resource):
+    """Answers what it has no ``render_`` method for, and paths below it, with errors in JSON."""
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        return ErrorResource(404, "Not found")
+
+    def render(self, request: Request) -> bytes | int:
+        method = request.method.decode("ascii", "replace")
+        handler = getattr(self, f"render_{method}", None)
+        if handler is None:
+            allowed = [name for name in ("GET", "HEAD", "POST") if hasattr(self, f"render_{name}")]
+            request.setHeader(b"allow", ", ".join(allowed).encode())
+            return write_json(request, {"error": f"Only {' or '.join(allowed)} here"}, 405)
+        result: bytes | int = handler(request)
+        return result
 
 
 class ErrorResource(Resource):

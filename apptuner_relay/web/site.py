@@ -12,7 +12,9 @@ from apptuner_relay.protocol import DesktopSideFactory, MobileFactory, RelayFact
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import BadRequest, parse_path
 from apptuner_relay.web.health import HealthResource
-from apptuner_relay.web.json import ErrorResource, write_json
+from apptuner_relay.web.json import JsonResource, write_json
+
+WEBSOCKET_VERSION = b"13"
 
 
 class RoleResource(Resource):
@@ -28,6 +30,9 @@ class RoleResource(Resource):
         upgrade = request.getHeader(b"upgrade") or b""
         if request.method != b"GET" or upgrade.lower() != b"websocket":
             return self._not_a_handshake(request)
+        if request.getHeader(b"sec-websocket-version") != WEBSOCKET_VERSION:
+            request.setHeader(b"sec-websocket-version", WEBSOCKET_VERSION)
+            return write_json(request, {"error": "Only WebSocket version 13 is spoken here"}, 426)
         result: bytes | int = self._upgrade.render(request)
         return result
 
@@ -41,11 +46,8 @@ class RoleResource(Resource):
         return write_json(request, {"error": "This path takes WebSocket connections only"}, 426)
 
 
-class RootResource(Resource):
+class RootResource(JsonResource):
     """The root; a path that nothing serves gets a 404."""
-
-    def getChild(self, path: bytes, request: Request) -> Resource:
-        return ErrorResource(404, "Not found")
 
     def render_GET(self, request: Request) -> bytes:
         return write_json(request, {"error": "Not found"}, 404)

@@ -14,7 +14,8 @@ _LONGEST_ESCAPE = 6
 _MOST_SHORTENED_BYTES = 8
 _BACKSLASH = ord("\\")
 _START = re.compile(
-    rb'\s*\{\s*"type"\s*:\s*"bundle_update"\s*,\s*(?:"timestamp"\s*:\s*\d+\s*,\s*)?'
+    rb'\s*\{\s*"type"\s*:\s*"bundle_update"\s*,\s*'
+    rb'(?:"(?:timestamp|targetDeviceId)"\s*:\s*(?:\d+|"[^"\\]*")\s*,\s*)*'
     rb'"payload"\s*:\s*\{\s*"code"\s*:\s*"'
 )
 

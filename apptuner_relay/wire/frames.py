@@ -20,9 +20,14 @@ FIN = 0x80
 COMPRESSED = 0x40
 """RSV1: on a message's first frame, permessage-deflate (RFC 7692 §7.2.3)."""
 
+CLOSE_NORMAL = 1000
 CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_INVALID_PAYLOAD = 1007
+CLOSE_POLICY = 1008
 CLOSE_TOO_BIG = 1009
+CLOSE_INTERNAL_ERROR = 1011
+CLOSE_SERVICE_RESTART = 1012
+CLOSE_TRY_AGAIN_LATER = 1013
 
 MAX_CONTROL_BYTES = 125
 SMALL_BYTES = 512
@@ -109,12 +114,7 @@ class FrameReader:
         self._unreadable = False
 
     @property
-    def in_message(self) -> bool:
-        """Whether a message has begun and not ended."""
-        return self._opcode != CONTINUATION
-
-    @property
-    def message_bytes(self) -> int | None:
+    def announced_bytes(self) -> int | None:
         """How many payload bytes the message in progress has, where its first frame tells."""
         return self._single_frame_bytes
 
@@ -126,8 +126,8 @@ class FrameReader:
         self, buffer: bytearray, start: int, stop: int
     ) -> Generator[Piece | Texts, None, None]:
         """Yield what is in ``buffer[start:stop]``, a block as it was received: pieces, and small
-        messages by the list. ``start`` is at
-        least `HEADROOM`, and what stands around it is overwritten.
+        messages by the list. ``start`` is at least `HEADROOM`, and what stands around the block
+        is overwritten.
 
         Pieces in front of an error are yielded before it is raised. After it call
         `skip_messages` and feed on from `stopped_at`: where the error left the frames readable,

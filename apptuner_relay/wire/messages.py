@@ -107,10 +107,14 @@ def _text(literal: bytes) -> str:
     return value if isinstance(value, str) else ""
 
 
+def compact_json(value: object) -> bytes:
+    """``value`` as JSON without spaces, in UTF-8."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace")
+
+
 def _build(**fields: object) -> bytes:
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode(
-        "utf-8", "backslashreplace"
-    )
+    return compact_json(fields)
 
 
 def connected(session_hash: str, role: str, now_ms: int) -> bytes:
@@ -144,5 +148,5 @@ def mobile_disconnected(device: Mapping[str, object], now_ms: int) -> bytes:
 
 
 def device_list(devices: Iterable[Mapping[str, object]]) -> bytes:
-    """Each of ``devices`` has deviceId, deviceName, platform and connectedAt (ms)."""
+    """Each of ``devices`` has deviceId, name, platform and connectedAt (ms)."""
     return _build(type="device_list", devices=list(devices))

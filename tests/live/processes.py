@@ -176,9 +176,15 @@ class RelayProcess:
     def url(self, role: str, session: str, query: str = "") -> str:
         return f"ws://127.0.0.1:{self.port}/{role}/{session}" + (f"?{query}" if query else "")
 
-    async def get(self, path: str, method: str = "GET") -> "Reply":
+    async def get(
+        self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
+    ) -> "Reply":
         """An HTTP request, plain."""
-        return await http(f"tcp:127.0.0.1:{self.port}", path, method)
+        return await http(f"tcp:127.0.0.1:{self.port}", path, method, headers or {})
+
+    async def raw(self, request: str) -> bytes:
+        """All that a connection brings on which just this was sent."""
+        return await exchange(f"tcp:127.0.0.1:{self.port}", request)
 
     def rss(self) -> int:
         """Resident memory now, in bytes."""
@@ -228,16 +234,25 @@ class Reply:
         return json.loads(self.body)
 
 
-async def http(endpoint: str, path: str, method: str = "GET") -> Reply:
-    """An HTTP request through an endpoint, and every header of the reply as it came."""
-    exchange = _Exchange()
-    connecting = connectProtocol(clientFromString(reactor, endpoint), exchange)
+async def exchange(endpoint: str, request: str) -> bytes:
+    """Send ``request`` through an endpoint; all that comes until the connection is closed."""
+    protocol = _Exchange()
+    connecting = connectProtocol(clientFromString(reactor, endpoint), protocol)
     await within_patience(connecting, lambda: f"no connection to {endpoint}")
-    exchange.ask(f"{method} {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n")
-    raw = await within_patience(exchange.over, lambda: f"{method} {path}: {exchange.received!r}")
+    protocol.ask(request)
+    return await within_patience(protocol.over, lambda: f"{request!r}: {protocol.received!r}")
+
+
+async def http(
+    endpoint: str, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
+) -> Reply:
+    """An HTTP request through an endpoint, and every header of the reply as it came."""
+    fields = {"Host": "relay", "Connection": "close", **(headers or {})}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {fields[name]}" for name in fields)]
+    raw = await exchange(endpoint, "\r\n".join([*lines, "", ""]))
     head, _, body = raw.partition(b"\r\n\r\n")
-    status, *fields = head.decode("ascii").split("\r\n")
-    pairs = (field.split(": ", 1) for field in fields)
+    status, *rest = head.decode("ascii").split("\r\n")
+    pairs = (field.split(": ", 1) for field in rest)
     return Reply(
         int(status.split()[1]), {name.lower(): value for name, value in pairs}, body.decode()
     )

@@ -45,6 +45,30 @@ class RefusalTest(LiveCase):
             self.assertRefused(reply, 426)
             self.assertEqual(reply.headers["upgrade"].lower(), "websocket")
 
+    async def test_another_websocket_version(self) -> None:
+        relay = await self.relay()
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "8"}
+        reply = await relay.get("/cli/ABC234", headers=headers)
+        self.assertRefused(reply, 426)
+        self.assertEqual(reply.headers["sec-websocket-version"], "13")
+
+    async def test_a_handshake_without_a_key(self) -> None:
+        relay = await self.relay()
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        self.assertRefused(await relay.get("/cli/ABC234", headers=headers), 400)
+
+    async def test_a_method_that_is_not_served(self) -> None:
+        relay = await self.relay()
+        for method in ("POST", "OPTIONS", "BREW"):
+            reply = await relay.get("/health", method)
+            self.assertRefused(reply, 405)
+            self.assertEqual(reply.headers["allow"], "GET, HEAD")
+        self.assertRefused(await relay.get("/health/x"), 404)
+
+    async def test_a_request_that_never_ends(self) -> None:
+        relay = await self.relay("--handshake-timeout", "1")
+        self.assertEqual(await relay.raw("GET /health HTTP/1.1\r\nHost: x\r\n"), b"")
+
     async def test_a_refusal_disturbs_nobody(self) -> None:
         relay, node = await self.stage()
         cli, phone = await together(node.join("cli", "ABC234"), node.join("mobile", "ABC234"))

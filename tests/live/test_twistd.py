@@ -66,6 +66,13 @@ class OptionTest(TwistdCase):
     async def test_no_such_endpoint(self) -> None:
         self.assertIn("carrier-pigeon", await self.refused("--listen", "carrier-pigeon:3000"))
         self.assertIn("tcp:http:x", await self.refused("--listen", "tcp:http:x"))
+        self.assertIn("ssl:0", await self.refused("--listen", "ssl:0:privateKey=/no/such.pem"))
+        for port in ("tcp:99999", "tcp:-1"):
+            self.assertIn(port, await self.refused("--listen", port))
+
+    async def test_no_such_endpoint_in_the_environment(self) -> None:
+        line = await self.refused(APPTUNER_LISTEN="pigeon:1")
+        self.assertIn("APPTUNER_LISTEN", line)
 
     async def test_help(self) -> None:
         child = await run([*twistd_command(), "apptuner-relay", "--help"], env=checkout_env())
@@ -110,6 +117,17 @@ class ListenTest(TwistdCase):
         relay = await self.relay()
         await self.assertCannotListen(relay.port, "--listen", "tcp:0:interface=127.0.0.1")
 
+    async def test_port_in_use_by_a_daemon(self) -> None:
+        relay = await self.relay()
+        directory = Path(self.mktemp()).resolve()
+        directory.mkdir()
+        daemonize = [word for word in twistd_command() if word not in ("-n", "--nodaemon")]
+        listen = ["--listen", f"tcp:{relay.port}:interface=127.0.0.1"]
+        log = ["--logfile", str(directory / "twistd.log")]
+        child = await run([*daemonize, *log, "apptuner-relay", *listen], env=checkout_env())
+        self.assertEqual(child.exit_code, 1, repr(child))
+        self.assertIn("in use", child.out + child.err)
+
     async def assertCannotListen(self, port: int, *options: str) -> None:
         """It ends with 1 and one line on the port, which may be one of the log by then."""
         options = (*options, "--listen", f"tcp:{port}:interface=127.0.0.1")
@@ -138,7 +156,7 @@ class ListenTest(TwistdCase):
         self.addCleanup(shutil.rmtree, directory)
         path = directory / "relay.sock"
         relay = await self.relay("--listen", f"unix:{path}")
-        await relay.logged(r"listening on \S*relay\.sock")
+        await relay.logged(r"listening on unix:/tmp/\S*relay\.sock")
         self.assertEqual((await http(f"unix:{path}", "/health")).json()["status"], "ok")
         node = await self.node(relay)
         cli = await node.join("cli", "ABC234", url=f"ws+unix:{path}:/cli/ABC234")

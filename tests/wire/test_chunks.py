@@ -61,6 +61,9 @@ class Rechunking(SynchronousTestCase):
         self.assertTrue(begins_bundle(message("x")))
         self.assertTrue(begins_bundle(b'{ "type": "bundle_update", "payload": { "code": "'))
         self.assertTrue(begins_bundle(b'{"type":"bundle_update","timestamp":5,"payload":{"code":"'))
+        self.assertTrue(
+            begins_bundle(b'{"type":"bundle_update","targetDeviceId":"a:b","payload":{"code":"')
+        )
         self.assertFalse(begins_bundle(b'{"type":"bundle_update","payload":{"sourceMap":"'))
         self.assertFalse(begins_bundle(b'{"type":"reload"}'))
 

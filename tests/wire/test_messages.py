@@ -91,6 +91,7 @@ class Sniffing(SynchronousTestCase):
 class Building(SynchronousTestCase):
     def test_shapes(self) -> None:
         device = {"deviceId": "d1", "deviceName": None, "platform": "ios"}
+        row = {"deviceId": "d1", "name": "é", "platform": None, "connectedAt": 5}
         for built, expected in [
             (
                 messages.connected("ab12", "cli", 7),
@@ -110,7 +111,7 @@ class Building(SynchronousTestCase):
                 messages.mobile_disconnected(device, 7),
                 {"type": "mobile_disconnected", **device, "timestamp": 7},
             ),
-            (messages.device_list([device]), {"type": "device_list", "devices": [device]}),
+            (messages.device_list([row]), {"type": "device_list", "devices": [row]}),
         ]:
             self.assertEqual(json.loads(built), expected)
             self.assertTrue(built.startswith(b'{"type":"'))

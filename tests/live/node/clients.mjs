@@ -1,5 +1,5 @@
 // The clients of AppTuner, played by the library that the real CLI uses: one process plays any
-// number of CLIs, dashboards, desktops and phones. tests/live/harness.py tells it what to do.
+// number of CLIs, dashboards, desktops and phones. tests/live/clients.py tells it what to do.
 //
 // It reads one JSON object a line from stdin, {"op": …, "id": …, …}, and prints one JSON object a
 // line, {"event": …, "id": …, …}. A request that carries "ref" is answered by exactly one

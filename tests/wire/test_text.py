@@ -1,0 +1,38 @@
+"""`apptuner_relay.wire.text`: UTF-8 in pieces."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from apptuner_relay.wire.text import TextChecker
+
+
+def is_text(data: bytes, cuts: list[int]) -> bool:
+    checker = TextChecker()
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    last = len(edges) - 2
+    return all(
+        checker.check(data, edges[i], edges[i + 1], end=i == last) for i in range(len(edges) - 1)
+    )
+
+
+class Checking(SynchronousTestCase):
+    @given(
+        st.binary(max_size=60) | st.text(max_size=60).map(str.encode),
+        st.lists(st.integers(0, 100), max_size=5),
+    )
+    def test_agrees_with_a_decoder(self, data: bytes, cuts: list[int]) -> None:
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            self.assertFalse(is_text(data, cuts))
+        else:
+            self.assertTrue(is_text(data, cuts))
+
+    def test_one_message_after_another(self) -> None:
+        checker = TextChecker()
+        self.assertFalse(checker.check(b"\xe2\x82", 0, 2, end=True))
+        self.assertTrue(checker.check(b"plain", 0, 5, end=True))
+        self.assertTrue(checker.check(b"\xe2\x82", 0, 2, end=False))
+        self.assertTrue(checker.inside_character)
+        self.assertTrue(checker.check(b"\xac", 0, 1, end=True))
