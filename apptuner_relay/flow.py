@@ -47,22 +47,42 @@ class Outlet(Protocol):
     def write(self, data: bytes) -> None:
         """Send all of ``data``, whatever there is room for."""
 
+    def unsent(self) -> int:
+        """How many bytes the system holds that haven't reached the peer; 0 if it can't be told."""
+
 
 class Source:
     """What comes in from one member.
 
     :param pause, resume: stop and start reading from the member's transport.
+    :param origin: the source that feeds this one, where that is so.
     """
 
-    def __init__(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        pause: Callable[[], None],
+        resume: Callable[[], None],
+        origin: "Source | None" = None,
+    ) -> None:
         self._pause = pause
         self._resume = resume
+        self._origin = origin
+        self._gone = False
         self._holders: set[object] = set()
         self._waiting_since_s: float | None = None
         self.feeds: Sequence[Sink] = ()
         """The sinks of the message that is passing, or of the last one."""
         self.fed: list[Sink] = []
         """Sinks that have frames of this source to `flush`."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the member has gone; what it sent whole is still on its way."""
+        return self._gone or (self._origin is not None and self._origin.gone)
+
+    @gone.setter
+    def gone(self, gone: bool) -> None:
+        self._gone = gone
 
     @property
     def held(self) -> bool:
@@ -162,6 +182,16 @@ class Sink:
         return self._full
 
     @property
+    def closed(self) -> bool:
+        """Whether nothing is sent any more."""
+        return self._closed
+
+    @property
+    def delivered(self) -> int:
+        """Bytes that have reached the peer so far, as far as the transport can tell."""
+        return self.written - self._outlet.unsent()
+
+    @property
     def waiting(self) -> int:
         """How many bytes wait here, overhead included."""
         return len(self._rest) + sum(self._waiting.values())
@@ -177,7 +207,7 @@ class Sink:
         ``on_behalf_of`` is whose request this answers: it is held while answers pile up. Other
         notices are bounded by the window; a sink that lets more pile up is cut.
         """
-        if self._queue and self._queue[0].separable:
+        if self._queue and self._queue[0].separable and not self._notice_bytes:
             self.control(data, on_behalf_of)
             if self._waiting.get(None, 0) > self._window:
                 self.cut(CLOSE_TRY_AGAIN_LATER, _PILED_UP)
@@ -224,8 +254,7 @@ class Sink:
             for data in frames:
                 self.send(data, source)
             return
-        if not self._fresh:
-            source.fed.append(self)
+        self._fed_by(source)
         self._fresh.extend(frames)
 
     def open_lane(self, source: Source | None, separable: bool = False) -> Lane:
@@ -254,7 +283,7 @@ class Sink:
     def abandon(self, lane: Lane, reason: str) -> None:
         """The message of ``lane`` will have no end. One that nothing was sent of just vanishes;
         any other can only be ended by closing the connection."""
-        if self._closed:
+        if self._closed or lane.ended:
             return
         if lane.begun:
             self.cut(CLOSE_INTERNAL_ERROR, reason)
@@ -269,7 +298,7 @@ class Sink:
         if self._fresh:
             parts, self._fresh = self._fresh, []
             self._offer(parts)
-        if self._full and source is not None:
+        if self._full and not self._closed and source is not None:
             self._hold(source)
 
     def cut(self, code: int, reason: str) -> None:
@@ -319,9 +348,12 @@ class Sink:
 
     def _put(self, data: Frame, source: Source | None) -> None:
         """``data`` is next; the transport wasn't full when last asked."""
-        if source is not None and not self._fresh:
-            source.fed.append(self)
+        self._fed_by(source)
         self._fresh.append(data)
+
+    def _fed_by(self, source: Source | None) -> None:
+        if source is not None and self not in source.fed:
+            source.fed.append(self)
 
     def _wait(self, lane: Lane, data: bytes) -> None:
         lane.frames.append(data)

@@ -26,6 +26,7 @@ from apptuner_relay.wire.frames import (
 )
 from apptuner_relay.wire.messages import HEAD_BYTES
 
+NO_PHONE = "Mobile device not connected"
 _COMPLAINT_INTERVAL_S = 1.0
 
 
@@ -115,14 +116,15 @@ class Member:
         self._send_all(frames)
 
     def _take_small(self, text: bytes) -> None:
-        members, kind = self._route(text, True)
+        members, _ = self._route(text, True)
         self._usual = b""
-        for member in members:
-            member.sink.send(frame(TEXT, text), self.source)
-        if kind and members is self.session.audience(self):
-            begins = messages.usual_start(kind)
-            if text.startswith(begins):
-                self._usual = begins
+        if not members:
+            return
+        self.source.feeds = sinks = [member.sink for member in members]
+        for sink in sinks:
+            sink.send(frame(TEXT, text), self.source)
+        if members is self.session.audience(self):
+            self._usual = messages.usual_start(text)
 
     def _send_all(self, frames: list[Frame]) -> None:
         if not frames:
@@ -138,6 +140,7 @@ class Member:
         :raises FrameError: the message is bad.
         """
         opcode, end, begin, payload, stop = piece
+        self._active = True
         if opcode != CONTINUATION:
             self._opcode = opcode
             self._head = b""
@@ -153,7 +156,6 @@ class Member:
             self._head = before + view[payload:stop]
             return
         self._head = None
-        self._active = True
         compressed = self._opcode & COMPRESSED
         head = before + view[payload : min(stop, payload + HEAD_BYTES - len(before))]
         complete = end and length == len(head)
@@ -184,6 +186,7 @@ class Member:
 
     def gone(self, why: str) -> bool:
         """The connection is over. True if that cut a message short."""
+        self.source.gone = True
         self.sink.close()
         way, self._way, self._head = self._way, None, None
         if way is None:
@@ -195,7 +198,10 @@ class Member:
         """Whom the message that begins with ``head`` goes to (nobody, where it was answered), and
         its type."""
         if self._opcode & BINARY:
-            return self.session.audience(self), None
+            audience = self.session.audience(self)
+            if not audience and self.role is not Role.MOBILE:
+                self._complain(NO_PHONE)
+            return audience, None
         try:
             kind, target = messages.sniff(head, complete)
         except messages.NotAnObject as refusal:
@@ -215,7 +221,7 @@ class Member:
             return (), kind
         phones = self.session.mobiles
         if not phones and kind not in messages.BUNDLE_TYPES:
-            self._complain("Mobile device not connected")
+            self._complain(NO_PHONE)
         return phones, kind
 
     def _answer(self, message: bytes) -> None:

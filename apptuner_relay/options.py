@@ -174,7 +174,7 @@ OPTIONS = (
         "handshake-timeout",
         "10s",
         _duration(0.1, 300),
-        "Drop a connection whose HTTP request is not complete after so long",
+        "Drop a connection on whose HTTP request nothing comes for so long",
     ),
     Option(
         "close-timeout",

@@ -23,6 +23,7 @@ from apptuner_relay.transport import BLOCK_BYTES, RelayTransport
 from apptuner_relay.wire.deflate import accept
 from apptuner_relay.wire.frames import (
     CLOSE,
+    CLOSE_INVALID_PAYLOAD,
     CLOSE_PROTOCOL_ERROR,
     PING,
     PONG,
@@ -30,6 +31,7 @@ from apptuner_relay.wire.frames import (
     frame,
 )
 from apptuner_relay.wire.messages import compact_json
+from apptuner_relay.wire.text import is_text
 
 _CLOSE_REASON_BYTES = 123
 
@@ -42,6 +44,9 @@ class RelayProtocol(WebSocketServerProtocol):
     _member: Member | None = None
     _drop_call: IDelayedCall | None = None
     _own_reason: str | None = None
+    _tail = b""
+    """What has been received and not been read, as the member was held in mid-block."""
+    _tail_call: IDelayedCall | None = None
 
     # What Autobahn calls
 
@@ -67,6 +72,7 @@ class RelayProtocol(WebSocketServerProtocol):
         self.transport.unregisterProducer()
         if isinstance(self.transport, RelayTransport):
             self.offer = self.transport.offer  # type: ignore[method-assign]
+            self.unsent = self.transport.unsent  # type: ignore[method-assign]
             self.transport.receive_blocks(relay.buffer, self._take_block)
         self._member = member = relay.join(self._admission, self)
         self.transport.registerProducer(member.sink, True)
@@ -75,8 +81,16 @@ class RelayProtocol(WebSocketServerProtocol):
         """Take in ``self.data``: what came with the handshake, or over a transport (TLS, UNIX)
         that hands over bytes."""
         data, self.data = self.data, b""
+        member = self._member
+        if member is not None and member.source.held and self.state == self.STATE_OPEN:
+            # Such a transport may still have had something to deliver when it was paused.
+            self._tail += data
+            return False
         buffer = self.factory.relay.buffer
         for at in range(0, len(data), BLOCK_BYTES):
+            if self._tail:
+                self._tail += data[at:]
+                break
             block = data[at : at + BLOCK_BYTES]
             buffer.room[: len(block)] = block
             self._take_block(len(block))
@@ -93,13 +107,18 @@ class RelayProtocol(WebSocketServerProtocol):
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection has gone."""
-        if self._drop_call is not None and self._drop_call.active():
-            self._drop_call.cancel()
-        member = self._member
-        if member is not None:
-            if self._own_reason is None:
-                self._own_reason = "the connection was lost"
-            self.factory.relay.closed(member, self._own_reason)
+        for call in (self._drop_call, self._tail_call):
+            if call is not None and call.active():
+                call.cancel()
+        member, self._member = self._member, None
+        if member is None:
+            return
+        if self._own_reason is None:
+            self._own_reason = "the connection was lost"
+        self.factory.relay.closed(member, self._own_reason)
+        if isinstance(self.transport, RelayTransport):
+            self.transport.receive_no_more()
+            del self.offer, self.unsent
 
     def sendHttpErrorResponse(
         self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
@@ -134,14 +153,22 @@ class RelayProtocol(WebSocketServerProtocol):
         """See `flow.Outlet`."""
         self.transport.write(data)
 
+    def unsent(self) -> int:
+        """See `flow.Outlet`."""
+        return 0
+
     def pause(self) -> None:
         """Stop reading."""
         if self.state == self.STATE_OPEN:
             self.transport.pauseProducing()
 
     def resume(self) -> None:
-        """Read on."""
-        if self.state in (self.STATE_OPEN, self.STATE_CLOSING):
+        """Read on: first what is left of the last block, but not now, as others may be in the
+        middle of one."""
+        if self._tail:
+            if self._tail_call is None:
+                self._tail_call = self.factory.relay.clock.callLater(0, self._take_tail)
+        elif self.state in (self.STATE_OPEN, self.STATE_CLOSING):
             self.transport.resumeProducing()
 
     def close(self, code: int, reason: str) -> None:
@@ -181,11 +208,29 @@ class RelayProtocol(WebSocketServerProtocol):
         try:
             while start < stop and self.state != self.STATE_CLOSED:
                 start = self._read(member, start, stop)
+                if member.source.held and self.state == self.STATE_OPEN:
+                    self._tail = bytes(buffer.view[start:stop])
+                    break
         finally:
             member.flush()
 
+    def _take_tail(self) -> None:
+        """Take in what was left of the last block, and then let more come."""
+        self._tail_call = None
+        member = self._member
+        if member is None or (member.source.held and self.state == self.STATE_OPEN):
+            return
+        tail, later = self._tail[:BLOCK_BYTES], self._tail[BLOCK_BYTES:]
+        self._tail = b""
+        self.factory.relay.buffer.room[: len(tail)] = tail
+        self._take_block(len(tail))
+        self._tail += later
+        if not member.source.held or self.state != self.STATE_OPEN:
+            self.resume()
+
     def _read(self, member: Member, start: int, stop: int) -> int:
-        """Read on in the buffer. Returns how far it went: to ``stop``, or a violation."""
+        """Read on in the buffer. Returns how far it went: to ``stop``, to a violation, or to where
+        the member is held."""
         buffer = self.factory.relay.buffer
         pieces = member.reader.feed(buffer.data, start, stop)
         try:
@@ -199,6 +244,8 @@ class RelayProtocol(WebSocketServerProtocol):
                     self._control(member, opcode, bytes(buffer.view[payload:end]))
                     if self.state == self.STATE_CLOSED:
                         break
+                if member.source.held:
+                    break
         except FrameError as error:
             self.close(error.code, error.reason)
             member.reader.skip_messages()
@@ -211,11 +258,20 @@ class RelayProtocol(WebSocketServerProtocol):
             if self.state == self.STATE_OPEN:
                 member.sink.control(frame(PONG, payload), member.source)
         elif opcode == CLOSE:
-            if len(payload) == 1:
-                self.close(CLOSE_PROTOCOL_ERROR, "close code of one byte")
-                return
             code = int.from_bytes(payload[:2], "big") if payload else None
+            # Autobahn would check these as well, but drop the connection before the client has
+            # its Close.
+            if self.state == self.STATE_OPEN:
+                if len(payload) == 1 or not (code is None or self._may_close_with(code)):
+                    self.close(CLOSE_PROTOCOL_ERROR, "bad close code")
+                    return
+                if not is_text(payload[2:]):
+                    self.close(CLOSE_INVALID_PAYLOAD, "close reason that is not UTF-8")
+                    return
             self.onCloseFrame(code, payload[2:] or None)
+
+    def _may_close_with(self, code: int) -> bool:
+        return code in self.CLOSE_STATUS_CODES_ALLOWED or 3000 <= code <= 4999
 
     def _part(self, why: str) -> None:
         """Leave the session, and see that the connection ends even if the client does nothing."""

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from apptuner_relay.member import Connection, Member
 from apptuner_relay.options import Settings
@@ -65,8 +66,7 @@ class RelayService(Service):
     def startService(self) -> None:
         super().startService()
         for interval_s, call in self._calls:
-            running = call.start(interval_s, now=False)
-            running.addErrback(lambda failure: self.log.failure("a check has failed", failure))
+            self._start(interval_s, call)
 
     def stopService(self) -> "Deferred[None] | None":
         """Close every client with 1012 (with 1011, who is left with half a message); fires when
@@ -190,6 +190,14 @@ class RelayService(Service):
         now_s = self.clock.seconds()
         for member in tuple(self.members):
             member.connection.check_alive(now_s)
+
+    def _start(self, interval_s: float, call: LoopingCall) -> None:
+        def failed(failure: Failure) -> None:
+            self.log.failure("a check has failed; it goes on", failure)
+            if self.running:
+                self._start(interval_s, call)
+
+        call.start(interval_s, now=False).addErrback(failed)
 
     def _repeated(self, function: Callable[[], None]) -> LoopingCall:
         call = LoopingCall(function)

@@ -13,7 +13,7 @@ class _Trial(NamedTuple):
     """How much a sink had taken, and when it was looked at."""
 
     since_s: float
-    written: int
+    delivered: int
 
 
 class SlowSinks:
@@ -33,7 +33,7 @@ class SlowSinks:
     def add(self, sink: "Sink") -> None:
         """``sink``'s transport is full; a trial that runs goes on."""
         if sink not in self._trials:
-            self._trials[sink] = _Trial(self._seconds(), sink.written)
+            self._trials[sink] = _Trial(self._seconds(), sink.delivered)
 
     def discard(self, sink: "Sink") -> None:
         """``sink`` has sent all that it had, or is closed."""
@@ -46,15 +46,16 @@ class SlowSinks:
             lasted_s = now_s - trial.since_s
             if lasted_s < self._slow_s or self._trials.get(sink) is not trial:
                 continue
-            took = sink.written - trial.written
-            self._trials[sink] = _Trial(now_s, sink.written)
-            if not sink.holding or took >= self._slow_rate * lasted_s:
+            took = sink.delivered - trial.delivered
+            self._trials[sink] = _Trial(now_s, sink.delivered)
+            holding = [source for source in sink.holding if not source.gone]
+            if not holding or took >= self._slow_rate * lasted_s:
                 continue
-            if not took:
+            if took <= 0:
                 sink.cut(CLOSE_TRY_AGAIN_LATER, f"too slow: read nothing for {lasted_s:.0f} s")
             elif any(
-                other is not sink and not other.full
-                for source in sink.holding
+                not (other is sink or other.full or other.closed)
+                for source in holding
                 for other in source.feeds
             ):
                 sink.cut(

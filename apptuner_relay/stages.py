@@ -94,8 +94,7 @@ class Stage(ABC):
         self._opcode = opcode
         self._ended = False
         self._over = False
-        # `_run` itself sees when it has to pause.
-        self.source = Source(lambda: None, self._run)
+        self.source = Source(lambda: origin.hold(self), self._run, origin)
         self._way = onwards(self.source)
         self.source.feeds = feeds
 
@@ -130,11 +129,14 @@ class Stage(ABC):
 
     def _finish(self) -> None:
         self._over = True
-        self._origin.let_go(self)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """The origin may go on, unless it is the sinks that hold us."""
+        if not self.source.held:
+            self._origin.let_go(self)
 
     def _run(self) -> None:
-        if self._over:
-            return
         more = True
         try:
             while more and not self._over and not self.source.held:
@@ -144,12 +146,10 @@ class Stage(ABC):
             self.cut(f"a message was cut short: {error.reason}")
             self._refuse(error.code, error.reason)
             return
-        if self._over:
-            return
-        if more:
+        if more and not self._over:
             self._origin.hold(self)
         else:
-            self._origin.let_go(self)
+            self._let_go()
 
 
 class Inflater(Stage):

@@ -21,7 +21,7 @@ from apptuner_relay.web.site import make_site
 __all__ = ["Options", "makeService"]
 
 ENDPOINT_EXAMPLES = "try tcp:3000, tcp:3000:interface=127.0.0.1 or unix:/run/relay.sock"
-GC_THRESHOLDS = (20_000, 20, 50)
+GC_THRESHOLDS = (20_000, 10, 10)
 
 
 class CannotListen(Exception):

@@ -6,7 +6,10 @@ the other, and sends straight out of it. Until a connection's protocol asks for 
 `RelayTransport.receive_blocks`, it is Twisted's transport, which HTTP requests need.
 """
 
+import fcntl
 import socket
+import sys
+import termios
 from collections.abc import Callable, Sequence
 from errno import EAGAIN, EINTR, EWOULDBLOCK
 
@@ -37,12 +40,21 @@ class ReceiveBuffer:
         self.room = self.view[HEADROOM:]
 
 
+def _ignore(length: int) -> None:
+    """Nobody takes blocks any more."""
+
+
 class RelayTransport(tcp.Server):
     """A TCP connection that can receive into a `ReceiveBuffer`, and offer without copying."""
 
     _room: memoryview | None = None
     _block_received: Callable[[int], None]
     _broken = False
+
+    def receive_no_more(self) -> None:
+        """The protocol is done; forget it, so that it needs no garbage collector to go."""
+        self._room = None
+        self._block_received = _ignore
 
     def receive_blocks(self, buffer: ReceiveBuffer, block_received: Callable[[int], None]) -> None:
         """From now on put what comes into ``buffer`` and call ``block_received(length)``, instead
@@ -85,6 +97,13 @@ class RelayTransport(tcp.Server):
             self.producerPaused = True
             self.startWriting()
         return sent
+
+    def unsent(self) -> int:
+        """How many bytes the kernel holds that the peer hasn't acknowledged."""
+        if not self.connected:
+            return 0
+        answer = fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(answer, sys.byteorder)
 
     def doWrite(self) -> Exception | None:  # type: ignore[override]
         """There is room to write."""

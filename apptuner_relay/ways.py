@@ -9,7 +9,7 @@ from apptuner_relay.passage import Fork, Passage, Way
 from apptuner_relay.stages import Chunker, Deflater, Guard, Inflater, Refuse, Slicer
 from apptuner_relay.wire.chunks import Rechunker, begins_bundle
 from apptuner_relay.wire.deflate import BombGuard, may_exceed
-from apptuner_relay.wire.frames import COMPRESSED
+from apptuner_relay.wire.frames import COMPRESSED, TEXT
 from apptuner_relay.wire.messages import BUNDLE_TYPES
 
 _SPLIT_BYTES = 1024 * 1024
@@ -44,7 +44,7 @@ class Parcel:
     size: int | None
     limit: int
     thorough: bool
-    """Whether to count all that it inflates to."""
+    """Whether to check all that it inflates to."""
 
     @property
     def compressed(self) -> bool:
@@ -97,8 +97,10 @@ def make_way(
 
     ways: list[Way] = []
     if message.compressed:
-        if message.size is None or may_exceed(message.size, message.limit):
-            ways.append(Guard(BombGuard(message.limit, message.thorough)))
+        suspect = message.size is None or may_exceed(message.size, message.limit)
+        if message.thorough or suspect:
+            text = bool(message.opcode & TEXT)
+            ways.append(Guard(BombGuard(message.limit, message.thorough, text)))
         ways += passages(source, deflating)
         if plain or chunked:
             opcode = message.opcode & ~COMPRESSED

@@ -2,9 +2,12 @@
 protocol on transports in memory."""
 
 import json
+import os
+import zlib
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from apptuner_relay.flow import Sink
 from apptuner_relay.wire.frames import COMPRESSED, CONTINUATION, TEXT
 from tests.memory import Client, Relay, deflated, masked
 
@@ -192,6 +195,7 @@ class BackPressure(Case):
         self.assertLess(sink.waiting, 600_000)
         for _ in range(5000):
             ios.transport.producer.resumeProducing()
+            self.relay.clock.advance(0)
             if cli.transport.producerState == "producing":
                 break
             ios.transport.producer.pauseProducing()
@@ -215,6 +219,59 @@ class BackPressure(Case):
         ios.read()
         self.assertEqual((ios.closed or (0,))[0], 1013)
         self.assertEqual(cli.transport.producerState, "producing")
+
+
+class StagesHold(Case):
+    def sink_of(self, index: int) -> Sink:
+        (session,) = self.relay.service.sessions.values()
+        return session.mobiles[index].sink
+
+    def test_many_compressed_messages_do_not_pile_up(self) -> None:
+        cli, (ios,) = self.session("i")
+        ios.transport.producer.pauseProducing()
+        text = b'{"type":"bundle_chunk","data":"' + b"x" * 60_000 + b'"}'
+        for _ in range(200):
+            cli.send_raw(compressed(text) * 10)
+        self.assertEqual(cli.transport.producerState, "paused")
+        self.assertLess(self.sink_of(0).waiting, 500_000)
+        for _ in range(20_000):
+            ios.transport.producer.resumeProducing()
+            self.relay.clock.advance(0)
+            if cli.transport.producerState == "producing":
+                break
+        self.assertEqual(ios.types(), ["bundle_chunk"] * 2000)
+
+    def test_small_message_before_a_bundle_in_one_block(self) -> None:
+        cli, (ios,) = self.session("i")
+        ios.transport.producer.pauseProducing()
+        bundle = b'{"type":"bundle_update","payload":"' + b"x" * 40_000_000 + b'"}'
+        cli.send_raw(masked(TEXT, b'{"type":"hi"}') + compressed(bundle))
+        self.assertLess(self.sink_of(0).waiting, 500_000)
+
+    def test_deflated_for_two_that_do_not_read(self) -> None:
+        cli, phones = self.session("a", "b", deflate="ab")
+        for phone in phones:
+            phone.transport.producer.pauseProducing()
+        noise = "".join(chr(33 + i * i % 7919 % 90) for i in range(300_000))
+        for _ in range(20):
+            cli.send(type="bundle_update", payload={"code": noise})
+        self.assertEqual(cli.transport.producerState, "paused")
+        self.assertLess(self.sink_of(0).waiting, 700_000)
+
+    def test_what_follows_a_final_block_is_dropped(self) -> None:
+        cli, (ios,) = self.session("i")
+        maker = zlib.compressobj(6, zlib.DEFLATED, -15)
+        payload = maker.compress(b'{"type":"x"}') + maker.flush() + os.urandom(3_000_000)
+        self.send(cli, masked(TEXT | COMPRESSED, payload), 65_000)
+        self.assertEqual(ios.types(), ["x"])
+
+    def test_bad_text_from_a_phone_reaches_nobody(self) -> None:
+        cli, (phone,) = self.session("a", deflate="a")
+        phone.send_raw(compressed(b'{"type":"x","y":"\xff"}'))
+        phone.read()
+        self.assertEqual((phone.closed or (0,))[0], 1007)
+        self.assertNotIn("x", cli.types())
+        self.assertIsNone(cli.closed)
 
 
 class Chunks(Case):

@@ -27,7 +27,7 @@ class Wire:
     def __init__(self, room: int = 1 << 60) -> None:
         self.room = room
         self.got = b""
-        self.closed: tuple[int, str] | None = None
+        self.held = 0
 
     def offer(self, parts: Sequence[Frame]) -> int:
         data = b"".join(parts)[: self.room]
@@ -37,6 +37,9 @@ class Wire:
 
     def write(self, data: bytes) -> None:
         self.got += data
+
+    def unsent(self) -> int:
+        return self.held
 
 
 class Connection:
@@ -321,6 +324,45 @@ class Slow(FlowTest):
             phone.wire.room = 0
             self.assertFalse(cli.paused)
         self.assertIsNone(phone.closed)
+
+
+class SlowOnlyWhileOthersWait(FlowTest):
+    def full(self, sender: Connection, *others: Connection, held: int = 0) -> Connection:
+        slow = self.connect(room=0)
+        slow.wire.held = held
+        sinks = [slow.sink, *(other.sink for other in others)]
+        sender.source.feeds = sinks
+        for sink in sinks:
+            sink.send(b"x" * 20 * WINDOW, sender.source)
+        sender.source.flush()
+        return slow
+
+    def trickle(self, slow: Connection) -> None:
+        for _ in range(30):
+            slow.make_room(50)
+            self.wait(1)
+
+    def test_one_that_has_gone_does_not_wait(self) -> None:
+        cli, quick = self.connect(), self.connect()
+        slow = self.full(cli, quick)
+        quick.sink.close()
+        self.trickle(slow)
+        self.assertIsNone(slow.closed)
+
+    def test_sender_that_has_gone_does_not_wait(self) -> None:
+        cli, quick = self.connect(), self.connect()
+        slow = self.full(cli, quick)
+        cli.source.gone = True
+        self.wait(60)
+        self.assertIsNone(slow.closed)
+
+    def test_what_the_system_still_holds_is_not_delivered(self) -> None:
+        cli = self.connect()
+        slow = self.full(cli, held=3000)
+        self.wait(5)
+        slow.wire.held = 0
+        self.wait(6)
+        self.assertIsNone(slow.closed)
 
 
 class Dying(FlowTest):

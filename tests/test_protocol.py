@@ -166,6 +166,70 @@ class Routing(InMemory):
         self.assertIsNone(cli.closed)
 
 
+class AfterAReview(InMemory):
+    """Cases that went wrong once."""
+
+    def test_pings_before_anybody_else_is_there(self) -> None:
+        phone = self.connect("/mobile/ABC234")
+        ping = masked(TEXT, b'{"type":"ping","timestamp":1}')
+        phone.send_raw(ping * 3)
+        self.assertEqual(phone.types(), ["pong"] * 3)
+        cli = self.connect("/cli/ABC234")
+        cli.received()
+        phone.send_raw(ping * 3)
+        self.assertEqual(phone.types(), ["pong"] * 3)
+        self.assertEqual(cli.received(), [])
+
+    def test_type_that_is_half_a_character(self) -> None:
+        cli, (phone,) = self.session()
+        for _ in range(3):
+            cli.send_raw(masked(TEXT, b'{"type":"\\ud800"}'))
+        phone.read()
+        self.assertEqual(len(phone.messages), 3)
+
+    def test_many_texts_that_are_not_ascii(self) -> None:
+        cli, (phone,) = self.session()
+        text = '{"type":"console_log","payload":"журнал"}'.encode()
+        phone.send_raw(masked(TEXT, text) * 3000 + masked(TEXT, b'{"type":"\xff"}'))
+        cli.read()
+        self.assertEqual(cli.messages[:3000], [text] * 3000)
+        phone.read()
+        self.assertEqual((phone.closed or (0,))[0], 1007)
+
+    def test_binary_for_nobody(self) -> None:
+        cli = self.connect("/cli/ABC234")
+        cli.send_raw(masked(BINARY, b"x"))
+        self.assertEqual(cli.types(), ["error"])
+
+    def test_long_upload_is_activity(self) -> None:
+        self.relay = Relay(session_timeout=60, stall_timeout=3600, ping_interval=3600)
+        cli, (phone,) = self.session()
+        wire = masked(TEXT, b'{"type":"bundle_update","payload":"' + b"x" * 100_000 + b'"}')
+        for at in range(0, len(wire), 1000):
+            cli.send_raw(wire[at : at + 1000])
+            self.relay.wait(5)
+        self.assertEqual(phone.types(), ["bundle_update"])
+
+    def test_rest_of_a_block_waits_while_its_sender_is_held(self) -> None:
+        cli, (phone,) = self.session()
+        phone.transport.producer.pauseProducing()
+        wire = masked(TEXT, b'{"type":"x"}') * 50_000 + masked(TEXT, b'{"type":"last"}')
+        cli.send_raw(wire)
+        cli.send_raw(masked(CLOSE, b"\x03\xe8"))
+        (session,) = self.relay.service.sessions.values()
+        self.assertLess(session.mobiles[0].sink.waiting, 1_000_000)
+        self.assertIsNone(cli.closed)
+        for _ in range(10_000):
+            phone.transport.producer.resumeProducing()
+            self.relay.clock.advance(0)
+            cli.read()
+            if cli.closed:
+                break
+        types = phone.types()
+        self.assertEqual((len(types), types[-1]), (50_001, "last"))
+        self.assertEqual(cli.closed, (1000, ""))
+
+
 class Closing(InMemory):
     def test_takeover_while_the_first_is_still_closing(self) -> None:
         first, (phone,) = self.session()

@@ -13,6 +13,7 @@ from apptuner_relay.service import RelayService
 from apptuner_relay.session import BadRequest, parse_path
 from apptuner_relay.web.health import HealthResource
 from apptuner_relay.web.json import JsonResource, write_json
+from apptuner_relay.wire.messages import compact_json
 
 WEBSOCKET_VERSION = b"13"
 
@@ -53,10 +54,30 @@ class RootResource(JsonResource):
         return write_json(request, {"error": "Not found"}, 404)
 
 
+class RelayRequest(Request):
+    """A request without a body: nothing here takes one, and twisted.web would keep it whole."""
+
+    def gotLength(self, length: int | None) -> None:
+        """Called with the body's length, 0 for none and None where it isn't said beforehand."""
+        super().gotLength(0)
+        if length != 0:
+            body = compact_json({"error": "A request has no body here"})
+            head = (
+                "HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            )
+            self.channel.transport.write(head.encode() + body)  # type: ignore[union-attr]
+            self.channel.loseConnection()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """What comes of a body all the same is dropped."""
+
+
 class RelaySite(Site):
-    """A Site that doesn't log requests."""
+    """A Site that doesn't log requests, nor take bodies."""
 
     displayTracebacks = False
+    requestFactory = RelayRequest
 
     def log(self, request: HTTPRequest) -> None:
         """Nothing: paths hold session ids, which are credentials."""

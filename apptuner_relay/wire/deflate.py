@@ -11,6 +11,7 @@ from typing import Any
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 
 from apptuner_relay.wire.frames import CLOSE_INVALID_PAYLOAD, CLOSE_TOO_BIG, FrameError
+from apptuner_relay.wire.text import TextChecker
 
 codec: Any
 try:
@@ -75,6 +76,10 @@ class Inflation:
 
         :raises FrameError: 1007, it is not deflate; 1009, it is above the limit.
         """
+        if self._decompress.eof:
+            # What comes after a final block is none of the message.
+            self._input = b""
+            return b""
         try:
             data: bytes = self._decompress.decompress(self._input, most)
         except codec.error:
@@ -102,7 +107,7 @@ def inflate_head(payload: bytes, length: int, end: bool) -> tuple[bytes, bool]:
 
 class BombGuard:
     """Looks at a compressed message on its way through, and refuses one that would inflate to
-    more than the limit.
+    more than the limit; or, if ``thorough``, would inflate to text that is not UTF-8.
 
     Counting everything would mean inflating everything, which costs more than all the rest of the
     relay. So, unless ``thorough``: what can't exceed the limit by its length isn't counted; of the
@@ -111,8 +116,9 @@ class BombGuard:
     start may pass: its sender could send the phone worse, as code.
     """
 
-    def __init__(self, limit: int, thorough: bool) -> None:
+    def __init__(self, limit: int, thorough: bool, text: bool) -> None:
         self._limit = limit
+        self._text = TextChecker() if thorough and text else None
         self._inflation: Inflation | None = Inflation(limit)
         self._to_count = limit if thorough else _COUNTED_BYTES
         self._suspect_bytes = 0
@@ -128,12 +134,19 @@ class BombGuard:
             return
         counted = payload[: self._to_count]
         self._to_count -= len(counted)
-        inflation.feed(bytes(counted), end and len(counted) == len(payload))
-        while inflation.read():
-            pass
+        last = end and len(counted) == len(payload)
+        inflation.feed(bytes(counted), last)
+        while data := inflation.read():
+            self._check_text(data, False)
+        if last:
+            self._check_text(b"", True)
         if len(counted) < len(payload):
             self._inflation = None
             self._sample(payload[len(counted) :])
+
+    def _check_text(self, data: bytes, end: bool) -> None:
+        if self._text is not None and not self._text.check(data, 0, len(data), end):
+            raise FrameError(CLOSE_INVALID_PAYLOAD, "text that is not UTF-8")
 
     def _sample(self, payload: memoryview) -> None:
         for at in range(0, len(payload) - _SAMPLE_BYTES, _SAMPLE_EVERY_BYTES):

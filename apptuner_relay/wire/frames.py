@@ -11,7 +11,7 @@ mid-message. Of a stream the reader holds at most one frame header and one contr
 from collections.abc import Generator
 
 from apptuner_relay.wire.masking import unmask, unmask_frames
-from apptuner_relay.wire.text import TextChecker
+from apptuner_relay.wire.text import TextChecker, is_text
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 CLOSE, PING, PONG = 0x8, 0x9, 0xA
@@ -32,6 +32,7 @@ CLOSE_TRY_AGAIN_LATER = 1013
 MAX_CONTROL_BYTES = 125
 SMALL_BYTES = 512
 """Texts up to this come out of a `FrameReader` several at once, as `Texts`."""
+_MOST_TEXTS = 256
 _WHOLE_TEXT = FIN | TEXT
 _LONGEST_SMALL_HEADER = 8
 _LONGEST_HEADER = 10
@@ -46,7 +47,7 @@ others; ``end`` tells its last one. Control frames come whole."""
 
 
 Texts = list[bytearray]
-"""Whole text messages of at most `SMALL_BYTES` each, in ASCII."""
+"""Whole text messages of at most `SMALL_BYTES` each."""
 
 
 class FrameError(Exception):
@@ -190,14 +191,14 @@ class FrameReader:
             self.stopped_at = at
 
     def _small_texts(self, buffer: bytearray, start: int, stop: int) -> tuple[Texts, int]:
-        """The texts that follow each other from ``start`` on, each in one frame, there whole, ASCII
+        """The texts that follow each other from ``start`` on, each in one frame, there whole, UTF-8
         and of at most `SMALL_BYTES`; and where they end. Most messages are such, and this is the
         quick way through them: whatever it doesn't take is for the thorough one."""
         at = start
         spans: list[tuple[int, int]] = []
         last = stop - _LONGEST_SMALL_HEADER
         most = self._most_small
-        while at <= last and buffer[at] == _WHOLE_TEXT:
+        while at <= last and buffer[at] == _WHOLE_TEXT and len(spans) < _MOST_TEXTS:
             length = buffer[at + 1]
             if length == 0xFE:
                 length = buffer[at + 2] << 8 | buffer[at + 3]
@@ -216,11 +217,11 @@ class FrameReader:
             at = until
         unmask_frames(buffer, spans)
         texts = [buffer[begin:until] for begin, until in spans]
-        if all(map(bytearray.isascii, texts)):
-            return texts, at
-        usable = next(i for i, text in enumerate(texts) if not text.isascii())
-        unmask_frames(buffer, spans[usable:])
-        return texts[:usable], spans[usable - 1][1] if usable else start
+        for i, text in enumerate(texts):
+            if not text.isascii() and not is_text(text):
+                unmask_frames(buffer, spans[i:])
+                return texts[:i], spans[i - 1][1] if i else start
+        return texts, at
 
     def _header_bytes(self, buffer: bytearray, at: int, stop: int) -> int:
         """How long the header at ``at`` is, which is checked as far as it is there; 0 when that is

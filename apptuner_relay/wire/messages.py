@@ -60,9 +60,13 @@ def sniff(head: bytes, complete: bool) -> Envelope:
     return Envelope(fields.get(b'"type"'), fields.get(_TARGET_KEY))
 
 
-def usual_start(kind: str) -> bytes:
-    """How a message of type ``kind`` begins, as real clients write it."""
-    return b'{"type":"%b"' % kind.encode()
+def usual_start(text: bytes) -> bytes:
+    """The first bytes of a message, up to the end of its ``type``, where it begins as what real
+    clients send does; else nothing."""
+    if not text.startswith(_USUAL_START):
+        return b""
+    start = text[: text.find(b'"', len(_USUAL_START)) + 1]
+    return b"" if b"\\" in start else start
 
 
 def _check_object(text: bytes) -> None:

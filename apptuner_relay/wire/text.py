@@ -6,6 +6,15 @@ _SLICE_BYTES = 64 * 1024
 _new_decoder = codecs.getincrementaldecoder("utf-8")
 
 
+def is_text(data: bytes | bytearray) -> bool:
+    """Whether a whole message is UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 class TextChecker:
     """Checks one message after another. Nearly all of what passes is ASCII, which costs least."""
 

@@ -65,6 +65,14 @@ class RefusalTest(LiveCase):
             self.assertEqual(reply.headers["allow"], "GET, HEAD")
         self.assertRefused(await relay.get("/health/x"), 404)
 
+    async def test_a_body(self) -> None:
+        relay = await self.relay()
+        for path in ("/health", "/cli/ABC234"):
+            for header in ("Content-Length: 150000000", "Transfer-Encoding: chunked"):
+                raw = await relay.raw(f"GET {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n")
+                self.assertTrue(raw.startswith(b"HTTP/1.1 413 "), raw)
+                self.assertIn(b'{"error":', raw)
+
     async def test_a_request_that_never_ends(self) -> None:
         relay = await self.relay("--handshake-timeout", "1")
         self.assertEqual(await relay.raw("GET /health HTTP/1.1\r\nHost: x\r\n"), b"")
