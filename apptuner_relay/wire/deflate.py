@@ -30,8 +30,8 @@ _SLICE_BYTES = 64 * 1024
 _MOST_EXPANSION = 1032
 """Deflate's largest ratio: a match of 258 bytes in two bits."""
 _COUNTED_BYTES = 64 * 1024
-_SAMPLE_EVERY_BYTES = 16 * 1024
-_SAMPLE_BYTES = 256
+_SAMPLE_EVERY_BYTES = 32 * 1024
+_SAMPLE_BYTES = 64
 _FEW_VALUES = 8
 
 
