@@ -6,7 +6,6 @@ Autobahn does the opening and the closing handshake. What comes in between goes 
 """
 
 from collections.abc import Sequence
-from http import HTTPStatus
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.util import encode_truncate
@@ -30,7 +29,7 @@ from apptuner_relay.wire.frames import (
     FrameError,
     frame,
 )
-from apptuner_relay.wire.messages import compact_json
+from apptuner_relay.wire.messages import http_refusal
 from apptuner_relay.wire.text import is_text
 
 _CLOSE_REASON_BYTES = 123
@@ -124,16 +123,7 @@ class RelayProtocol(WebSocketServerProtocol):
         self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
     ) -> None:
         """Refuse the handshake with a JSON body."""
-        body = compact_json({"error": reason})
-        phrase = HTTPStatus(code).phrase if code in HTTPStatus._value2member_map_ else "Refused"
-        lines = [
-            f"HTTP/1.1 {code} {phrase}",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-            "Connection: close",
-        ]
-        lines += [f"{name}: {value}" for name, value in responseHeaders or ()]
-        self.sendData("\r\n".join([*lines, "", ""]).encode() + body)
+        self.sendData(http_refusal(code, reason, responseHeaders or ()))
 
     # What the member and the service call
 

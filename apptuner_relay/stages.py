@@ -8,6 +8,7 @@ holds the source that feeds it. What it keeps is bounded by what that source sen
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from apptuner_relay.flow import Frame, Sink, Source
 from apptuner_relay.passage import Passage, Way
@@ -30,6 +31,17 @@ SLICE_BYTES = 256 * 1024
 
 Refuse = Callable[[int, str], None]
 """Called with a close code and a reason when what the source sent turns out to be bad."""
+
+
+class Place(NamedTuple):
+    """Where a stage stands."""
+
+    origin: Source
+    """Where the message comes from."""
+    refuse: Refuse
+    """Ends the message's sender."""
+    feeds: Sequence[Sink]
+    """All of the message's sinks; who is slow is judged among them."""
 
 
 class Guard:
@@ -75,28 +87,19 @@ class Slicer:
 class Stage(ABC):
     """What the stages share. A subclass takes input in `_take` and sends output in `_step`.
 
-    :param origin: where the message comes from.
-    :param refuse: ends ``origin``.
     :param onwards: makes the way on from the stage, given the stage's own source.
-    :param feeds: all of the message's sinks; who is slow is judged among them.
     """
 
-    def __init__(
-        self,
-        origin: Source,
-        refuse: Refuse,
-        onwards: Callable[[Source], Way],
-        opcode: int,
-        feeds: Sequence[Sink],
-    ) -> None:
+    def __init__(self, place: Place, onwards: Callable[[Source], Way], opcode: int) -> None:
+        origin = place.origin
         self._origin = origin
-        self._refuse = refuse
+        self._refuse = place.refuse
         self._opcode = opcode
         self._ended = False
         self._over = False
         self.source = Source(lambda: origin.hold(self), self._run, origin)
         self._way = onwards(self.source)
-        self.source.feeds = feeds
+        self.source.feeds = place.feeds
 
     def send(self, data: Frame, header: int, end: bool) -> None:
         """See `Way`. What is bad is refused through ``refuse``, as it may come to light later."""
@@ -160,15 +163,9 @@ class Inflater(Stage):
     """
 
     def __init__(
-        self,
-        origin: Source,
-        refuse: Refuse,
-        onwards: Callable[[Source], Way],
-        opcode: int,
-        limit: int,
-        feeds: Sequence[Sink],
+        self, place: Place, onwards: Callable[[Source], Way], opcode: int, limit: int
     ) -> None:
-        super().__init__(origin, refuse, onwards, opcode, feeds)
+        super().__init__(place, onwards, opcode)
         self._inflation = Inflation(limit)
         self._text = TextChecker() if opcode == TEXT else None
         self._ahead = b""
@@ -193,15 +190,8 @@ class Inflater(Stage):
 class Deflater(Stage):
     """Compresses a plain message once, for several that negotiated it."""
 
-    def __init__(
-        self,
-        origin: Source,
-        refuse: Refuse,
-        onwards: Callable[[Source], Way],
-        opcode: int,
-        feeds: Sequence[Sink],
-    ) -> None:
-        super().__init__(origin, refuse, onwards, opcode | COMPRESSED, feeds)
+    def __init__(self, place: Place, onwards: Callable[[Source], Way], opcode: int) -> None:
+        super().__init__(place, onwards, opcode | COMPRESSED)
         self._deflation = Deflation()
         self._pieces: deque[tuple[bytes, bool]] = deque()
 
@@ -223,18 +213,11 @@ class Deflater(Stage):
 class Chunker(Stage):
     """Makes ``bundle_start`` and ``bundle_chunk`` messages of a plain ``bundle_update``."""
 
-    def __init__(
-        self,
-        origin: Source,
-        refuse: Refuse,
-        sinks: Sequence[Sink],
-        rechunker: Rechunker,
-        feeds: Sequence[Sink],
-    ) -> None:
+    def __init__(self, place: Place, sinks: Sequence[Sink], rechunker: Rechunker) -> None:
         def onwards(source: Source) -> Way:
             return Passage(source, sinks, separable=True)
 
-        super().__init__(origin, refuse, onwards, TEXT, feeds)
+        super().__init__(place, onwards, TEXT)
         self._sinks = sinks
         self._rechunker = rechunker
         self._messages: deque[bytes] = deque()

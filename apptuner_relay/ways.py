@@ -6,7 +6,7 @@ from typing import Protocol
 
 from apptuner_relay.flow import Sink, Source
 from apptuner_relay.passage import Fork, Passage, Way
-from apptuner_relay.stages import Chunker, Deflater, Guard, Inflater, Refuse, Slicer
+from apptuner_relay.stages import Chunker, Deflater, Guard, Inflater, Place, Refuse, Slicer
 from apptuner_relay.wire.chunks import Rechunker, begins_bundle
 from apptuner_relay.wire.deflate import BombGuard, may_exceed
 from apptuner_relay.wire.frames import COMPRESSED, TEXT
@@ -92,9 +92,10 @@ def make_way(
         ways = passages(origin, plain)
         if chunked:
             most = message.limit if message.compressed else message.size or message.limit
-            ways.append(Chunker(origin, refuse, chunked, Rechunker(most, now_ms), sinks))
+            ways.append(Chunker(Place(origin, refuse, sinks), chunked, Rechunker(most, now_ms)))
         return ways
 
+    place = Place(source, refuse, sinks)
     ways: list[Way] = []
     if message.compressed:
         suspect = message.size is None or may_exceed(message.size, message.limit)
@@ -105,25 +106,12 @@ def make_way(
         if plain or chunked:
             opcode = message.opcode & ~COMPRESSED
             ways.append(
-                Inflater(
-                    source,
-                    refuse,
-                    lambda origin: _fork(plain_forms(origin)),
-                    opcode,
-                    message.limit,
-                    sinks,
-                )
+                Inflater(place, lambda origin: _fork(plain_forms(origin)), opcode, message.limit)
             )
     else:
         if message.type in BUNDLE_TYPES and len(deflating) > 1:
             ways.append(
-                Deflater(
-                    source,
-                    refuse,
-                    lambda origin: _fork(passages(origin, deflating)),
-                    message.opcode,
-                    sinks,
-                )
+                Deflater(place, lambda origin: _fork(passages(origin, deflating)), message.opcode)
             )
         else:
             plain = [*plain, *deflating]

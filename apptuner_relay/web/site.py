@@ -13,7 +13,7 @@ from apptuner_relay.service import RelayService
 from apptuner_relay.session import BadRequest, parse_path
 from apptuner_relay.web.health import HealthResource
 from apptuner_relay.web.json import JsonResource, write_json
-from apptuner_relay.wire.messages import compact_json
+from apptuner_relay.wire.messages import http_refusal
 
 WEBSOCKET_VERSION = b"13"
 
@@ -61,12 +61,8 @@ class RelayRequest(Request):
         """Called with the body's length, 0 for none and None where it isn't said beforehand."""
         super().gotLength(0)
         if length != 0:
-            body = compact_json({"error": "A request has no body here"})
-            head = (
-                "HTTP/1.1 413 Content Too Large\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-            )
-            self.channel.transport.write(head.encode() + body)  # type: ignore[union-attr]
+            refusal = http_refusal(413, "A request has no body here")
+            self.channel.transport.write(refusal)  # type: ignore[union-attr]
             self.channel.loseConnection()
 
     def handleContentChunk(self, data: bytes) -> None:

@@ -107,17 +107,13 @@ class FrameReader:
         self._next_opcode = CONTINUATION
         self._fin = False
         self._message_bytes = 0
-        self._single_frame_bytes: int | None = None
+        self.announced_bytes: int | None = None
+        """How many payload bytes the message in progress has, where its first frame tells."""
         self._text = TextChecker()
         self._skipping = False
         self.stopped_at = HEADROOM
         """Up to where the last block has been read; all of it, unless `feed` was left early."""
         self._unreadable = False
-
-    @property
-    def announced_bytes(self) -> int | None:
-        """How many payload bytes the message in progress has, where its first frame tells."""
-        return self._single_frame_bytes
 
     def skip_messages(self) -> None:
         """From now on pass over messages, whatever they are; only control frames come out."""
@@ -169,7 +165,7 @@ class FrameReader:
                     if until > stop:
                         break
                     at = until
-                    unmask(buffer, begin, until, bytes(buffer[begin - 4 : begin]))
+                    unmask_frames(buffer, [(begin, until)])
                     yield (
                         first & 0x0F,
                         True,
@@ -273,7 +269,7 @@ class FrameReader:
         opcode = first & 0x0F
         if opcode != CONTINUATION:
             self._opcode = self._next_opcode = opcode | first & COMPRESSED
-            self._single_frame_bytes = length if first > 0x7F else None
+            self.announced_bytes = length if first > 0x7F else None
             self._message_bytes = 0
         self._fin = first > 0x7F
         self._mask = bytes(buffer[payload - 4 : payload])

@@ -7,6 +7,7 @@ both read from the message's first bytes. It never parses a bundle.
 import json
 import re
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import NamedTuple
 
 HEAD_BYTES = 512
@@ -115,6 +116,20 @@ def compact_json(value: object) -> bytes:
     """``value`` as JSON without spaces, in UTF-8."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace")
+
+
+def http_refusal(status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
+    """A whole HTTP response that refuses a request with a JSON body, and ends the connection."""
+    body = compact_json({"error": text})
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Refused"
+    lines = [
+        f"HTTP/1.1 {status} {phrase}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *(f"{name}: {value}" for name, value in headers),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def _build(**fields: object) -> bytes:

@@ -288,13 +288,8 @@ class PushTests(CommandTestCase):
         self.assertEqual(len(self.relay.all_peers), 2)
         self.assertIn("code 1012: restarting; trying again", said.err.getvalue())
 
-    @inlineCallbacks
-    def test_back_pressure(self) -> Any:
-        """A relay that does not read must not make the sender's memory grow."""
-        written: list[int] = []
-        opened = self.relay.once("open")
-        self.begin("join", "--once")
-        yield opened
+    def push_to_one_that_stalls(self) -> tuple[Membership, Deferred[Peer]]:
+        """Push 40 MB to a relay that stops reading as soon as it comes; fires with its end."""
         stalled: Deferred[Peer] = Deferred()
         begin_frame = Peer.onMessageFrameBegin
 
@@ -308,6 +303,16 @@ class PushTests(CommandTestCase):
         membership, screen = self.member("cli", now())
         order = Order(Bundle("x" * 40_000_000))
         membership.start(Push(order, membership, reactor, screen))
+        return membership, stalled
+
+    @inlineCallbacks
+    def test_back_pressure(self) -> Any:
+        """A relay that does not read must not make the sender's memory grow."""
+        written: list[int] = []
+        opened = self.relay.once("open")
+        self.begin("join", "--once")
+        yield opened
+        membership, stalled = self.push_to_one_that_stalls()
         peer = yield stalled
         transport = membership._connection.transport
         write = transport.write
@@ -352,19 +357,7 @@ class PushTests(CommandTestCase):
         opened = self.relay.once("open")
         self.begin("join")
         yield opened
-        stalled: Deferred[Peer] = Deferred()
-        begin_frame = Peer.onMessageFrameBegin
-
-        def watched(peer: Peer, length: int) -> None:
-            begin_frame(peer, length)
-            if peer.role == "cli":
-                peer.transport.pauseProducing()
-                stalled.callback(peer)
-
-        self.patch(Peer, "onMessageFrameBegin", watched)
-        membership, screen = self.member("cli", now())
-        order = Order(Bundle("x" * 40_000_000))
-        membership.start(Push(order, membership, reactor, screen))
+        membership, stalled = self.push_to_one_that_stalls()
         peer = yield stalled
         membership.leave(Exit.INTERRUPTED)
         self.assertEqual((yield membership.done), Exit.INTERRUPTED)
