@@ -1,0 +1,1 @@
+"""A session's last bundle: spool, lifetime, disk budget, content address."""
