@@ -1,0 +1,219 @@
+"""``GET /bundles/{session}`` and ``GET /bundles/{session}/{sha256}``: a session's last bundle.
+
+The code alone, as a browser or a CDN would fetch any script: conditional requests, ranges, content
+codings, each with an entity tag of its own. The first is the latest bundle, whichever that is; the
+second has the same bytes for ever, or nothing. Whether and where a bundle is kept is up to the
+`Shelf`.
+"""
+
+import os
+import re
+from http import HTTPStatus
+from pathlib import Path
+from typing import NamedTuple
+
+from twisted.internet.defer import ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET, Request
+
+from apptuner_relay.bundles.bundle import IDENTITY, Bundle, NoCode, Shelf
+from apptuner_relay.session import BadRequest, check_session_id, session_hash
+from apptuner_relay.web.conditional import failed_precondition, range_applies
+from apptuner_relay.web.json import JsonResource, write_json
+from apptuner_relay.web.negotiation import PREFERENCE, preferred_coding
+from apptuner_relay.web.ranges import NotSatisfiable, requested_range
+from apptuner_relay.web.streaming import Outlet, Reactor, in_thread, send_file
+
+SLOW_S = 30.0
+"""Seconds for which a client may take nothing of a download."""
+
+_REVALIDATE = "no-cache"
+_IMMUTABLE = "public, max-age=31536000, immutable"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_OF_A_REPRESENTATION = (
+    b"etag",
+    b"content-location",
+    b"content-encoding",
+    b"content-range",
+    b"accept-ranges",
+)
+_USAGE = "Not found: get /bundles/SESSION or /bundles/SESSION/SHA256"
+
+
+class _Target(NamedTuple):
+    """What a path names."""
+
+    session_id: str
+    sha256: str | None
+    """None for the latest."""
+
+    @property
+    def session_hash(self) -> str:
+        return session_hash(self.session_id)
+
+
+class BundlesResource(JsonResource):
+    """To be put at ``/bundles``.
+
+    :param slow_s: seconds for which a client may take nothing of a download before it is cut off.
+    """
+
+    isLeaf = True
+    log = Logger()
+
+    def __init__(self, shelf: Shelf, reactor: Reactor, slow_s: float = SLOW_S) -> None:
+        super().__init__()
+        self._shelf = shelf
+        self._reactor = reactor
+        self._slow_s = slow_s
+
+    def render(self, request: Request) -> bytes | int:
+        request.setHeader(b"x-content-type-options", b"nosniff")
+        return super().render(request)
+
+    def render_GET(self, request: Request) -> bytes | int:
+        try:
+            target = _parse(request.postpath)
+        except BadRequest as wrong:
+            return write_json(request, {"error": str(wrong)}, wrong.status)
+        outlet = Outlet(request, self._reactor, self._slow_s)
+        answering = ensureDeferred(self._answer(request, outlet, target))
+        answering.addErrback(self._refuse, request, outlet)
+        answering.addErrback(self._fail, request, outlet, target)
+        return NOT_DONE_YET
+
+    async def _answer(self, request: Request, outlet: Outlet, target: _Target) -> None:
+        bundle = self._shelf.latest(target.session_hash)
+        if bundle is None:
+            raise BadRequest(404, "No bundle of this session is kept")
+        bundle.retain()
+        try:
+            await self._answer_from(bundle, request, outlet, target)
+        finally:
+            bundle.release()
+        if outlet.cut:
+            self.log.info(
+                "session {session}: cut a download off: nothing was read of it for {slow:g} s",
+                session=target.session_hash[:8],
+                slow=self._slow_s,
+            )
+
+    async def _answer_from(
+        self, bundle: Bundle, request: Request, outlet: Outlet, target: _Target
+    ) -> None:
+        sha256 = (await bundle.digest()).sha256
+        if target.sha256 not in (None, sha256):
+            raise BadRequest(404, "The bundle of this session that is kept has another SHA-256")
+        request.setHeader(b"vary", b"Accept-Encoding")
+        coding = preferred_coding(_field(request, "accept-encoding"))
+        if coding is None:
+            raise BadRequest(
+                406, f"Accept-Encoding leaves none of what there is: {', '.join(PREFERENCE)}"
+            )
+        etag = f'"{sha256}"' if coding == IDENTITY else f'"{sha256}-{coding}"'
+        status = failed_precondition(
+            etag, _field(request, "if-match"), _field(request, "if-none-match")
+        )
+        if status == HTTPStatus.PRECONDITION_FAILED:
+            raise BadRequest(status, "If-Match names none of this bundle's entity tags")
+        # What nobody waits for any more needs no coding, which may be much work.
+        path = None if status or outlet.gone else await bundle.code(coding)
+        if outlet.gone:
+            return
+        prefix = b"/" + b"/".join(request.prepath or [])
+        fields = {
+            "etag": etag,
+            "cache-control": _IMMUTABLE if target.sha256 else _REVALIDATE,
+            "content-location": f"{prefix.decode('ascii')}/{target.session_id}/{sha256}",
+        }
+        if path is None:
+            _set(request, HTTPStatus.NOT_MODIFIED, fields)
+            outlet.finish()
+            return
+        fields |= {"content-type": "text/javascript; charset=utf-8", "accept-ranges": "bytes"}
+        if coding != IDENTITY:
+            fields["content-encoding"] = coding
+        await self._send(path, fields, request, outlet)
+
+    async def _send(
+        self, path: Path, fields: dict[str, str], request: Request, outlet: Outlet
+    ) -> None:
+        file = await in_thread(self._reactor, path.open, "rb", 0)
+        try:
+            size = os.fstat(file.fileno()).st_size
+            part = _part(request, fields["etag"], size)
+            status = HTTPStatus.OK
+            if part is not None:
+                status = HTTPStatus.PARTIAL_CONTENT
+                fields["content-range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+            span = range(size) if part is None else part
+            fields["content-length"] = str(len(span))
+            _set(request, status, fields)
+            if request.method != b"HEAD":
+                await send_file(file.fileno(), span, outlet, self._reactor)
+        finally:
+            file.close()
+        outlet.finish()
+
+    def _refuse(self, failure: Failure, request: Request, outlet: Outlet) -> None:
+        """Answer what is a matter between client and bundle; not a fault of the relay."""
+        failure.trap(BadRequest, NoCode)
+        if isinstance(failure.value, BadRequest):
+            status, text = failure.value.status, str(failure.value)
+        else:
+            status, text = 404, f"This session's bundle has no code to be had: {failure.value}"
+        if not outlet.gone:
+            outlet.finish(write_json(request, {"error": text}, status))
+
+    def _fail(self, failure: Failure, request: Request, outlet: Outlet, target: _Target) -> None:
+        self.log.failure(
+            "session {session}: its bundle can't be served",
+            failure,
+            session=target.session_hash[:8],
+        )
+        if request.startedWriting:
+            outlet.abort()
+        elif not outlet.gone:
+            for name in _OF_A_REPRESENTATION:
+                request.responseHeaders.removeHeader(name)
+            outlet.finish(write_json(request, {"error": "The relay has failed to serve it"}, 500))
+
+
+def _parse(segments: list[bytes] | None) -> _Target:
+    """:raises BadRequest: 404 for a path of another form, 400 for a bad session id or hash."""
+    names = [segment.decode("ascii", "replace") for segment in segments or ()]
+    if not 1 <= len(names) <= 2:
+        raise BadRequest(404, _USAGE)
+    session_id = check_session_id(names[0])
+    if len(names) == 1:
+        return _Target(session_id, None)
+    if not _SHA256.fullmatch(names[1]):
+        raise BadRequest(400, "Bad SHA-256: 64 of the characters 0-9 a-f")
+    return _Target(session_id, names[1])
+
+
+def _part(request: Request, etag: str, size: int) -> range | None:
+    """Which bytes to send, None for all; RFC 9110 has ranges with GET only.
+
+    :raises BadRequest: 416.
+    """
+    if request.method != b"GET" or not range_applies(etag, _field(request, "if-range")):
+        return None
+    try:
+        return requested_range(_field(request, "range"), size)
+    except NotSatisfiable as wrong:
+        request.setHeader(b"content-range", f"bytes */{size}".encode())
+        raise BadRequest(416, str(wrong)) from None
+
+
+def _field(request: Request, name: str) -> str | None:
+    """The value of a header field, all of its lines together."""
+    lines = request.requestHeaders.getRawHeaders(name.encode())
+    return b", ".join(lines).decode("latin-1") if lines else None
+
+
+def _set(request: Request, status: HTTPStatus, fields: dict[str, str]) -> None:
+    request.setResponseCode(status, status.phrase.encode())
+    for name, value in fields.items():
+        request.setHeader(name.encode(), value.encode())

@@ -1,0 +1,45 @@
+"""Which content coding to answer with (RFC 9110 §12.5.3). Pure."""
+
+import re
+
+from apptuner_relay.bundles.bundle import BROTLI, GZIP, IDENTITY, ZSTD
+
+PREFERENCE = (ZSTD, BROTLI, GZIP, IDENTITY)
+"""The codings that there are; of those that a client likes as much as another, the first."""
+
+_WEIGHT = re.compile(r"[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+_ANY = "*"
+_ALIASES = {"x-gzip": GZIP}
+_UNLISTED_IDENTITY = 0.0001
+"""Below any weight that can be written: acceptable, but whatever is listed is liked better."""
+
+
+def preferred_coding(accept_encoding: str | None) -> str | None:
+    """The coding, one of `PREFERENCE`, that ``Accept-Encoding`` likes best; None where it accepts
+    none of them, not even identity.
+
+    Without the field that is identity: not every client that says nothing can decode. Members that
+    break the grammar don't count; of a coding listed twice the last one does.
+    """
+    if accept_encoding is None:
+        return IDENTITY
+    weights = _weights(accept_encoding)
+
+    def weight(coding: str) -> float:
+        unlisted = _UNLISTED_IDENTITY if coding == IDENTITY else 0.0
+        return weights.get(coding, weights.get(_ANY, unlisted))
+
+    best = max(PREFERENCE, key=weight)
+    return best if weight(best) else None
+
+
+def _weights(field: str) -> dict[str, float]:
+    weights = {}
+    for member in field.split(","):
+        name, semicolon, parameter = member.partition(";")
+        coding = name.strip(" \t").lower()
+        weight = _WEIGHT.fullmatch(parameter.strip(" \t"))
+        if semicolon and weight is None:
+            continue
+        weights[_ALIASES.get(coding, coding)] = float(weight[1]) if weight else 1.0
+    return weights
