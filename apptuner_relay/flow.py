@@ -9,8 +9,9 @@ connection can be closed cleanly between any two of them.
 - A source is held (paused) while a sink that it feeds is full, or has more than its window of that
   source's waiting behind messages of others. What waits is counted by source: a message at the
   front must never be held for what waits behind it, or neither would ever go on.
-- A sink that is too slow for the others is cut by `slow.SlowSinks`; how long a source has stopped
-  in mid-message is told by `Source.stalled`.
+- A sink that is too slow for the others is found by `slow.SlowSinks`: it leaves them for the spool
+  where it can, and is cut where not. How long a source has stopped in mid-message is told by
+  `Source.stalled`.
 
 Frames that come from a source may be views of the buffer that its connection receives into. They
 are good until `Source.flush`, which the connection calls when it has taken in a block: what a sink
@@ -19,13 +20,17 @@ didn't get rid of by then, it has copied.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from apptuner_relay.slow import SlowSinks
-from apptuner_relay.wire.frames import CLOSE_INTERNAL_ERROR, CLOSE_TRY_AGAIN_LATER
+from apptuner_relay.wire.frames import CLOSE_INTERNAL_ERROR, CLOSE_TRY_AGAIN_LATER, FIN
+
+if TYPE_CHECKING:
+    from apptuner_relay.bundles.spooled import SpooledBundle
+    from apptuner_relay.passage import Passage
 
 _OVERHEAD_BYTES = 200
 """What a frame that waits costs beside its bytes; else a window could be filled with thousands of
@@ -74,6 +79,15 @@ class Source:
         """The sinks of the message that is passing, or of the last one."""
         self.fed: list[Sink] = []
         """Sinks that have frames of this source to `flush`."""
+        self.bundle: SpooledBundle | None = None
+        """The bundle that is kept of what comes from here; the last one, once it is complete."""
+        self.deflated = False
+        """Whether this source compresses what its origin sent plain."""
+
+    @property
+    def root(self) -> "Source":
+        """The source that all of this comes from."""
+        return self if self._origin is None else self._origin.root
 
     @property
     def gone(self) -> bool:
@@ -126,10 +140,21 @@ class Source:
 class Lane:
     """One message's place in a sink's queue, with those of its frames that wait.
 
-    ``separable`` is a lane of whole messages, between which notices may go.
+    ``separable`` is a lane of several messages, between which notices may go; those that came in
+    the middle of one wait in ``notices``.
     """
 
-    __slots__ = ("begun", "ended", "frames", "notice_bytes", "separable", "source")
+    __slots__ = (
+        "begun",
+        "ended",
+        "frames",
+        "inside",
+        "notice_bytes",
+        "notices",
+        "passage",
+        "separable",
+        "source",
+    )
 
     def __init__(self, source: Source | None, separable: bool = False) -> None:
         self.source = source
@@ -137,7 +162,12 @@ class Lane:
         self.frames: list[bytes] = []
         self.begun = False
         self.ended = False
+        self.inside = False
+        """Whether what was sent of it ends in the middle of a message."""
+        self.notices: list[tuple[bytes, Source | None]] = []
         self.notice_bytes = 0
+        self.passage: Passage | None = None
+        """What fills it."""
 
 
 @implementer(IPushProducer)
@@ -147,6 +177,7 @@ class Sink:
     :param outlet: the transport's side.
     :param slow: watches this sink while it is full.
     :param cut: called with a close code and a reason when this member can't be served any longer.
+    :param leave: called when this sink is too slow for others; whether it holds them up no longer.
     :param window: how many bytes of one source may wait here behind messages of others, and how
         many of the relay's own notices.
     """
@@ -157,7 +188,9 @@ class Sink:
         cut: Callable[[int, str], None],
         window: int,
         slow: SlowSinks,
+        leave: Callable[[], bool] = lambda: False,
     ) -> None:
+        self.leave = leave
         self._outlet = outlet
         self._cut = cut
         self._window = window
@@ -197,6 +230,16 @@ class Sink:
         return len(self._rest) + sum(self._waiting.values())
 
     @property
+    def busy(self) -> bool:
+        """Whether it has anything left to send."""
+        return self._full or bool(self._queue)
+
+    @property
+    def over_window(self) -> bool:
+        """Whether more waits here than may wait of one source."""
+        return self.waiting > self._window
+
+    @property
     def holding(self) -> frozenset[Source]:
         """The sources that are paused because of this sink."""
         return frozenset(self._holding)
@@ -208,7 +251,12 @@ class Sink:
         notices are bounded by the window; a sink that lets more pile up is cut.
         """
         if self._queue and self._queue[0].separable and not self._notice_bytes:
-            self.control(data, on_behalf_of)
+            front = self._queue[0]
+            if front.inside and not self._closed:
+                front.notices.append((data, on_behalf_of))
+                self._add(data, on_behalf_of)
+            else:
+                self.control(data, on_behalf_of)
             if self._waiting.get(None, 0) > self._window:
                 self.cut(CLOSE_TRY_AGAIN_LATER, _PILED_UP)
             return
@@ -274,11 +322,50 @@ class Sink:
             return
         lane.begun = True
         self._put(data, lane.source)
+        if lane.separable:
+            self._fresh.extend(self._notices_behind(lane, data))
         if end:
             self._queue.popleft()
             if self._queue:
                 self.flush(lane.source)
                 self._pump()
+
+    def end(self, lane: Lane) -> None:
+        """Nothing more comes in ``lane``, whose last frame was the end of a message."""
+        if self._closed or lane.ended:
+            return
+        lane.ended = True
+        if not self._full:
+            self._pump()
+
+    def hand_over(self, lane: Lane, source: Source) -> None:
+        """From now on ``source`` fills ``lane``, with more messages behind the one in progress, and
+        is held for what waits in it."""
+        if not lane.separable:
+            lane.separable = True
+            lane.inside = lane.begun
+        if self._closed or lane.source is source:
+            return
+        for data in lane.frames:
+            self._subtract(data, lane.source)
+        lane.source = source
+        for data in lane.frames:
+            self._add(data, source)
+        if self._full:
+            self._hold(source)
+
+    def let_go(self, root: Source) -> None:
+        """Hold up ``root``, and what is made of it, no longer for what waits here."""
+        for source in [one for one in self._holding if one.root is root]:
+            self._holding.discard(source)
+            source.let_go(self)
+
+    def open_lane_of(self, root: Source) -> Lane | None:
+        """The lane of the message from ``root`` that is in progress here."""
+        for lane in self._queue:
+            if not lane.ended and lane.source is not None and lane.source.root is root:
+                return lane
+        return None
 
     def abandon(self, lane: Lane, reason: str) -> None:
         """The message of ``lane`` will have no end. One that nothing was sent of just vanishes;
@@ -416,12 +503,24 @@ class Sink:
                 self._subtract(data, lane.source)
                 size += len(data)
                 parts.append(data)
+                if lane.separable:
+                    parts += self._notices_behind(lane, data)
             elif lane.ended:
                 self._queue.popleft()
                 self._notice_bytes -= lane.notice_bytes
             else:
                 break
         return parts
+
+    def _notices_behind(self, lane: Lane, data: Frame) -> list[bytes]:
+        """What of the relay's own may go behind a frame of ``lane``."""
+        lane.inside = not data[0] & FIN
+        if lane.inside or not lane.notices:
+            return []
+        notices, lane.notices = lane.notices, []
+        for data, source in notices:
+            self._subtract(data, source)
+        return [data for data, _ in notices]
 
     def _release(self) -> None:
         """Let those go that have no more than the window waiting."""

@@ -2,12 +2,15 @@
 flow to the others. It knows no socket and no Autobahn; `protocol` feeds it pieces.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from apptuner_relay.bundles.playback import Playback
+from apptuner_relay.bundles.tape import Tape
 from apptuner_relay.flow import Frame, Outlet, Sink, Source
 from apptuner_relay.options import Settings
-from apptuner_relay.passage import Way
+from apptuner_relay.passage import Fork, Way
 from apptuner_relay.session import Device, Role, Session
 from apptuner_relay.slow import SlowSinks
 from apptuner_relay.ways import Parcel, make_way
@@ -50,8 +53,21 @@ class Connection(Outlet, Protocol):
         """Ping a client that is silent, drop one that stays so. Called at intervals."""
 
 
+class Route(NamedTuple):
+    """Where a message goes."""
+
+    members: Sequence["Member"]
+    """Nobody, where it was answered."""
+    type: str | None = None
+    everybody: bool = False
+    """Whether it is for whoever is on the other side, late joiners included."""
+
+
 class Member:
     """One client of a session.
+
+    ``tape`` and ``playback`` are given to it where bundles are kept: a desktop-side client's are
+    recorded, and a phone can get them later.
 
     :param now_s: tells the time, in seconds since the epoch.
     """
@@ -71,7 +87,11 @@ class Member:
         self.session = session
         self.connection = connection
         self.source = Source(connection.pause, connection.resume)
-        self.sink = Sink(connection, connection.close, settings.window, slow)
+        self.sink = Sink(
+            connection, connection.close, settings.window, slow, leave=self._leave_group
+        )
+        self.tape: Tape | None = None
+        self.playback: Playback | None = None
         self.deflates = connection.deflates
         ios = device is not None and device.platform == "ios"
         self.slices = settings.split_bundles and ios
@@ -116,14 +136,19 @@ class Member:
         self._send_all(frames)
 
     def _take_small(self, text: bytes) -> None:
-        members, _ = self._route(text, True)
+        route = self._route(text, True)
         self._usual = b""
-        if not members:
+        if route.type in messages.BUNDLE_TYPES:
+            data = frame(TEXT, text)
+            parcel = self._parcel(route, text, len(text))
+            self._begin(route, parcel).send(data, len(data) - len(text), True)
             return
-        self.source.feeds = sinks = [member.sink for member in members]
+        if not route.members:
+            return
+        self.source.feeds = sinks = [member.sink for member in route.members]
         for sink in sinks:
             sink.send(frame(TEXT, text), self.source)
-        if members is self.session.audience(self):
+        if route.everybody:
             self._usual = messages.usual_start(text)
 
     def _send_all(self, frames: list[Frame]) -> None:
@@ -161,14 +186,11 @@ class Member:
         complete = end and length == len(head)
         if compressed:
             head, complete = inflate_head(head, HEAD_BYTES, complete)
-        members, kind = self._route(head, complete)
-        if not members:
+        route = self._route(head, complete)
+        if not route.members and route.type not in messages.BUNDLE_TYPES:
             return
         size = length if end else self.reader.announced_bytes
-        parcel = Parcel(
-            self._opcode, kind, head, size, self._limit, thorough=self.role is Role.MOBILE
-        )
-        way = make_way(parcel, self.source, members, self.connection.close, self._now_ms())
+        way = self._begin(route, self._parcel(route, head, size))
         self._way = way
         if before:
             first = frame(self._opcode, before, False)
@@ -180,6 +202,8 @@ class Member:
     def flush(self) -> None:
         """A block has been taken in whole."""
         self.source.flush()
+        if self.tape is not None:
+            self.tape.flush()
         if self._active:
             self._active = False
             self.session.last_activity_s = self._now_s()
@@ -187,42 +211,70 @@ class Member:
     def gone(self, why: str) -> bool:
         """The connection is over. True if that cut a message short."""
         self.source.gone = True
+        if self.playback is not None:
+            self.playback.close()
         self.sink.close()
         way, self._way, self._head = self._way, None, None
+        if self.tape is not None:
+            self.tape.stop()
         if way is None:
             return False
         way.cut(f"a message was cut short: {why}")
         return True
 
-    def _route(self, head: bytes, complete: bool) -> tuple[Sequence["Member"], str | None]:
-        """Whom the message that begins with ``head`` goes to (nobody, where it was answered), and
-        its type."""
+    def _parcel(self, route: Route, head: bytes, size: int | None) -> Parcel:
+        thorough = self.role is Role.MOBILE
+        return Parcel(self._opcode, route.type, head, size, self._limit, thorough, self._now_ms())
+
+    def _begin(self, route: Route, parcel: Parcel) -> Way:
+        """The way of a message that begins."""
+        members, tape = route.members, self.tape
+        keep = tape is not None and route.everybody and parcel.type in messages.BUNDLE_TYPES
+        if tape is None or not keep or not tape.begin(parcel):
+            return make_way(parcel, self.source, members, self.connection.close)
+        bundle = tape.bundle
+        assert bundle is not None
+        goes_on = parcel.type == "bundle_chunk"
+        group = [
+            member
+            for member in members
+            if member.playback is None
+            or not (member.playback.has(bundle) if goes_on else member.playback.offer(bundle))
+        ]
+        parcel = dataclasses.replace(parcel, offset=bundle.size)
+        return Fork((make_way(parcel, self.source, group, self.connection.close), tape))
+
+    def _leave_group(self) -> bool:
+        return self.playback is not None and self.playback.leave_group()
+
+    def _route(self, head: bytes, complete: bool) -> Route:
+        """Where the message that begins with ``head`` goes."""
         if self._opcode & BINARY:
             audience = self.session.audience(self)
             if not audience and self.role is not Role.MOBILE:
                 self._complain(NO_PHONE)
-            return audience, None
+            return Route(audience)
         try:
             kind, target = messages.sniff(head, complete)
         except messages.NotAnObject as refusal:
             self._answer(messages.error(str(refusal), self._now_ms()))
-            return (), None
+            return Route(())
         if kind == "ping":
             self._answer(messages.pong(self._now_ms()))
-            return (), kind
+            return Route((), kind)
         if self.role is Role.MOBILE:
-            return self.session.desktop_side, kind
+            return Route(self.session.desktop_side, kind, True)
         if target is not None:
             phone = self.session.phone(target)
             if phone is not None:
-                return (phone,), kind
+                return Route((phone,), kind)
             text = f"Device {target} is not connected"
             self._answer(messages.error(text, self._now_ms()))
-            return (), kind
+            return Route((), kind)
         phones = self.session.mobiles
         if not phones and kind not in messages.BUNDLE_TYPES:
             self._complain(NO_PHONE)
-        return phones, kind
+        return Route(phones, kind, True)
 
     def _answer(self, message: bytes) -> None:
         self.sink.say(frame(TEXT, message), self.source)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from twisted.python import usage
 
 from apptuner_relay import __version__
+from apptuner_relay.bundles.directory import default_directory
 
 ENVIRONMENT_PREFIX = "APPTUNER_"
 
@@ -44,6 +45,10 @@ class Settings:
     ping_timeout: float = 20.0
     handshake_timeout: float = 10.0
     close_timeout: float = 5.0
+    spool_dir: str | None = str(default_directory())
+    spool_limit: int = 2048 * MIB
+    bundle_ttl: float = 600.0
+    public_url: str = ""
 
 
 def _size(low: int, high: int) -> Callable[[str], int]:
@@ -92,6 +97,21 @@ def _switch(text: str) -> bool:
     if text.strip().lower() not in ("on", "off"):
         raise ValueError("must be on or off")
     return text.strip().lower() == "on"
+
+
+def _folder(text: str) -> str | None:
+    if text.strip().lower() == "off":
+        return None
+    if not os.path.isabs(text):
+        raise ValueError("must be an absolute path, or off")
+    return os.path.normpath(text)
+
+
+def _base_url(text: str) -> str:
+    url = text.strip().rstrip("/")
+    if url and not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+(/[A-Za-z0-9._~/\-]*)?", url):
+        raise ValueError("must be a URL such as https://relay.example.com")
+    return url
 
 
 class Option(NamedTuple):
@@ -155,8 +175,9 @@ OPTIONS = (
         "slow-time",
         "30s",
         _duration(1, 3600),
-        "Close (1013) a client that read nothing for so long while somebody sends to it, or less "
-        "than slow-rate while other clients wait for it",
+        "Close (1013) a client that read nothing for so long while somebody sends to it, or, where "
+        "a message is not kept, less than slow-rate while other clients wait for it; drop a "
+        "download that reads nothing for so long",
     ),
     Option(
         "stall-timeout",
@@ -181,6 +202,32 @@ OPTIONS = (
         "5s",
         _duration(0.1, 300),
         "Drop a client that leaves the closing handshake unfinished for so long",
+    ),
+    Option(
+        "spool-dir",
+        str(default_directory()),
+        _folder,
+        "Folder in which each session's last bundle is kept for phones that join late or are slow, "
+        "and for HTTP; relays may share it. off: keep none",
+    ),
+    Option(
+        "spool-limit",
+        "2GiB",
+        _size(MIB, 1024 * 1024 * 1024 * MIB),
+        "Bytes that all kept bundles may take; those used least recently go first",
+    ),
+    Option(
+        "bundle-ttl",
+        "10m",
+        _duration(1, 30 * 86400),
+        "Drop a kept bundle that nobody has used for so long",
+    ),
+    Option(
+        "public-url",
+        "",
+        _base_url,
+        "How this relay is reached over HTTP, such as https://relay.example.com, or the CDN before "
+        "it: what bundle_available tells phones begins with it; without, it tells them a path",
     ),
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from apptuner_relay.flow import Frame, Sink, Source
+from apptuner_relay.flow import Frame, Lane, Sink, Source
 
 
 class Way(Protocol):
@@ -22,14 +22,30 @@ class Way(Protocol):
 
 class Passage:
     """One message of several frames (or, ``separable``, several messages) on its way to sinks that
-    take it as it is."""
+    take it as it is.
 
-    def __init__(self, source: Source, sinks: Sequence[Sink], separable: bool = False) -> None:
+    :param offset: where the message that this comes from begins in its bundle's file, if it is
+        kept in one.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        sinks: Sequence[Sink],
+        separable: bool = False,
+        offset: int | None = None,
+    ) -> None:
         self._lanes = [(sink, sink.open_lane(source, separable)) for sink in sinks]
+        for _, lane in self._lanes:
+            lane.passage = self
         source.feeds = sinks
+        self.offset = offset
+        self.passed = 0
+        """Payload bytes so far."""
 
     def send(self, data: Frame, header: int, end: bool) -> None:
         """See `Way`."""
+        self.passed += len(data) - header
         for sink, lane in self._lanes:
             sink.pass_on(lane, data, end)
 
@@ -38,6 +54,11 @@ class Passage:
         lanes, self._lanes = self._lanes, []
         for sink, lane in lanes:
             sink.abandon(lane, reason)
+
+    def leave(self, lane: Lane) -> None:
+        """Put nothing more into ``lane``; somebody else goes on with it."""
+        self._lanes = [(sink, one) for sink, one in self._lanes if one is not lane]
+        lane.passage = None
 
 
 class Fork:

@@ -14,6 +14,9 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from apptuner_relay.bundles.playback import Playback
+from apptuner_relay.bundles.store import Store
+from apptuner_relay.bundles.tape import Tape
 from apptuner_relay.member import Connection, Member
 from apptuner_relay.options import Settings
 from apptuner_relay.session import BadRequest, Device, Role, Session, parse_device, session_hash
@@ -32,19 +35,23 @@ class Admission:
     role: Role
     session_hash: str
     device: Device | None
+    bundles_url: str
+    """Where the session's bundles are found over HTTP."""
 
 
 class RelayService(Service):
     """Holds the sessions of this relay.
 
     :param clock: the reactor, or a `task.Clock`.
+    :param store: where bundles are kept, if they are.
     """
 
     log = Logger()
 
-    def __init__(self, settings: Settings, clock: IReactorTime) -> None:
+    def __init__(self, settings: Settings, clock: IReactorTime, store: Store | None = None) -> None:
         self.settings = settings
         self.clock = clock
+        self.store = store
         self.sessions: dict[str, Session[Member]] = {}
         self.members: set[Member] = set()
         self.buffer = ReceiveBuffer()
@@ -96,7 +103,7 @@ class RelayService(Service):
         session = self.sessions.get(key)
         if session is not None:
             session.check_room(role, device, self.settings.max_mobiles)
-        return Admission(role, key, device)
+        return Admission(role, key, device, f"{self.settings.public_url}/bundles/{session_id}")
 
     def join(self, admission: Admission, connection: Connection) -> Member:
         """Take in a client whose handshake is done."""
@@ -115,6 +122,9 @@ class RelayService(Service):
         )
         session.last_activity_s = self.clock.seconds()
         self.members.add(member)
+        late = not session.desktop_side
+        if self.store is not None:
+            self._give_bundles(member, admission, self.store)
         replaced = session.occupant(member.role, member.device)
         if replaced is not None:
             # First of all: a phone that this cuts must not be announced to the newcomer.
@@ -129,7 +139,20 @@ class RelayService(Service):
             replaced.connection.close(CLOSE_NORMAL, member.role.replaced_reason)
         for notice in notices:
             notice.to.tell(notice.message)
+        if member.playback is not None and (late or (member.device and member.device.replay)):
+            member.playback.arrive()
         return member
+
+    def _give_bundles(self, member: Member, admission: Admission, store: Store) -> None:
+        """Have what ``member`` sends recorded, or what was recorded played to it."""
+        key, device = admission.session_hash, admission.device
+        if device is None:
+            member.tape = Tape(store, key, member.source, self.buffer)
+            return
+        announce = admission.bundles_url if device.announce else None
+        member.playback = Playback(
+            store, key, member, member.tell, self._now_ms, device.have, announce
+        )
 
     def leave(self, member: Member, why: str) -> None:
         """A client's connection is over, or as good as over: nothing it sends counts any more.

@@ -15,6 +15,7 @@ from apptuner_relay.wire import messages
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 NAME_CHARACTERS = 64
 _QUERY_FIELDS = 32
 PLATFORMS = frozenset({"ios", "android"})
@@ -83,6 +84,12 @@ class Device:
     connected_at_ms: int
     chunks: bool = False
     """Whether it wants big bundles in chunks."""
+    replay: bool = False
+    """Whether it wants the session's last bundle when it joins, whoever else is there."""
+    have: str | None = None
+    """The hex SHA-256 of the code that it has."""
+    announce: bool = False
+    """Whether it wants to be told where bundles are, rather than to get them."""
 
     def describe(self) -> dict[str, object]:
         """As ``mobile_connected`` and ``mobile_disconnected`` show it."""
@@ -99,13 +106,13 @@ class Device:
 
 
 def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
-    """Read a phone's query string (``deviceId``, ``name``, ``platform``, ``model``, ``chunks``; all
-    optional).
+    """Read a phone's query string (``deviceId``, ``name``, ``platform``, ``model``, ``chunks``,
+    ``replay``, ``have``, ``announce``; all optional).
 
     ``fallback_id`` names a phone that doesn't name itself. A name is cut to 64 printable
     characters; without one, ``model`` serves.
 
-    :raises BadRequest: 400, for a ``deviceId`` or ``platform`` that can't be.
+    :raises BadRequest: 400, for a ``deviceId``, ``platform`` or ``have`` that can't be.
     """
     try:
         fields = parse_qs(query, max_num_fields=_QUERY_FIELDS)
@@ -123,7 +130,19 @@ def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
         raise BadRequest(400, "Bad platform: ios or android")
     name = _clean_name(first("name")) or _clean_name(first("model"))
     chunks = platform == "ios" and first("chunks") == "1"
-    return Device(device_id or fallback_id, name, platform, now_ms, chunks)
+    have = first("have")
+    if have is not None and not _SHA256.fullmatch(have):
+        raise BadRequest(400, "Bad have: the SHA-256 of a bundle's code, 64 hex digits")
+    return Device(
+        device_id or fallback_id,
+        name,
+        platform,
+        now_ms,
+        chunks,
+        replay=first("replay") == "1",
+        have=have and have.lower(),
+        announce=first("announce") == "1",
+    )
 
 
 def _clean_name(name: str | None) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from apptuner_relay.flow import Sink
+    from apptuner_relay.flow import Sink, Source
 
 from apptuner_relay.wire.frames import CLOSE_TRY_AGAIN_LATER
 
@@ -17,7 +17,8 @@ class _Trial(NamedTuple):
 
 
 class SlowSinks:
-    """Watches the sinks whose transports are full, and cuts those that hold others up.
+    """Watches the sinks whose transports are full, and has those that hold others up leave them, or
+    cuts them.
 
     A sink is too slow when it never was rid of all that waits for ``slow_s`` seconds, took less
     than ``slow_rate`` bytes/s in them, and holds a source which has another sink that could take
@@ -40,7 +41,7 @@ class SlowSinks:
         self._trials.pop(sink, None)
 
     def check(self) -> None:
-        """Cut those that are too slow by now. Call it every second or so."""
+        """Find those that are too slow by now. Call it every second or so."""
         now_s = self._seconds()
         for sink, trial in list(self._trials.items()):
             lasted_s = now_s - trial.since_s
@@ -53,12 +54,16 @@ class SlowSinks:
                 continue
             if took <= 0:
                 sink.cut(CLOSE_TRY_AGAIN_LATER, f"too slow: read nothing for {lasted_s:.0f} s")
-            elif any(
-                not (other is sink or other.full or other.closed)
-                for source in holding
-                for other in source.feeds
-            ):
+            elif _holds_up_others(sink, holding) and not sink.leave():
                 sink.cut(
                     CLOSE_TRY_AGAIN_LATER,
                     f"too slow: under {self._slow_rate:g} bytes/s while others wait",
                 )
+
+
+def _holds_up_others(sink: "Sink", holding: "list[Source]") -> bool:
+    return any(
+        not (other is sink or other.full or other.closed)
+        for source in holding
+        for other in source.feeds
+    )

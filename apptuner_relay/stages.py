@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from apptuner_relay.flow import Frame, Sink, Source
-from apptuner_relay.passage import Passage, Way
+from apptuner_relay.passage import Way
 from apptuner_relay.wire.chunks import NotABundle, Rechunker
 from apptuner_relay.wire.deflate import BombGuard, Deflation, Inflation
 from apptuner_relay.wire.frames import (
@@ -28,6 +28,8 @@ from apptuner_relay.wire.text import TextChecker
 
 SLICE_BYTES = 256 * 1024
 """The longest payload of a frame for those who get small ones."""
+_DEFLATED_BYTES = 64 * 1024
+"""How much is compressed at once."""
 
 Refuse = Callable[[int, str], None]
 """Called with a close code and a reason when what the source sent turns out to be bad."""
@@ -188,15 +190,27 @@ class Inflater(Stage):
 
 
 class Deflater(Stage):
-    """Compresses a plain message once, for several that negotiated it."""
+    """Compresses a plain message once, for several that negotiated it. What comes out does not
+    depend on the pieces in which it came, so somebody else can go on with it anywhere."""
 
     def __init__(self, place: Place, onwards: Callable[[Source], Way], opcode: int) -> None:
         super().__init__(place, onwards, opcode | COMPRESSED)
+        self.source.deflated = True
         self._deflation = Deflation()
+        self._rest = b""
         self._pieces: deque[tuple[bytes, bool]] = deque()
 
     def _take(self, payload: bytes, end: bool) -> None:
-        self._pieces.append((payload, end))
+        text = self._rest + payload
+        until = len(text) if end else len(text) // _DEFLATED_BYTES * _DEFLATED_BYTES
+        stops = range(_DEFLATED_BYTES, until, _DEFLATED_BYTES)
+        start = 0
+        for stop in stops:
+            self._pieces.append((text[start:stop], False))
+            start = stop
+        if end or until > start:
+            self._pieces.append((text[start:until], end))
+        self._rest = text[until:]
 
     def _step(self) -> bool:
         if not self._pieces:
@@ -213,10 +227,13 @@ class Deflater(Stage):
 class Chunker(Stage):
     """Makes ``bundle_start`` and ``bundle_chunk`` messages of a plain ``bundle_update``."""
 
-    def __init__(self, place: Place, sinks: Sequence[Sink], rechunker: Rechunker) -> None:
-        def onwards(source: Source) -> Way:
-            return Passage(source, sinks, separable=True)
-
+    def __init__(
+        self,
+        place: Place,
+        onwards: Callable[[Source], Way],
+        sinks: Sequence[Sink],
+        rechunker: Rechunker,
+    ) -> None:
         super().__init__(place, onwards, TEXT)
         self._sinks = sinks
         self._rechunker = rechunker

@@ -3,6 +3,8 @@
 import gc
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import IService, MultiService
@@ -13,7 +15,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from apptuner_relay.options import Options
+from apptuner_relay.bundles.disk import Spares, ThreadedDisk
+from apptuner_relay.bundles.offload import Offload
+from apptuner_relay.bundles.store import Store
+from apptuner_relay.options import Options, Settings
 from apptuner_relay.service import RelayService
 from apptuner_relay.transport import tune
 from apptuner_relay.web.site import make_site
@@ -21,6 +26,7 @@ from apptuner_relay.web.site import make_site
 __all__ = ["Options", "makeService"]
 
 ENDPOINT_EXAMPLES = "try tcp:3000, tcp:3000:interface=127.0.0.1 or unix:/run/relay.sock"
+MOST_SPARE_BYTES = 128 * 1024 * 1024
 GC_THRESHOLDS = (20_000, 10, 10)
 
 
@@ -99,14 +105,28 @@ def tune_collector() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
+def make_store(settings: Settings, reactor: Any) -> Store | None:
+    """Where bundles are kept, unless the operator wants none of that."""
+    if settings.spool_dir is None:
+        return None
+    spares = Spares(min(settings.spool_limit // 8, MOST_SPARE_BYTES))
+    disk = ThreadedDisk(reactor, reactor.getThreadPool(), spares)
+    offload = Offload(reactor, settings.max_message)
+    return Store(settings, Path(settings.spool_dir), reactor, disk, offload)
+
+
 def makeService(options: Options) -> IService:
     """The service tree: the relay, and the ports on which it is served."""
-    from twisted.internet import reactor
+    from twisted.internet import reactor as global_reactor
 
+    reactor: Any = global_reactor
     tune_collector()
-    relay = RelayService(options.settings, reactor)
-    site = make_site(relay)
     tree = MultiService()
+    store = make_store(options.settings, reactor)
+    if store is not None:
+        store.setServiceParent(tree)
+    relay = RelayService(options.settings, reactor, store)
+    site = make_site(relay, reactor)
     relay.setServiceParent(tree)
     for listener in make_listeners(options, site, reactor):
         listener.setServiceParent(tree)

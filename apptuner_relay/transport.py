@@ -10,6 +10,7 @@ import fcntl
 import socket
 import sys
 import termios
+from collections import deque
 from collections.abc import Callable, Sequence
 from errno import EAGAIN, EINTR, EWOULDBLOCK
 
@@ -22,6 +23,7 @@ from apptuner_relay.wire.frames import HEADROOM
 BLOCK_BYTES = 512 * 1024
 """The most that is received at once."""
 
+_MOST_BUFFERS = 8
 _NOTSENT_BYTES = 512 * 1024
 _FEW_PARTS = 4
 _TCP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -30,13 +32,36 @@ _BUSY = (EAGAIN, EWOULDBLOCK, EINTR)
 
 class ReceiveBuffer:
     """What a block is received into: `data`, from `START` on. One serves a whole reactor, as the
-    relay is done with a block before the next is received."""
+    relay is done with a block before the next is received; and what isn't done with it, such as a
+    disk, has it lent."""
 
     START = HEADROOM
 
     def __init__(self) -> None:
-        self.data = bytearray(HEADROOM + BLOCK_BYTES)
-        self.view = memoryview(self.data)
+        self._spare: deque[bytearray] = deque()
+        self._count = 0
+        self._use(self._another())
+
+    def lend(self) -> Callable[[], None] | None:
+        """Give away what was received into, and go on with another. What is returned gives it back,
+        in any thread; None when there is no other."""
+        if self._spare:
+            other = self._spare.pop()
+        elif self._count < _MOST_BUFFERS:
+            other = self._another()
+        else:
+            return None
+        lent = self.data
+        self._use(other)
+        return lambda: self._spare.append(lent)
+
+    def _another(self) -> bytearray:
+        self._count += 1
+        return bytearray(HEADROOM + BLOCK_BYTES)
+
+    def _use(self, data: bytearray) -> None:
+        self.data = data
+        self.view = memoryview(data)
         self.room = self.view[HEADROOM:]
 
 
@@ -47,28 +72,28 @@ def _ignore(length: int) -> None:
 class RelayTransport(tcp.Server):
     """A TCP connection that can receive into a `ReceiveBuffer`, and offer without copying."""
 
-    _room: memoryview | None = None
+    _buffer: ReceiveBuffer | None = None
     _block_received: Callable[[int], None]
     _broken = False
 
     def receive_no_more(self) -> None:
         """The protocol is done; forget it, so that it needs no garbage collector to go."""
-        self._room = None
+        self._buffer = None
         self._block_received = _ignore
 
     def receive_blocks(self, buffer: ReceiveBuffer, block_received: Callable[[int], None]) -> None:
         """From now on put what comes into ``buffer`` and call ``block_received(length)``, instead
         of the protocol's ``dataReceived``."""
-        self._room = buffer.room
+        self._buffer = buffer
         self._block_received = block_received
 
     def doRead(self) -> Exception | None:  # type: ignore[override]
         """There is something to read."""
-        if self._room is None:
+        if self._buffer is None:
             result: Exception | None = super().doRead()
             return result
         try:
-            length = self.socket.recv_into(self._room)
+            length = self.socket.recv_into(self._buffer.room)
         except OSError as error:
             return None if error.errno in _BUSY else main.CONNECTION_LOST
         if not length:

@@ -45,6 +45,10 @@ class Parcel:
     limit: int
     thorough: bool
     """Whether to check all that it inflates to."""
+    now_ms: int
+    """When it came."""
+    offset: int | None = None
+    """Where it begins in the file of its bundle, if it is kept in one."""
 
     @property
     def compressed(self) -> bool:
@@ -60,17 +64,34 @@ class Parcel:
         return self.size > (_SPLIT_COMPRESSED_BYTES if self.compressed else _SPLIT_BYTES)
 
 
+class Opener(Protocol):
+    """Makes a way that ends at sinks."""
+
+    def __call__(
+        self, source: Source, sinks: Sequence[Sink], separable: bool = False, /
+    ) -> Way: ...
+
+
 def make_way(
     message: Parcel,
     source: Source,
     recipients: Sequence[Recipient],
     refuse: Refuse,
-    now_ms: int,
+    passage: Opener | None = None,
+    deflate: bool = False,
 ) -> Way:
     """The way of ``message`` from ``source`` to ``recipients``. Every piece of it is to be sent.
 
     :param refuse: closes the sender's connection.
+    :param passage: makes the last part of the way; a new `Passage` where nothing is said.
+    :param deflate: compress it even for a single one that negotiated that.
     """
+
+    def open_passage(origin: Source, sinks: Sequence[Sink], separable: bool = False) -> Way:
+        if passage is not None:
+            return passage(origin, sinks, separable)
+        return Passage(origin, sinks, separable, message.offset)
+
     sinks = [one.sink for one in recipients]
     chunks = message.big and begins_bundle(message.head)
     chunked = [one.sink for one in recipients if chunks and one.chunks]
@@ -83,16 +104,24 @@ def make_way(
         others = [one.sink for one in group if not (message.big and one.slices)]
         ways: list[Way] = []
         if others:
-            ways.append(Passage(origin, others))
+            ways.append(open_passage(origin, others))
         if sliced:
-            ways.append(Slicer(Passage(origin, sliced)))
+            ways.append(Slicer(open_passage(origin, sliced)))
         return ways
 
     def plain_forms(origin: Source) -> list[Way]:
         ways = passages(origin, plain)
         if chunked:
             most = message.limit if message.compressed else message.size or message.limit
-            ways.append(Chunker(Place(origin, refuse, sinks), chunked, Rechunker(most, now_ms)))
+            rechunker = Rechunker(most, message.now_ms)
+            ways.append(
+                Chunker(
+                    Place(origin, refuse, sinks),
+                    lambda last: open_passage(last, chunked, True),
+                    chunked,
+                    rechunker,
+                )
+            )
         return ways
 
     place = Place(source, refuse, sinks)
@@ -109,7 +138,7 @@ def make_way(
                 Inflater(place, lambda origin: _fork(plain_forms(origin)), opcode, message.limit)
             )
     else:
-        if message.type in BUNDLE_TYPES and len(deflating) > 1:
+        if deflate or (message.type in BUNDLE_TYPES and len(deflating) > 1):
             ways.append(
                 Deflater(place, lambda origin: _fork(passages(origin, deflating)), message.opcode)
             )

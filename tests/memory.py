@@ -3,7 +3,7 @@
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -13,6 +13,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from apptuner_relay.bundles.store import Store
 from apptuner_relay.options import Settings
 from apptuner_relay.protocol import DesktopSideFactory, MobileFactory
 from apptuner_relay.service import RelayService
@@ -164,12 +165,21 @@ class Client:
 
 
 class Relay:
-    """A relay service on a clock of its own."""
+    """A relay service on a clock of its own.
 
-    def __init__(self, **settings: Any) -> None:
+    :param store: makes its spool, where there is to be one.
+    """
+
+    def __init__(
+        self, store: Callable[[Clock, Settings], Store] | None = None, **settings: Any
+    ) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
-        self.service = RelayService(Settings(**settings), self.clock)
+        options = Settings(**settings)
+        self.store = store and store(self.clock, options)
+        self.service = RelayService(options, self.clock, self.store)
+        if self.store is not None:
+            self.store.startService()
         self.service.startService()
 
     def connect(self, target: str, welcome: bool = True, deflate: bool = False) -> Client:
@@ -178,7 +188,8 @@ class Relay:
         client = Client(self.service, target, extra=OFFER_DEFLATE if deflate else "")
         if welcome:
             assert client.status == 101, client.head
-            assert client.received()[0]["type"] == "connected"
+            client.read()
+            assert json.loads(client.messages.pop(0))["type"] == "connected"
         return client
 
     def wait(self, seconds: float, step: float = 0.5) -> None:

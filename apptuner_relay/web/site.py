@@ -11,8 +11,10 @@ from twisted.web.server import Request, Site
 from apptuner_relay.protocol import DesktopSideFactory, MobileFactory, RelayFactory
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import BadRequest, parse_path
+from apptuner_relay.web.bundles import BundlesResource
 from apptuner_relay.web.health import HealthResource
 from apptuner_relay.web.json import JsonResource, write_json
+from apptuner_relay.web.streaming import Reactor
 from apptuner_relay.wire.messages import http_refusal
 
 WEBSOCKET_VERSION = b"13"
@@ -79,7 +81,7 @@ class RelaySite(Site):
         """Nothing: paths hold session ids, which are credentials."""
 
 
-def make_site(relay: RelayService) -> RelaySite:
+def make_site(relay: RelayService, reactor: Reactor) -> RelaySite:
     """The one Site that all of the relay's endpoints serve."""
     root = RootResource()
     desktop_side = RoleResource(DesktopSideFactory(relay))
@@ -87,4 +89,7 @@ def make_site(relay: RelayService) -> RelaySite:
         root.putChild(role.value.encode(), desktop_side)
     root.putChild(b"mobile", RoleResource(MobileFactory(relay)))
     root.putChild(b"health", HealthResource(relay))
+    if relay.store is not None:
+        bundles = BundlesResource(relay.store, reactor, relay.settings.slow_time)
+        root.putChild(b"bundles", bundles)
     return RelaySite(root, timeout=relay.settings.handshake_timeout)

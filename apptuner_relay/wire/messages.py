@@ -169,3 +169,13 @@ def mobile_disconnected(device: Mapping[str, object], now_ms: int) -> bytes:
 def device_list(devices: Iterable[Mapping[str, object]]) -> bytes:
     """Each of ``devices`` has deviceId, name, platform and connectedAt (ms)."""
     return _build(type="device_list", devices=list(devices))
+
+
+def bundle_unchanged(sha256: str, now_ms: int) -> bytes:
+    """In a bundle's place, for a phone that has its code; ``sha256`` is the code's, in hex."""
+    return _build(type="bundle_unchanged", sha256=sha256, timestamp=now_ms)
+
+
+def bundle_available(url: str, sha256: str, size: int, now_ms: int) -> bytes:
+    """In a bundle's place, for a phone that gets it elsewhere; ``size`` in bytes, of its code."""
+    return _build(type="bundle_available", url=url, sha256=sha256, size=size, timestamp=now_ms)

@@ -203,6 +203,10 @@ class RelayProcess:
         assert found, status
         return int(found.group(1)) * KIB
 
+    def forget(self) -> None:
+        """It was ended on purpose, and not as an operator would."""
+        self._is_stopped = True
+
     async def stop(self) -> None:
         """End it as an operator would, and see that it had nothing to complain of."""
         if self._is_stopped:

@@ -1,0 +1,211 @@
+"""How one phone gets its session's bundles: with the group, from the spool, or as an announcement.
+
+A phone leaves the group when it joins late, when it is too slow for the others, and for bundles
+that begin while it is still behind; it is back with the first one that finds it with nothing left
+to get. A phone that said what it has waits, with the first bundle, until that one's content
+address is known.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from twisted.python.failure import Failure
+
+from apptuner_relay.bundles.bundle import Digest, NoCode
+from apptuner_relay.bundles.disk import Disk
+from apptuner_relay.bundles.follower import FROM_THE_START, End, Follower, Start
+from apptuner_relay.bundles.spooled import SpooledBundle, State
+from apptuner_relay.flow import Lane, Source
+from apptuner_relay.ways import Recipient
+from apptuner_relay.wire import messages
+
+
+class Library(Protocol):
+    """Where a session's bundles are: `store.Store`."""
+
+    @property
+    def disk(self) -> Disk:
+        """Where the files are."""
+
+    @property
+    def max_message(self) -> int:
+        """The most bytes that a message may have, inflated."""
+
+    def growing(self, session_hash: str) -> SpooledBundle | None:
+        """The bundle of that session that is being recorded."""
+
+    def latest(self, session_hash: str) -> SpooledBundle | None:
+        """The last complete one."""
+
+
+class Playback:
+    """What one phone gets of bundles.
+
+    :param have: the SHA-256 of the code that the phone says it has.
+    :param announce: where its session's bundles are found over HTTP, for a phone that wants to be
+        told of them instead of getting them.
+    :param tell: sends the phone a message of the relay's own.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        session_hash: str,
+        phone: Recipient,
+        tell: Callable[[bytes], None],
+        now_ms: Callable[[], int],
+        have: str | None = None,
+        announce: str | None = None,
+    ) -> None:
+        self._library = library
+        self._session_hash = session_hash
+        self._phone = phone
+        self._tell = tell
+        self._now_ms = now_ms
+        self._have = have
+        self._announce = announce
+        self._newest: SpooledBundle | None = None
+        self._followers: list[Follower] = []
+        self._left = False
+        self._owed = False
+        self._closed = False
+
+    def arrive(self) -> None:
+        """The phone has joined late, or wants what there is: it gets the last bundle, or follows
+        the one that is on its way."""
+        self._owed = True
+        self._give_what_there_is()
+
+    def offer(self, bundle: SpooledBundle) -> bool:
+        """A bundle begins. Whether the phone gets it from here, and not with the group."""
+        behind = self._followers or (self._left and self._phone.sink.busy)
+        if not (behind or self._announce or self._have):
+            self._left = self._owed = False
+            return False
+        self._deliver(bundle)
+        return True
+
+    def has(self, bundle: SpooledBundle) -> bool:
+        """Whether a bundle that has begun before is got from here."""
+        return self._newest is bundle or any(one.bundle is bundle for one in self._followers)
+
+    def leave_group(self) -> bool:
+        """The phone is too slow for the others. Whether it could leave them."""
+        sink = self._phone.sink
+        own = [follower.source for follower in self._followers]
+        plans: list[tuple[Source, SpooledBundle, Lane | None, Start | None]] = []
+        for root in {source.root for source in sink.holding if not source.gone}:
+            bundle = root.bundle
+            if root in own:
+                continue
+            if bundle is None or bundle.state is State.CUT:
+                return False
+            lane = sink.open_lane_of(root)
+            if lane is not None:
+                passage = lane.passage
+                if passage is None or passage.offset is None or lane.source is None:
+                    return False
+                start = Start(passage.offset, passage.passed, lane.source.deflated)
+                plans.append((root, bundle, lane, start))
+            elif bundle.state is State.GROWING:
+                plans.append((root, bundle, None, Start(bundle.whole)))
+            elif sink.over_window:
+                return False
+            else:
+                plans.append((root, bundle, None, None))
+        for root, bundle, lane, where in plans:
+            if lane is not None and lane.passage is not None:
+                lane.passage.leave(lane)
+            if where is not None:
+                self._follow(bundle, lane, where).play()
+            sink.let_go(root)
+        self._left = bool(plans)
+        return self._left
+
+    def close(self) -> None:
+        """The phone has gone."""
+        self._closed = True
+        self._newest = None
+        followers, self._followers = self._followers, []
+        for follower in followers:
+            follower.stop()
+
+    def _give_what_there_is(self) -> None:
+        bundle = self._library.growing(self._session_hash) or self._library.latest(
+            self._session_hash
+        )
+        if bundle is not None:
+            self._deliver(bundle)
+
+    def _deliver(self, bundle: SpooledBundle) -> None:
+        for earlier in tuple(self._followers):
+            earlier.supersede()
+        self._newest = bundle
+        have, self._have = self._have, None
+        if self._announce is None and have is None:
+            self._follow(bundle).play()
+            return
+        follower = None if self._announce else self._follow(bundle)
+        known = partial(self._digested, bundle, have, follower)
+        bundle.digest().addCallbacks(known, partial(self._not_digested, bundle, follower))
+
+    def _digested(
+        self, bundle: SpooledBundle, have: str | None, follower: Follower | None, digest: Digest
+    ) -> None:
+        if self._newest is not bundle:
+            return
+        if digest.sha256 == have:
+            message = messages.bundle_unchanged(digest.sha256, self._now_ms())
+        elif self._announce is not None:
+            url = f"{self._announce}/{digest.sha256}"
+            message = messages.bundle_available(url, digest.sha256, digest.size, self._now_ms())
+        else:
+            assert follower is not None
+            follower.play()
+            return
+        if follower is None:
+            self._owed = False
+            self._tell(message)
+        else:
+            follower.say_instead(message)
+
+    def _not_digested(
+        self, bundle: SpooledBundle, follower: Follower | None, failure: Failure
+    ) -> None:
+        failure.trap(NoCode)
+        if self._newest is not bundle:
+            return
+        if follower is not None:
+            follower.play()
+        elif bundle.state is State.COMPLETE:
+            self._follow(bundle).play()
+        else:
+            self._newest = None
+            self._fall_back()
+
+    def _follow(
+        self, bundle: SpooledBundle, lane: Lane | None = None, start: Start = FROM_THE_START
+    ) -> Follower:
+        library = self._library
+        follower = Follower(
+            bundle, self._phone, library.disk, library.max_message, self._over, lane, start
+        )
+        self._followers.append(follower)
+        return follower
+
+    def _over(self, follower: Follower, how: End) -> None:
+        if follower in self._followers:
+            self._followers.remove(follower)
+        if how is End.WHOLE:
+            self._owed = False
+        elif how is End.CUT:
+            self._fall_back()
+
+    def _fall_back(self) -> None:
+        """The bundle that the phone was to get has been cut short. One that was promised what there
+        is gets the last complete one."""
+        if self._owed and not self._closed and not self._followers:
+            bundle = self._library.latest(self._session_hash)
+            if bundle is not None:
+                self._deliver(bundle)

@@ -1,0 +1,311 @@
+"""A bundle in the spool: its file, how far that has come, and who waits for more of it.
+
+The file holds the bundle's messages in their wire form: server's frames, as they went to the
+phones. What is known of a bundle beside that is its digest, and where its code has been put for
+HTTP.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
+
+from apptuner_relay.bundles.bundle import Digest, NoCode
+from apptuner_relay.bundles.disk import Disk
+from apptuner_relay.flow import Frame
+
+_GATHER_BYTES = 64 * 1024
+_GATHER_PARTS = 256
+_WAKE_EVERY_BYTES = 1024 * 1024
+"""How often those are told who only want to know that something came."""
+
+
+class State(Enum):
+    """What has become of a bundle."""
+
+    GROWING = "growing"
+    COMPLETE = "complete"
+    CUT = "cut"
+    """Its rest never comes; it is kept only for those who are in the middle of it."""
+
+
+class Form(NamedTuple):
+    """What the sender said of a bundle when it began."""
+
+    single: bool
+    """Whether it is one message."""
+    size: int | None
+    """That message's payload in bytes, where it was announced."""
+    began_ms: int
+
+
+class Digesting(Protocol):
+    """The content address on its way: `offload.Digestion`."""
+
+    @property
+    def result(self) -> Deferred[Digest]:
+        """Fires when all has been read. Fails with `NoCode`."""
+
+    def written(self, size: int) -> None:
+        """The file has come so far."""
+
+    def finish(self) -> None:
+        """That was all."""
+
+    def cancel(self) -> None:
+        """Nobody wants to know any more."""
+
+
+class Keeper(Protocol):
+    """Who keeps bundles: `store.Store`."""
+
+    @property
+    def disk(self) -> Disk:
+        """Where the files are."""
+
+    def grew(self, bundle: "SpooledBundle") -> None:
+        """More of it has come, or files with its code have been made."""
+
+    def completed(self, bundle: "SpooledBundle") -> None:
+        """All of it is in its file."""
+
+    def failed(self, bundle: "SpooledBundle", error: OSError) -> None:
+        """It can't be written."""
+
+    def used(self, bundle: "SpooledBundle") -> None:
+        """Somebody begins to read it."""
+
+    def closed(self, bundle: "SpooledBundle") -> None:
+        """Its files are gone."""
+
+    def make_code(self, bundle: "SpooledBundle", coding: str) -> Deferred[Path]:
+        """Put its code into a file. Fails with `NoCode`."""
+
+
+class SpooledBundle:
+    """One bundle; to readers it is a `bundle.Bundle`.
+
+    :param path, fd: its file, which is open for as long as it is written or read.
+    :param digesting: finds out its content address.
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        session_hash: str,
+        path: Path,
+        fd: int,
+        form: Form,
+        digesting: Digesting,
+    ) -> None:
+        self.session_hash = session_hash
+        self.path = path
+        self._fd: int | None = fd
+        self.form = form
+        self.state = State.GROWING
+        self.size = 0
+        """Bytes that have come; those who append them count them."""
+        self.written = 0
+        """Bytes that can be read; counted by the thread that writes."""
+        self.whole = 0
+        """Up to where the messages are complete."""
+        self.code_bytes = 0
+        """What the files with its code take."""
+        self.last_use_s = 0.0
+        self._keeper = keeper
+        self._digesting = digesting
+        self._digest: Digest | NoCode | None = None
+        self._digest_waiters: list[Deferred[Digest]] = []
+        self._codes: dict[str, Deferred[Path]] = {}
+        self._watchers: list[Callable[[], None]] = []
+        self._pending: list[bytes] = []
+        self._woken_bytes = 0
+        self._users = 0
+        self._kept = True
+        self._finishing = False
+        digesting.result.addCallbacks(self._digested, self._digest_failed)
+
+    @property
+    def label(self) -> str:
+        """How logs name its session."""
+        return self.session_hash[:8]
+
+    @property
+    def fd(self) -> int:
+        """A descriptor of its file, for who has retained it.
+
+        :raises OSError: it can't be opened.
+        """
+        if self._fd is None:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        return self._fd
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody beside its keeper needs its files."""
+        return self._users > 0
+
+    def append(self, parts: Sequence[bytes]) -> None:
+        """Write frames at its end; a few small ones wait for more."""
+        if self.state is not State.GROWING:
+            return
+        self._pending += parts
+        if (
+            self._finishing
+            or self._watchers
+            or sum(map(len, self._pending)) >= _GATHER_BYTES
+            or len(self._pending) >= _GATHER_PARTS
+        ):
+            self._write((), None)
+
+    def append_lent(self, parts: Sequence[Frame], done: Callable[[], None] | None) -> None:
+        """Write frames at its end; ``done`` is called, in any thread, when they are needed no
+        more."""
+        self._write(parts, done)
+
+    def finish(self) -> None:
+        """What is appended next is its last part."""
+        self._finishing = True
+
+    def cut(self) -> None:
+        """The rest of it never comes."""
+        if self.state is State.GROWING:
+            self.state = State.CUT
+            self._pending.clear()
+            self._digesting.cancel()
+            self._digest_is(NoCode("The bundle was cut short"))
+            self._wake()
+            self.drop()
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` once, when there is more of it, or its state has changed."""
+        self._watchers.append(watcher)
+        if self.written < self.size:
+            # What waits or is being written may be the last for some time.
+            self._write((), None)
+
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        """Don't call it."""
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+
+    def progressed(self) -> None:
+        """See `disk.Written`."""
+        if self.state is not State.GROWING:
+            return
+        self._digesting.written(self.written)
+        self._keeper.grew(self)
+        if self.state is not State.GROWING:
+            return
+        if self._finishing and self.written == self.size:
+            self.state = State.COMPLETE
+            self._digesting.finish()
+            self._keeper.completed(self)
+        self._wake()
+        self._rest()
+
+    def failed(self, error: OSError) -> None:
+        """See `disk.Written`."""
+        self._keeper.failed(self, error)
+
+    def retain(self) -> None:
+        """See `bundle.Bundle`."""
+        self._users += 1
+        self._keeper.used(self)
+
+    def release(self) -> None:
+        """See `bundle.Bundle`."""
+        self._users -= 1
+        self._rest()
+
+    def drop(self) -> None:
+        """Its keeper needs it no more."""
+        if self._kept:
+            self._kept = False
+            self._rest()
+
+    def digest(self) -> Deferred[Digest]:
+        """See `bundle.Bundle`."""
+        if isinstance(self._digest, Digest):
+            return succeed(self._digest)
+        if isinstance(self._digest, NoCode):
+            return fail(self._digest)
+        waiter: Deferred[Digest] = Deferred()
+        self._digest_waiters.append(waiter)
+        return waiter
+
+    def code(self, coding: str) -> Deferred[Path]:
+        """See `bundle.Bundle`."""
+        path: Deferred[Path] = Deferred()
+        if coding not in self._codes:
+            self._codes[coding] = self._keeper.make_code(self, coding)
+
+        def made(result: Path | Failure) -> Path | Failure:
+            path.callback(result)
+            return result
+
+        def failed(failure: Failure) -> None:
+            self._codes.pop(coding, None)
+            path.errback(failure)
+
+        self._codes[coding].addCallbacks(made, failed)
+        return path
+
+    def code_path(self, coding: str) -> Path:
+        """Where its code is put, in one of `bundle.CODINGS`."""
+        return self.path.with_suffix(f".{coding}")
+
+    def _write(self, parts: Sequence[Frame], done: Callable[[], None] | None) -> None:
+        if self.state is not State.GROWING:
+            if done is not None:
+                done()
+            return
+        pending, self._pending = self._pending, []
+        wake = self._finishing or bool(self._watchers)
+        if self.size - self._woken_bytes >= _WAKE_EVERY_BYTES:
+            wake = True
+        if wake:
+            self._woken_bytes = self.size
+        last = self._finishing
+        self._keeper.disk.append(self.fd, self, [*pending, *parts], wake, last, done)
+
+    def _rest(self) -> None:
+        """Close the file if nobody reads it: of the many bundles that are kept few are read. Give
+        it away if nobody keeps it either."""
+        if self.in_use or self.state is State.GROWING:
+            return
+        if not self._kept:
+            codes = [self.code_path(coding) for coding in self._codes]
+            self._keeper.disk.discard(self._fd, self.path, codes)
+            self._keeper.closed(self)
+        elif self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _wake(self) -> None:
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher()
+
+    def _digested(self, digest: Digest) -> None:
+        self._digest_is(digest)
+
+    def _digest_failed(self, failure: Failure) -> None:
+        failure.trap(NoCode)
+        assert isinstance(failure.value, NoCode)
+        self._digest_is(failure.value)
+
+    def _digest_is(self, digest: Digest | NoCode) -> None:
+        if self._digest is not None:
+            return
+        self._digest = digest
+        waiters, self._digest_waiters = self._digest_waiters, []
+        for waiter in waiters:
+            if isinstance(digest, Digest):
+                waiter.callback(digest)
+            else:
+                waiter.errback(digest)

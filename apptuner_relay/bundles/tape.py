@@ -1,0 +1,138 @@
+"""Records the bundles of one sender, beside their way to the phones.
+
+A `Tape` is told of every message that may be part of a bundle, and is one more way for it. What it
+takes are views of the buffer that the sender's connection receives into; at the end of a block that
+buffer is lent to the thread that writes, and the connections go on with another.
+"""
+
+import json
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from apptuner_relay.bundles.spooled import Form, SpooledBundle, State
+from apptuner_relay.flow import Frame, Source
+from apptuner_relay.ways import Parcel
+
+_LEND_BYTES = 64 * 1024
+"""From how much on in one block the buffer is lent, rather than the bytes copied."""
+_MOST_BACKLOG_BYTES = 8 * 1024 * 1024
+"""A sender is held while more than this waits to be written."""
+_MOST_CHUNKS = 1_000_000
+
+
+class Lender(Protocol):
+    """The buffer that connections receive into: `transport.ReceiveBuffer`."""
+
+    def lend(self) -> Callable[[], None] | None:
+        """Give away what was received into, and go on with another buffer. What is returned gives
+        it back, in any thread; None when there is no other."""
+
+
+class Recorder(Protocol):
+    """Where bundles are recorded: `store.Store`."""
+
+    @property
+    def backlog_bytes(self) -> int:
+        """How much waits to be written."""
+
+    def record(self, session_hash: str, form: Form) -> SpooledBundle | None:
+        """Begin a bundle; None when nothing is kept."""
+
+    def when_written(self, call: Callable[[], None]) -> None:
+        """Call back when what waits now has been written."""
+
+
+class _Segment(NamedTuple):
+    """What a block brought of one bundle."""
+
+    bundle: SpooledBundle
+    parts: list[Frame]
+
+
+class Tape:
+    """What is recorded of one sender. For the messages that it takes it is a `passage.Way`.
+
+    :param source: the sender; held while the disk is behind.
+    """
+
+    def __init__(
+        self, recorder: Recorder, session_hash: str, source: Source, buffer: Lender
+    ) -> None:
+        self._recorder = recorder
+        self._session_hash = session_hash
+        self._source = source
+        self._buffer = buffer
+        self._messages_left = 0
+        self._segments: list[_Segment] = []
+        self._block_bytes = 0
+        self.bundle: SpooledBundle | None = None
+        """The bundle that is being recorded."""
+
+    def begin(self, message: Parcel) -> bool:
+        """A message that may be part of a bundle begins; whether to give it to this tape."""
+        if message.type == "bundle_chunk":
+            return self.bundle is not None and self.bundle.state is State.GROWING
+        self.stop()
+        single = message.type == "bundle_update"
+        messages = 1 if single else 1 + _chunks_announced(message.head)
+        if not single and messages == 1:
+            return False
+        form = Form(single, message.size, message.now_ms)
+        self.bundle = self._recorder.record(self._session_hash, form)
+        self._source.bundle = self.bundle
+        self._messages_left = messages
+        return self.bundle is not None
+
+    def send(self, data: Frame, header: int, end: bool) -> None:
+        """See `passage.Way`."""
+        bundle = self.bundle
+        if bundle is None or bundle.state is not State.GROWING:
+            return
+        if not self._segments or self._segments[-1].bundle is not bundle:
+            self._segments.append(_Segment(bundle, []))
+        self._segments[-1].parts.append(data)
+        self._block_bytes += len(data)
+        bundle.size += len(data)
+        if end:
+            bundle.whole = bundle.size
+            self._messages_left -= 1
+            if not self._messages_left:
+                bundle.finish()
+                self.bundle = None
+
+    def cut(self, reason: str) -> None:
+        """See `passage.Way`."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Give up what has been begun and isn't complete."""
+        bundle, self.bundle = self.bundle, None
+        if bundle is not None:
+            bundle.cut()
+
+    def flush(self) -> None:
+        """A block has been taken in: have what it brought written."""
+        if not self._segments:
+            return
+        segments, self._segments = self._segments, []
+        give_back = self._buffer.lend() if self._block_bytes >= _LEND_BYTES else None
+        self._block_bytes = 0
+        for bundle, parts in segments:
+            if give_back is None:
+                bundle.append([bytes(part) for part in parts])
+            else:
+                bundle.append_lent(parts, give_back if bundle is segments[-1].bundle else None)
+        if self._recorder.backlog_bytes > _MOST_BACKLOG_BYTES:
+            self._source.hold(self)
+            self._recorder.when_written(lambda: self._source.let_go(self))
+
+
+def _chunks_announced(head: bytes) -> int:
+    """How many chunks a ``bundle_start`` says will come; 0 where it doesn't."""
+    try:
+        count = json.loads(head).get("totalChunks")
+    except (ValueError, AttributeError):
+        return 0
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= _MOST_CHUNKS:
+        return 0
+    return count
