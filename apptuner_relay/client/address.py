@@ -1,4 +1,4 @@
-"""Where to connect and as whom: relay URLs, session ids, device ids. Pure.
+"""Where to connect and as whom: relay URLs, session ids, device ids, bundles' URLs. Pure.
 
 Everything is checked here, before anything is sent, so that a typing mistake is a usage error
 and not a refusal from a server.
@@ -18,6 +18,7 @@ MAX_NAME_CHARACTERS = 64
 
 _SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DEVICE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_URL = re.compile(r"[!-~]{1,4096}", re.ASCII)
 _SCHEMES = {"ws": False, "http": False, "wss": True, "https": True}
 
 
@@ -65,6 +66,44 @@ class Relay:
         """The path, and query string if any, of a session's socket."""
         path = f"{self.prefix}/{role}/{session}"
         return f"{path}?{urlencode(query, quote_via=quote)}" if query else path
+
+    def bundle_url(self, session: str, sha256: str | None = None) -> str:
+        """Where a session's last bundle is found over HTTP; that very bundle, with its SHA-256.
+
+        Raises `ValueError` for a host whose name can't be sent.
+        """
+        return self.resolve(f"/bundles/{session}" + (f"/{sha256}" if sha256 else ""))
+
+    def resolve(self, url: str) -> str:
+        """The `http` or `https` URL that a relay means by an absolute URL, or by a path of its own.
+
+        A path goes after the relay's own prefix, of which a relay behind a proxy knows nothing.
+        Raises `ValueError`, with a text for the user, for what is no such URL, and for one that is
+        not encrypted where the relay itself is.
+        """
+        if not _URL.fullmatch(url):
+            raise ValueError("it has characters that are not allowed in a URL")
+        parts = urlsplit(url)
+        if not parts.scheme and not parts.netloc and parts.path.startswith("/"):
+            return f"{self._origin}{self.prefix}{url}"
+        scheme = parts.scheme or ("https" if self.secure else "http")
+        if scheme not in _SCHEMES or not parts.hostname:
+            raise ValueError("it is neither an http or https URL nor a path")
+        if parts.username is not None:
+            raise ValueError("it has a user name in it")
+        if parts.port is not None and not parts.port:
+            raise ValueError("it has no port that can be connected to")
+        secure = _SCHEMES[scheme]
+        if self.secure and not secure:
+            raise ValueError("it is not encrypted, while the relay's own address is")
+        return parts._replace(scheme="https" if secure else "http", fragment="").geturl()
+
+    @property
+    def _origin(self) -> str:
+        host = (
+            self.host_header.encode("idna").decode() if ":" not in self.host else self.host_header
+        )
+        return f"{'https' if self.secure else 'http'}://{host}:{self.port}"
 
 
 def session_id(text: str) -> str:

@@ -1,125 +1,28 @@
-"""`join`: plays a phone. Takes bundles, writes them to a file, and acknowledges them."""
+"""`join`: plays a phone. The command line; what happens then is in `joining`."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import hashlib
-import os
 import secrets
 import socket
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
-
-from twisted.internet.interfaces import IReactorTime
+from typing import Any
 
 from apptuner_relay.client import address
-from apptuner_relay.client.bundles import BundleError, Joiner
 from apptuner_relay.client.command import Command, add_session_arguments, checked
-from apptuner_relay.client.connection import Heartbeat, Target, milliseconds
+from apptuner_relay.client.connection import Heartbeat, Target
+from apptuner_relay.client.content import add_have_argument, had
+from apptuner_relay.client.download import Downloader
+from apptuner_relay.client.joining import Phone, Task
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
-from apptuner_relay.client.printable import printable
+from apptuner_relay.client.replacing import checked_output
 from apptuner_relay.client.screen import Screen
 
 PING_SECONDS = 30.0
 PONG_SECONDS = 5.0
 PATIENCE = Patience(tries=10, first_seconds=1.0, ceiling_seconds=30.0, forgiving=True)
-
-
-class Link(Protocol):
-    """What a `Phone` needs of its membership."""
-
-    def leave(self, code: Exit) -> None: ...
-
-    def send(self, kind: str, body: Mapping[str, object]) -> None: ...
-
-
-class Phone:
-    """A phone in a session, as far as bundles go."""
-
-    def __init__(
-        self,
-        device: str,
-        output: Path | None,
-        once: bool,
-        link: Link,
-        clock: IReactorTime,
-        screen: Screen,
-    ) -> None:
-        self._device = device
-        self._output = output
-        self._once = once
-        self._link = link
-        self._clock = clock
-        self._screen = screen
-        self._joiner = Joiner()
-
-    def welcomed(self) -> None:
-        self._screen.say(f"connected as device {self._device}; waiting for a bundle")
-
-    def disconnected(self) -> None:
-        if self._joiner.unfinished:
-            self._screen.say("the bundle under way is lost with the connection")
-        self._joiner.discard()
-
-    def received(self, message: Mapping[str, Any]) -> None:
-        match message["type"]:
-            case "error":
-                error = message.get("error")
-                reason = error if isinstance(error, str) else "?"
-                self._screen.complain(f"the relay reports: {reason}")
-                return
-            case "bundle_start" if self._joiner.unfinished:
-                self._screen.say("a new bundle starts before the last one was whole")
-        try:
-            code = self._joiner.feed(message)
-            if code is None:
-                return
-            self._keep(code)
-        except (BundleError, OSError) as error:
-            reason = str(error) if isinstance(error, BundleError) else _words(error)
-            self._screen.complain(f"bundle failed: {reason}")
-            self._acknowledge(reason)
-        else:
-            self._acknowledge(None)
-
-    def _keep(self, code: bytes) -> None:
-        if self._output is not None:
-            write_whole(self._output, code)
-        where = f"  {self._output}" if self._output is not None else ""
-        self._screen.tell(f"{len(code)} bytes  sha256 {hashlib.sha256(code).hexdigest()}{where}")
-
-    def _acknowledge(self, error: str | None) -> None:
-        body: dict[str, object] = {"success": error is None}
-        if error is not None:
-            body["error"] = printable(error)
-        body |= {"deviceId": self._device, "timestamp": milliseconds(self._clock)}
-        self._link.send("bundle_ack", body)
-        if self._once:
-            self._link.leave(Exit.DONE if error is None else Exit.FAILED)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file's content, so that no reader ever sees a part of it.
-
-    Raises `OSError`, and leaves what was there before, when it can't be done.
-    """
-    draft = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-        draft.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
-
-
-def _words(error: OSError) -> str:
-    return f"could not write the file: {error.strerror or error}"
 
 
 def _platform(text: str) -> str:
@@ -155,44 +58,87 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=checked(_platform),
         help="the phone's platform (default: not said)",
     )
+    parser.add_argument(
+        "--replay",
+        action="store_true",
+        help="ask for the session's last bundle at once, even if its CLI is connected",
+    )
+    add_have_argument(parser, "the relay then only says that it is unchanged")
+    parser.add_argument(
+        "--announce",
+        action="store_true",
+        help="have bundles announced instead of sent, and download them over HTTP; a newer one "
+        "ends a download under way",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="with --announce: after a cut, go on where the download stopped, up to 10 times in a "
+        "row without progress, 1 to 30 seconds apart; and go on with the FILE.part that an earlier "
+        "run left",
+    )
 
 
 def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membership:
-    output = None if arguments.output is None else _checked_output(arguments.output)
+    if arguments.resume and not arguments.announce:
+        raise UsageError(
+            "--resume goes with --announce: only a download can go on where it was cut"
+        )
+    output = None if arguments.output is None else checked_output(arguments.output)
     device = arguments.device_id or f"join-{secrets.token_hex(4)}"
-    name = arguments.name or socket.gethostname()[: address.MAX_NAME_CHARACTERS]
-    query = {"deviceId": device, "name": name}
+    have = had(arguments.have, output)
+    query = {"deviceId": device, "name": arguments.name or _own_name()}
     if arguments.platform:
         query["platform"] = arguments.platform
+    if arguments.announce:
+        query["announce"] = "1"
+    if arguments.replay:
+        query["replay"] = "1"
+
+    def target(have: str | None) -> Target:
+        said = query if have is None else {**query, "have": have}
+        resource = arguments.relay.resource("mobile", arguments.session, said)
+        return Target(arguments.relay, resource)
+
     membership = Membership(
-        reactor,
-        Target(arguments.relay, arguments.relay.resource("mobile", arguments.session, query)),
-        Heartbeat(PING_SECONDS, PONG_SECONDS),
-        PATIENCE,
-        screen,
+        reactor, target(have), Heartbeat(PING_SECONDS, PONG_SECONDS), PATIENCE, screen
     )
-    membership.start(Phone(device, output, arguments.once, membership, reactor, screen))
+    downloader = Downloader(
+        reactor, arguments.relay, screen, resume=arguments.resume, keep=arguments.resume
+    )
+    phone = Phone(
+        Task(device, output, arguments.once, have),
+        membership,
+        reactor,
+        screen,
+        download=(lambda wanted: downloader.start(wanted, output)) if arguments.announce else None,
+        relay=arguments.relay,
+        # Who connects again is not sent again what it got before.
+        remember=lambda sha256: membership.aim(target(sha256)),
+    )
+    membership.start(phone)
+    membership.done.addBoth(_tidied, phone)
     return membership
 
 
-def _checked_output(path: Path) -> Path:
-    """Where to write, with symbolic links followed: renaming over one would replace it."""
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise UsageError(f"{path} is not a regular file")
-    if not target.parent.is_dir():
-        raise UsageError(f"{path}: the directory does not exist")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"{path}: the directory can't be written to")
-    return target
+def _tidied(result: Exit, phone: Phone) -> Exit:
+    phone.tidy()
+    return result
+
+
+def _own_name() -> str:
+    return socket.gethostname()[: address.MAX_NAME_CHARACTERS]
 
 
 COMMAND = Command(
     "join",
     "take bundles from a session, as a phone does",
     "Connects as a phone, takes every bundle the session's CLI sends, and acknowledges it: with\n"
-    "success once the file is written, with an error when the bundle did not arrive whole. Runs\n"
-    "until interrupted, or until the first bundle with --once.",
+    "success once the file is written, with an error when the bundle did not arrive whole. When\n"
+    "it connects again, it says which code it has; the relay's word that this is unchanged counts\n"
+    "as a bundle and is acknowledged too. A relay that keeps no bundles ignores --replay, --have\n"
+    "and --announce, and sends what comes. Runs until interrupted, or until the first bundle with\n"
+    "--once.",
     _add_arguments,
     _start,
 )

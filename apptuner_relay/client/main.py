@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "apptuner-relay"
 
-COMMAND_MODULES = ("push", "join", "watch")
+COMMAND_MODULES = ("push", "join", "watch", "fetch")
 """Modules of this package that have a `COMMAND`."""
 
 

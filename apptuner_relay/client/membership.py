@@ -107,6 +107,10 @@ class Membership:
                 self._retry.cancel()
             self._finish()
 
+    def aim(self, target: Target) -> None:
+        """Ask for something else of the same relay, from the next connection on."""
+        self._factory.target = target
+
     @property
     def leaving(self) -> bool:
         """Whether `leave` was called."""

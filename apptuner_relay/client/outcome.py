@@ -17,6 +17,7 @@ class Exit(IntEnum):
     NO_CONNECTION = 3
     NO_PHONE = 4
     NO_ACK = 5
+    NO_BUNDLE = 6
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -24,11 +25,13 @@ class Exit(IntEnum):
 EXIT_CODES_HELP = """\
 exit codes:
   0    done
-  1    a device reported failure, or the relay reported an error
+  1    a device reported failure, the relay reported an error, or a bundle arrived damaged or
+       could not be written
   2    usage: bad arguments, or a file that can't be read
   3    could not connect, or the connection was lost for good
   4    no phone came in time
   5    no acknowledgement in time, or not all of them
+  6    there is no such bundle
   130  interrupted (Ctrl-C), after a clean close; 143 likewise for SIGTERM
 """
 

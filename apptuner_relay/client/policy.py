@@ -130,11 +130,12 @@ def read_refusal(answer: bytes, *, at_end: bool) -> Ending | None:
         wanted = int(length) if re.fullmatch(r"\d{1,9}", length) else MAX_REFUSAL_BYTES
         if len(body) < min(wanted, MAX_REFUSAL_BYTES - len(head)):
             return None
-    reason = _error_text(body) or (status[2] or "").strip()
+    reason = error_text(body) or (status[2] or "").strip()
     return Ending(How.REFUSED, reason, int(status[1]))
 
 
-def _error_text(body: bytes) -> str | None:
+def error_text(body: bytes) -> str | None:
+    """The reason in a relay's JSON answer, or None where there is none to be read."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):

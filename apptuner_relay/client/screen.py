@@ -65,9 +65,31 @@ class Screen:
         except OSError:
             self._lose_reader()
 
-    def bar(self, total: int, seconds: Callable[[], float]) -> Bar:
-        """A progress bar for `total` bytes, on a terminal; elsewhere nothing is drawn."""
-        return Bar(self._err, total, seconds, drawn=self._err.is_terminal and not self._quiet)
+    def bar(
+        self,
+        total: int | None,
+        seconds: Callable[[], float],
+        *,
+        label: str = "sending",
+        done: int = 0,
+    ) -> Bar:
+        """A progress bar for `total` bytes, if that is known, of which `done` are done already.
+
+        On a terminal; elsewhere nothing is drawn.
+        """
+        drawn = self._err.is_terminal and not self._quiet
+        return Bar(self._err, total, seconds, label=label, done=done, drawn=drawn)
+
+    @property
+    def out_is_terminal(self) -> bool:
+        """Whether somebody looks at standard output, and no program reads it."""
+        return self._out.is_terminal
+
+    @property
+    def out_descriptor(self) -> int:
+        """Standard output's file descriptor, for what is no text. Nothing waits in front of it."""
+        self._out.file.flush()
+        return self._out.file.fileno()
 
     def _note(self, text: Text) -> None:
         with contextlib.suppress(OSError):
@@ -92,12 +114,19 @@ class Bar:
     """A progress bar, drawn ten times a second at most and without a thread."""
 
     def __init__(
-        self, console: Console, total: int, seconds: Callable[[], float], *, drawn: bool
+        self,
+        console: Console,
+        total: int | None,
+        seconds: Callable[[], float],
+        *,
+        label: str,
+        done: int,
+        drawn: bool,
     ) -> None:
         self._seconds = seconds
         self._next_refresh = 0.0
         self._progress = Progress(
-            TextColumn("sending"),
+            TextColumn(label),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
@@ -110,12 +139,12 @@ class Bar:
             disable=not drawn,
             get_time=seconds,
         )
-        self._task: TaskID = self._progress.add_task("", total=total)
+        self._task: TaskID = self._progress.add_task("", total=total, completed=done)
         self._progress.start()
 
-    def update(self, sent_bytes: int) -> None:
-        """Show how much is sent."""
-        self._progress.update(self._task, completed=sent_bytes)
+    def update(self, done_bytes: int) -> None:
+        """Show how much is done."""
+        self._progress.update(self._task, completed=done_bytes)
         if self._seconds() >= self._next_refresh:
             self._next_refresh = self._seconds() + _REFRESH_SECONDS
             self._progress.refresh()

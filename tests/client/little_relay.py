@@ -1,7 +1,8 @@
 """A relay small enough to see through, for tests: Autobahn's message API and no extensions.
 
 `LittleRelay` hands messages from the CLI to the phones and back, keeps what it saw, and can be
-told to misbehave. It is not the relay of this project, and shares no code with it.
+told to misbehave. It serves bundles from a `LittleShelf`. It is not the relay of this project, and
+shares no code with it.
 """
 
 from __future__ import annotations
@@ -22,9 +23,27 @@ from apptuner_relay.client.address import Relay
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.screen import Screen
 
+from .little_shelf import LittleShelf
+
 
 class Peer(WebSocketServerProtocol):
     """The relay's end of one connection."""
+
+    def processHandshake(self) -> None:
+        if not self.data.startswith(b"GET /bundles/"):
+            super().processHandshake()
+        elif b"\r\n\r\n" in self.data:
+            self.serve(self.data)
+
+    def serve(self, request: bytes) -> None:
+        """Answer a plain HTTP request."""
+        relay: LittleRelay = self.factory.relay
+        answer = relay.shelf.answer(request)
+        body = b"" if answer.status == 304 else answer.body[: answer.cut]
+        self.transport.write(answer.head() + body)
+        relay.happened("request", self)
+        if not answer.hangs:
+            self.transport.loseConnection()
 
     def onConnect(self, request: Any) -> None:
         self.role, self.session = request.path.strip("/").split("/")
@@ -97,6 +116,7 @@ class LittleRelay:
         self.answers_pings = True
         self.names_devices = True
         self.lists = True
+        self.shelf = LittleShelf()
         self.peers: list[Peer] = []
         self.all_peers: list[Peer] = []
         self.hooks: list[tuple[str, Callable[[Peer], None]]] = []

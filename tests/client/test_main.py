@@ -118,6 +118,10 @@ class UsageTests(ProgramTestCase):
             (["push", "--session", "A", "--wait", "-1", "x"], "--wait"),
             (["push", "--session", "A", "--retries", "1.5", "x"], "--retries"),
             (["watch", "--session", "A", "--level", "loud"], "invalid choice: 'loud'"),
+            (["join", "--session", "A", "--have", ""], "a SHA-256 or a file"),
+            (["fetch", "--output", "x"], "--session"),
+            (["fetch", "--session", "A", "--sha256", "abc"], "'abc' is no SHA-256"),
+            (["fetch", "--session", "A", "--have", ""], "a SHA-256 or a file"),
         ):
             self.patch(sys, "stderr", io.StringIO())
             ended = self.assertRaises(SystemExit, main, arguments)
@@ -140,10 +144,12 @@ class UsageTests(ProgramTestCase):
         )
         said = yield self.usage("push", "--session", "A", self.file(b"\xff"))
         self.assertIn("is not UTF-8", said)
+        said = yield self.usage("fetch", "--session", "A", "--have", "/nonexistent/x.js")
+        self.assertIn("neither a SHA-256", said)
 
     @inlineCallbacks
     def test_help(self) -> Any:
-        for arguments in ([], ["push"], ["join"], ["watch"]):
+        for arguments in ([], ["push"], ["join"], ["watch"], ["fetch"]):
             child = self.run_program(*arguments, "--help")
             self.assertEqual((yield child.done), Exit.DONE)
             self.assertIn(b"exit codes:\n  0    done\n", child.out)
@@ -306,6 +312,39 @@ class TLSTests(ProgramTestCase):
         self.assertEqual((yield push.done), Exit.DONE, push.err)
         self.assertEqual((yield join.done), Exit.DONE, join.err)
         self.assertEqual(Path(output).read_bytes(), content)
+
+    @inlineCallbacks
+    def test_downloads_with_a_certificate_that_verifies(self) -> Any:
+        code = b"0123456789" * 300_000
+        output = self.mktemp()
+        secure = {"SSL_CERT_FILE": self.certificate, "APPTUNER_RELAY": self.url}
+        arguments = ["--session", "A", "--output", output]
+        opened = self.relay.once("open")
+        join = self.run_program("join", *arguments, "--once", "--announce", **secure)
+        peer = yield opened
+        peer.say("bundle_available", **self.relay.shelf.say(code, "A"))
+        self.assertEqual((yield join.done), Exit.DONE, join.err)
+        self.assertEqual(Path(output).read_bytes(), code)
+        self.relay.shelf.put(b"newer", "A")
+        self.relay.shelf.cut(3)
+        fetch = self.run_program("fetch", *arguments, "--resume", **secure)
+        self.assertEqual((yield fetch.done), Exit.DONE, fetch.err)
+        self.assertEqual(Path(output).read_bytes(), b"newer")
+        self.assertNoTraceback(fetch)
+
+    @inlineCallbacks
+    def test_downloads_where_nobody_vouches_for_the_certificate(self) -> Any:
+        self.relay.shelf.put(b"x", "A")
+        url = self.url.replace("127.0.0.1", "localhost")
+        for relay, trusted in ((self.url, {}), (url, {"SSL_CERT_FILE": self.certificate})):
+            child = self.run_program(
+                "fetch", "--session", "A", "--relay", relay, "--resume", **trusted
+            )
+            self.assertEqual((yield child.done), Exit.NO_CONNECTION)
+            self.assertIn(b"the relay's certificate could not be verified", child.err)
+            self.assertNotIn(b"going on", child.err)
+            self.assertNoTraceback(child)
+        self.assertEqual(self.relay.shelf.requests, [])
 
     @inlineCallbacks
     def test_tls_where_none_is_spoken(self) -> Any:
