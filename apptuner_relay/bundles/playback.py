@@ -147,42 +147,48 @@ class Playback:
             self._follow(bundle).play()
             return
         follower = None if self._announce else self._follow(bundle)
+        if follower is None:
+            bundle.retain()
         known = partial(self._digested, bundle, have, follower)
         bundle.digest().addCallbacks(known, partial(self._not_digested, bundle, follower))
 
     def _digested(
         self, bundle: SpooledBundle, have: str | None, follower: Follower | None, digest: Digest
     ) -> None:
+        if follower is None:
+            self._announced(bundle, have, digest)
+            bundle.release()
+        elif self._newest is not bundle:
+            pass
+        elif digest.sha256 == have:
+            follower.say_instead(messages.bundle_unchanged(digest.sha256, self._now_ms()))
+        else:
+            follower.play()
+
+    def _announced(self, bundle: SpooledBundle, have: str | None, digest: Digest) -> None:
         if self._newest is not bundle:
             return
+        self._owed = False
         if digest.sha256 == have:
-            message = messages.bundle_unchanged(digest.sha256, self._now_ms())
-        elif self._announce is not None:
+            self._tell(messages.bundle_unchanged(digest.sha256, self._now_ms()))
+        else:
             url = f"{self._announce}/{digest.sha256}"
-            message = messages.bundle_available(url, digest.sha256, digest.size, self._now_ms())
-        else:
-            assert follower is not None
-            follower.play()
-            return
-        if follower is None:
-            self._owed = False
-            self._tell(message)
-        else:
-            follower.say_instead(message)
+            self._tell(messages.bundle_available(url, digest.sha256, digest.size, self._now_ms()))
 
     def _not_digested(
         self, bundle: SpooledBundle, follower: Follower | None, failure: Failure
     ) -> None:
         failure.trap(NoCode)
-        if self._newest is not bundle:
-            return
-        if follower is not None:
-            follower.play()
-        elif bundle.state is State.COMPLETE:
-            self._follow(bundle).play()
-        else:
-            self._newest = None
-            self._fall_back()
+        if self._newest is bundle:
+            if follower is not None:
+                follower.play()
+            elif bundle.state is State.COMPLETE:
+                self._follow(bundle).play()
+            else:
+                self._newest = None
+                self._fall_back()
+        if follower is None:
+            bundle.release()
 
     def _follow(
         self, bundle: SpooledBundle, lane: Lane | None = None, start: Start = FROM_THE_START

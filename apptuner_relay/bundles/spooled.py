@@ -176,7 +176,6 @@ class SpooledBundle:
         if self.state is State.GROWING:
             self.state = State.CUT
             self._pending.clear()
-            self._digesting.cancel()
             self._digest_is(NoCode("The bundle was cut short"))
             self._wake()
             self.drop()
@@ -279,6 +278,9 @@ class SpooledBundle:
         if self.in_use or self.state is State.GROWING:
             return
         if not self._kept:
+            # Whoever still reads it for its digest may find another bundle in its file soon.
+            self._digesting.cancel()
+            self._digest_is(NoCode("The bundle is no longer kept"))
             codes = [self.code_path(coding) for coding in self._codes]
             self._keeper.disk.discard(self._fd, self.path, codes)
             self._keeper.closed(self)

@@ -178,17 +178,15 @@ class TheProcess(TestCase):
         self.assertEqual(os.listdir(self.room), ["a"])
 
     async def test_cancelled_on_a_full_disk(self) -> None:
-        text = {
-            "type": "bundle_update",
-            "payload": {"code": "x" * 70_000, "sourceMap": "x" * 20_000_000},
-        }
-        path = self.file("a", message(stringified(text)))
+        payload = {"code": "x" * 400_000, "sourceMap": os.urandom(5_000_000).hex()}
+        text = stringified({"type": "bundle_update", "payload": payload})
+        path = self.file("a", message(text, compressed=True))
         good = self.file("b", update("x"))
         self.worker.digest(1, self.room / "missing")
         await self.worker.answer(1)
         resource.prlimit(self.worker.pid, resource.RLIMIT_FSIZE, (0, 0))
         # What comes of this waits in a buffer until the part is closed.
-        self.worker.make(2, path, "gzip", self.room.absolute() / "out.js")
+        self.worker.make(2, path, "zstd", self.room.absolute() / "out.js")
         self.worker.digest(3, self.room / "missing")
         await self.worker.answer(3)
         self.worker.ask(2, "cancel")
