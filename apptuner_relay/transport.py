@@ -23,7 +23,7 @@ from apptuner_relay.wire.frames import HEADROOM
 BLOCK_BYTES = 512 * 1024
 """The most that is received at once."""
 
-_MOST_BUFFERS = 8
+_MOST_BUFFERS = 16
 _NOTSENT_BYTES = 512 * 1024
 _FEW_PARTS = 4
 _TCP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
