@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from apptuner_relay.flow import Frame, Outlet, Sink, Source
+from apptuner_relay.meters.traffic import BundleWatch, Traffic
 from apptuner_relay.options import Settings
 from apptuner_relay.passage import Way
 from apptuner_relay.session import Device, Role, Session
@@ -65,6 +66,7 @@ class Member:
         settings: Settings,
         slow: SlowSinks,
         now_s: Callable[[], float],
+        traffic: Traffic,
     ) -> None:
         self.role = role
         self.device = device
@@ -86,6 +88,12 @@ class Member:
         self._usual = b""
         """How the messages begin that are forwarded to all without another look."""
         self._complained_s = 0.0
+        self._traffic = traffic
+        self._bundle = BundleWatch(traffic, now_s) if role is not Role.MOBILE else None
+        self._tally = self._usual_tally = traffic.tally(None)
+        self._reach = 0
+        self.bytes_in = 0
+        """Bytes taken in so far."""
 
     @property
     def in_message(self) -> bool:
@@ -94,6 +102,7 @@ class Member:
 
     def tell(self, message: bytes) -> None:
         """Send a message (JSON text) of the relay's own."""
+        self._traffic.notices.sent += 1
         self.sink.say(frame(TEXT, message))
 
     def take_texts(self, texts: Texts) -> None:
@@ -116,20 +125,29 @@ class Member:
         self._send_all(frames)
 
     def _take_small(self, text: bytes) -> None:
-        members, _ = self._route(text, True)
+        members, kind = self._route(text, True)
         self._usual = b""
+        tally = self._traffic.tally(kind)
+        tally.received += 1
         if not members:
             return
+        tally.sent += len(members)
         self.source.feeds = sinks = [member.sink for member in members]
         for sink in sinks:
             sink.send(frame(TEXT, text), self.source)
-        if members is self.session.audience(self):
+        if kind in messages.BUNDLE_TYPES and self._bundle is not None:
+            self._bundle.begins(kind, text)
+            self._bundle.ends(len(text))
+        elif members is self.session.audience(self):
             self._usual = messages.usual_start(text)
+            self._usual_tally = tally
 
     def _send_all(self, frames: list[Frame]) -> None:
         if not frames:
             return
         self.source.feeds = sinks = [member.sink for member in self.session.audience(self)]
+        self._usual_tally.received += len(frames)
+        self._usual_tally.sent += len(frames) * len(sinks)
         for sink in sinks:
             sink.send_all(frames, self.source)
 
@@ -148,7 +166,7 @@ class Member:
             if self._way is not None:
                 self._way.send(view[begin:stop], payload - begin, end)
                 if end:
-                    self._way = None
+                    self._passed()
             return
         before = self._head or b""
         length = len(before) + stop - payload
@@ -162,8 +180,14 @@ class Member:
         if compressed:
             head, complete = inflate_head(head, HEAD_BYTES, complete)
         members, kind = self._route(head, complete)
+        binary = self._opcode & BINARY
+        self._tally = self._traffic.binary if binary else self._traffic.tally(kind)
         if not members:
+            self._tally.received += 1
             return
+        self._reach = len(members)
+        if self._bundle is not None:
+            self._bundle.begins(kind, head)
         size = length if end else self.reader.announced_bytes
         parcel = Parcel(
             self._opcode, kind, head, size, self._limit, thorough=self.role is Role.MOBILE
@@ -175,7 +199,15 @@ class Member:
             way.send(first, len(first) - len(before), False)
         way.send(view[begin:stop], payload - begin, end)
         if end:
-            self._way = None
+            self._passed()
+
+    def _passed(self) -> None:
+        """The message that was on its way has come whole."""
+        self._way = None
+        self._tally.received += 1
+        self._tally.sent += self._reach
+        if self._bundle is not None:
+            self._bundle.ends(self.reader.message_bytes)
 
     def flush(self) -> None:
         """A block has been taken in whole."""
@@ -225,6 +257,7 @@ class Member:
         return phones, kind
 
     def _answer(self, message: bytes) -> None:
+        self._traffic.notices.sent += 1
         self.sink.say(frame(TEXT, message), self.source)
 
     def _complain(self, text: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "apptuner-relay"
 
-COMMAND_MODULES = ("push", "join", "watch")
+COMMAND_MODULES = ("push", "join", "watch", "report", "plan")
 """Modules of this package that have a `COMMAND`."""
 
 
@@ -49,7 +49,8 @@ def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         PROGRAM,
-        description="Plays the clients of an AppTuner relay from a terminal or a script.",
+        description="Plays the clients of an AppTuner relay from a terminal or a script, and says "
+        "what a relay carries and will cost.",
         epilog=EXIT_CODES_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -143,7 +143,7 @@ class UsageTests(ProgramTestCase):
 
     @inlineCallbacks
     def test_help(self) -> Any:
-        for arguments in ([], ["push"], ["join"], ["watch"]):
+        for arguments in ([], ["push"], ["join"], ["watch"], ["report"], ["plan"]):
             child = self.run_program(*arguments, "--help")
             self.assertEqual((yield child.done), Exit.DONE)
             self.assertIn(b"exit codes:\n  0    done\n", child.out)
