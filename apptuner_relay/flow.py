@@ -409,6 +409,7 @@ class Sink:
         self._waiting.clear()
         if rest:
             self._outlet.write(rest)
+            self.written += len(rest)
         self._release()
 
     def pauseProducing(self) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.tape import Tape
 from apptuner_relay.flow import Frame, Outlet, Sink, Source
+from apptuner_relay.meters.traffic import BundleWatch, Traffic
 from apptuner_relay.options import Settings
 from apptuner_relay.passage import Fork, Way
 from apptuner_relay.session import Device, Role, Session
@@ -81,6 +82,7 @@ class Member:
         settings: Settings,
         slow: SlowSinks,
         now_s: Callable[[], float],
+        traffic: Traffic,
     ) -> None:
         self.role = role
         self.device = device
@@ -106,6 +108,12 @@ class Member:
         self._usual = b""
         """How the messages begin that are forwarded to all without another look."""
         self._complained_s = 0.0
+        self._traffic = traffic
+        self._bundle = BundleWatch(traffic, now_s) if role is not Role.MOBILE else None
+        self._tally = self._usual_tally = traffic.tally(None)
+        self._reach = 0
+        self.bytes_in = 0
+        """Bytes taken in so far."""
 
     @property
     def in_message(self) -> bool:
@@ -114,6 +122,7 @@ class Member:
 
     def tell(self, message: bytes) -> None:
         """Send a message (JSON text) of the relay's own."""
+        self._traffic.notices.sent += 1
         self.sink.say(frame(TEXT, message))
 
     def take_texts(self, texts: Texts) -> None:
@@ -138,10 +147,15 @@ class Member:
     def _take_small(self, text: bytes) -> None:
         route = self._route(text, True)
         self._usual = b""
+        tally = self._traffic.tally(route.type)
+        tally.received += 1
+        tally.sent += len(route.members)
         if route.type in messages.BUNDLE_TYPES:
             data = frame(TEXT, text)
             parcel = self._parcel(route, text, len(text))
             self._begin(route, parcel).send(data, len(data) - len(text), True)
+            if self._bundle is not None:
+                self._bundle.ends(len(text))
             return
         if not route.members:
             return
@@ -150,11 +164,14 @@ class Member:
             sink.send(frame(TEXT, text), self.source)
         if route.everybody:
             self._usual = messages.usual_start(text)
+            self._usual_tally = tally
 
     def _send_all(self, frames: list[Frame]) -> None:
         if not frames:
             return
         self.source.feeds = sinks = [member.sink for member in self.session.audience(self)]
+        self._usual_tally.received += len(frames)
+        self._usual_tally.sent += len(frames) * len(sinks)
         for sink in sinks:
             sink.send_all(frames, self.source)
 
@@ -173,7 +190,7 @@ class Member:
             if self._way is not None:
                 self._way.send(view[begin:stop], payload - begin, end)
                 if end:
-                    self._way = None
+                    self._passed()
             return
         before = self._head or b""
         length = len(before) + stop - payload
@@ -187,7 +204,11 @@ class Member:
         if compressed:
             head, complete = inflate_head(head, HEAD_BYTES, complete)
         route = self._route(head, complete)
+        binary = self._opcode & BINARY
+        self._tally = self._traffic.binary if binary else self._traffic.tally(route.type)
+        self._reach = len(route.members)
         if not route.members and route.type not in messages.BUNDLE_TYPES:
+            self._tally.received += 1
             return
         size = length if end else self.reader.announced_bytes
         way = self._begin(route, self._parcel(route, head, size))
@@ -197,7 +218,15 @@ class Member:
             way.send(first, len(first) - len(before), False)
         way.send(view[begin:stop], payload - begin, end)
         if end:
-            self._way = None
+            self._passed()
+
+    def _passed(self) -> None:
+        """The message that was on its way has come whole."""
+        self._way = None
+        self._tally.received += 1
+        self._tally.sent += self._reach
+        if self._bundle is not None:
+            self._bundle.ends(self.reader.message_bytes)
 
     def flush(self) -> None:
         """A block has been taken in whole."""
@@ -230,7 +259,10 @@ class Member:
         """The way of a message that begins."""
         members, tape = route.members, self.tape
         keep = tape is not None and route.everybody and parcel.type in messages.BUNDLE_TYPES
-        if tape is None or not keep or not tape.begin(parcel):
+        kept = keep and tape is not None and tape.begin(parcel)
+        if self._bundle is not None and (members or kept):
+            self._bundle.begins(parcel.type, parcel.head)
+        if tape is None or not kept:
             return make_way(parcel, self.source, members, self.connection.close)
         bundle = tape.bundle
         assert bundle is not None
@@ -277,6 +309,7 @@ class Member:
         return Route(phones, kind, True)
 
     def _answer(self, message: bytes) -> None:
+        self._traffic.notices.sent += 1
         self.sink.say(frame(TEXT, message), self.source)
 
     def _complain(self, text: str) -> None:

@@ -8,13 +8,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from twisted.python import usage
 
 from apptuner_relay import __version__
 from apptuner_relay.bundles.directory import default_directory
+from apptuner_relay.values import NONE, choice, directory, share, token, web_url
 
 ENVIRONMENT_PREFIX = "APPTUNER_"
 
@@ -49,6 +50,21 @@ class Settings:
     spool_limit: int = 2048 * MIB
     bundle_ttl: float = 600.0
     public_url: str = ""
+    log_interval: float = 60.0
+    log_format: str = "text"
+    state_dir: str = "auto"
+    """An absolute path, ``auto`` or ``off``."""
+    notice_sessions: int = 100
+    warning_sessions: int = 300
+    worry_time: float = 600.0
+    lag_limit: float = 0.25
+    memory_limit: int | None = None
+    """0 for none; None for that of the control group."""
+    descriptors_limit: float = 0.8
+    """As a share of RLIMIT_NOFILE."""
+    alert_url: str | None = field(default=None, repr=False)
+    admin_token: str | None = field(default=None, repr=False)
+    metrics: str = "guarded"
 
 
 def _size(low: int, high: int) -> Callable[[str], int]:
@@ -114,13 +130,21 @@ def _base_url(text: str) -> str:
     return url
 
 
+def _memory_limit(text: str) -> int | None:
+    if text.strip().lower() == "cgroup":
+        return None
+    return 0 if text.strip().lower() == "off" else _size(16 * MIB, 16 * 1024 * 1024 * MIB)(text)
+
+
 class Option(NamedTuple):
-    """A row of the table. ``default`` is what one would type."""
+    """A row of the table. ``default`` is what one would type; what is ``secret`` is shown to
+    nobody."""
 
     name: str
     default: str
     parse: Callable[[str], object]
     doc: str
+    secret: bool = False
 
     @property
     def setting(self) -> str:
@@ -229,6 +253,83 @@ OPTIONS = (
         "How this relay is reached over HTTP, such as https://relay.example.com, or the CDN before "
         "it: what bundle_available tells phones begins with it; without, it tells them a path",
     ),
+    Option(
+        "log-interval",
+        "60s",
+        _duration(1, 86400),
+        "Log a line with the present figures so often",
+    ),
+    Option(
+        "log-format",
+        "text",
+        choice("text", "json"),
+        "text or json: the log for people, or a JSON object a line. json goes where twistd's "
+        "--logfile says, and not to syslog",
+    ),
+    Option(
+        "state-dir",
+        "auto",
+        directory,
+        "Directory for days.json, which keeps each day's figures for 400 days. auto is "
+        "$STATE_DIRECTORY, else $XDG_STATE_HOME/apptuner-relay, else "
+        "~/.local/state/apptuner-relay; off keeps nothing. A second relay needs one of its own",
+    ),
+    Option(
+        "notice-sessions",
+        "100",
+        _count(0, 1_000_000),
+        "Say that it is time to plan for more when there are consistently more sessions",
+    ),
+    Option(
+        "warning-sessions",
+        "300",
+        _count(0, 1_000_000),
+        "Warn when there are consistently more sessions",
+    ),
+    Option(
+        "worry-time", "10m", _duration(1, 86400), "For how long sessions must be above to count"
+    ),
+    Option(
+        "lag-limit",
+        "250ms",
+        _duration(0.001, 60),
+        "Warn, and be degraded in /health, while the event loop is later than that for a minute",
+    ),
+    Option(
+        "memory-limit",
+        "cgroup",
+        _memory_limit,
+        "Warn, and be degraded in /health, above 90% of so much memory; cgroup is what the "
+        "process's control group may have, off is none",
+    ),
+    Option(
+        "descriptors-limit",
+        "80%",
+        share,
+        "Warn, and be degraded in /health, when more of the file descriptors that the process may "
+        "have (ulimit -n) are in use",
+    ),
+    Option(
+        "alert-url",
+        NONE,
+        web_url,
+        "POST what starts or stops being worth a worry to this URL, as JSON",
+        secret=True,
+    ),
+    Option(
+        "admin-token",
+        NONE,
+        token,
+        "What the operator's pages ask for: 8 characters or more, or @FILE, as others on the "
+        "machine can see a command line. Without, they are for this machine only",
+        secret=True,
+    ),
+    Option(
+        "metrics",
+        "guarded",
+        choice("guarded", "open"),
+        "guarded or open: whether /metrics asks for the admin token as well, or is for everybody",
+    ),
 )
 
 LISTEN_VARIABLE = ENVIRONMENT_PREFIX + "LISTEN"
@@ -308,7 +409,8 @@ class Options(usage.Options):
             try:
                 values[option.setting] = option.parse(text)
             except ValueError as wrong:
-                raise BadOption(f"{source}: {text!r}: {wrong}") from None
+                shown = source if option.secret else f"{source}: {text!r}"
+                raise BadOption(f"{shown}: {wrong}") from None
         listen = self["listen"]
         if not listen:
             listen = self._environment.get(LISTEN_VARIABLE, "").split()

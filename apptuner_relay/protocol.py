@@ -22,7 +22,9 @@ from apptuner_relay.transport import BLOCK_BYTES, RelayTransport
 from apptuner_relay.wire.deflate import accept
 from apptuner_relay.wire.frames import (
     CLOSE,
+    CLOSE_ABNORMAL,
     CLOSE_INVALID_PAYLOAD,
+    CLOSE_NO_STATUS,
     CLOSE_PROTOCOL_ERROR,
     PING,
     PONG,
@@ -43,6 +45,8 @@ class RelayProtocol(WebSocketServerProtocol):
     _member: Member | None = None
     _drop_call: IDelayedCall | None = None
     _own_reason: str | None = None
+    _close_code: int | None = None
+    """Of the first Close, whoever sent it."""
     _tail = b""
     """What has been received and not been read, as the member was held in mid-block."""
     _tail_call: IDelayedCall | None = None
@@ -101,6 +105,8 @@ class RelayProtocol(WebSocketServerProtocol):
         reasonRaw: bytes | None,
     ) -> bool | None:
         """The client closes, or answers our Close."""
+        if self._close_code is None:
+            self._close_code = CLOSE_NO_STATUS if code is None else code
         self._part("closed by the client")
         return super().onCloseFrame(code, reasonRaw)  # type: ignore[arg-type]
 
@@ -114,7 +120,7 @@ class RelayProtocol(WebSocketServerProtocol):
             return
         if self._own_reason is None:
             self._own_reason = "the connection was lost"
-        self.factory.relay.closed(member, self._own_reason)
+        self.factory.relay.closed(member, self._own_reason, self._close_code or CLOSE_ABNORMAL)
         if isinstance(self.transport, RelayTransport):
             self.transport.receive_no_more()
             del self.offer, self.unsent
@@ -123,6 +129,7 @@ class RelayProtocol(WebSocketServerProtocol):
         self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
     ) -> None:
         """Refuse the handshake with a JSON body."""
+        self.factory.relay.meters.refused(code)
         self.sendData(http_refusal(code, reason, responseHeaders or ()))
 
     # What the member and the service call
@@ -165,6 +172,7 @@ class RelayProtocol(WebSocketServerProtocol):
         """Begin the closing handshake; a client that doesn't finish it in time is dropped."""
         if self.state != self.STATE_OPEN:
             return
+        self._close_code = code
         self._part(reason)
         self.sendCloseFrame(code, encode_truncate(reason, _CLOSE_REASON_BYTES))
         self.resume()
@@ -202,6 +210,7 @@ class RelayProtocol(WebSocketServerProtocol):
                     self._tail = bytes(buffer.view[start:stop])
                     break
         finally:
+            member.bytes_in += start - buffer.START
             member.flush()
 
     def _take_tail(self) -> None:

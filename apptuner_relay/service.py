@@ -18,6 +18,7 @@ from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.store import Store
 from apptuner_relay.bundles.tape import Tape
 from apptuner_relay.member import Connection, Member
+from apptuner_relay.meters.meters import Meters
 from apptuner_relay.options import Settings
 from apptuner_relay.session import BadRequest, Device, Role, Session, parse_device, session_hash
 from apptuner_relay.slow import SlowSinks
@@ -56,6 +57,9 @@ class RelayService(Service):
         self.members: set[Member] = set()
         self.buffer = ReceiveBuffer()
         self._slow = SlowSinks(settings.slow_rate, settings.slow_time, clock.seconds)
+        self.meters = Meters(settings, clock, self.members, self.sessions, self._slow)
+        if store is not None:
+            self.meters.watch_spool(store)
         self._stopping: Deferred[None] | None = None
         sweep_s = min(_LONGEST_SWEEP_S, settings.session_timeout / 4)
         pings_s = min(settings.ping_interval, settings.ping_timeout) / 2
@@ -72,6 +76,7 @@ class RelayService(Service):
 
     def startService(self) -> None:
         super().startService()
+        self.meters.draining = False
         for interval_s, call in self._calls:
             self._start(interval_s, call)
 
@@ -79,6 +84,7 @@ class RelayService(Service):
         """Close every client with 1012 (with 1011, who is left with half a message); fires when
         the last has gone."""
         super().stopService()
+        self.meters.draining = True
         for _, call in self._calls:
             if call.running:
                 call.stop()
@@ -110,7 +116,7 @@ class RelayService(Service):
         key = admission.session_hash
         session = self.sessions.get(key)
         if session is None:
-            session = self.sessions[key] = Session(key)
+            session = self.sessions[key] = Session(key, since_s=self.clock.seconds())
         member = Member(
             admission.role,
             admission.device,
@@ -119,9 +125,11 @@ class RelayService(Service):
             self.settings,
             self._slow,
             self.clock.seconds,
+            self.meters.traffic,
         )
         session.last_activity_s = self.clock.seconds()
         self.members.add(member)
+        self.meters.joined(member)
         late = not session.desktop_side
         if self.store is not None:
             self._give_bundles(member, admission, self.store)
@@ -164,10 +172,16 @@ class RelayService(Service):
         if session.empty and self.sessions.get(session.hash) is session:
             del self.sessions[session.hash]
 
-    def closed(self, member: Member, why: str) -> None:
-        """A client's connection has gone."""
+    def close_session(self, session: Session[Member], reason: str) -> None:
+        """Close every client of a session with 1000."""
+        for member in session.members:
+            self._retire(member, CLOSE_NORMAL, reason)
+
+    def closed(self, member: Member, why: str, code: int) -> None:
+        """A client's connection has gone; ``code`` is the close code (RFC 6455 §7.4)."""
         self.leave(member, why)
         self.members.discard(member)
+        self.meters.left(member, code)
         self.log.info(
             "session {session}: {role} disconnected: {why}",
             session=member.session.label,
@@ -206,8 +220,7 @@ class RelayService(Service):
         for session in tuple(self.sessions.values()):
             if session.last_activity_s <= deadline_s:
                 self.log.info("session {session}: timed out", session=session.label)
-                for member in session.members:
-                    self._retire(member, CLOSE_NORMAL, "Session timeout")
+                self.close_session(session, "Session timeout")
 
     def _look_for_silence(self) -> None:
         now_s = self.clock.seconds()

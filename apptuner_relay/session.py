@@ -184,7 +184,12 @@ class Session(Generic[M]):
     """Hex SHA-256 of the session's id; the id itself is a credential and not kept here."""
     desktop_side: tuple[M, ...] = ()
     mobiles: tuple[M, ...] = ()
+    since_s: float = 0.0
+    """When it began, in seconds since the epoch."""
     last_activity_s: float = 0.0
+    bytes_in: int = 0
+    """What members that have gone had sent, and `bytes_out` what they were sent."""
+    bytes_out: int = 0
     _by_role: dict[Role, M] = field(default_factory=dict)
     _by_device: dict[str, M] = field(default_factory=dict)
 

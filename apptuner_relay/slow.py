@@ -14,6 +14,8 @@ class _Trial(NamedTuple):
 
     since_s: float
     delivered: int
+    full_since_s: float
+    """When the first of its trials began that followed each other."""
 
 
 class SlowSinks:
@@ -34,11 +36,17 @@ class SlowSinks:
     def add(self, sink: "Sink") -> None:
         """``sink``'s transport is full; a trial that runs goes on."""
         if sink not in self._trials:
-            self._trials[sink] = _Trial(self._seconds(), sink.delivered)
+            now_s = self._seconds()
+            self._trials[sink] = _Trial(now_s, sink.delivered, now_s)
 
     def discard(self, sink: "Sink") -> None:
         """``sink`` has sent all that it had, or is closed."""
         self._trials.pop(sink, None)
+
+    def waits_s(self, sink: "Sink") -> float:
+        """For how many seconds ``sink`` was never rid of all that waits; 0.0 when it is."""
+        trial = self._trials.get(sink)
+        return 0.0 if trial is None else max(0.0, self._seconds() - trial.full_since_s)
 
     def check(self) -> None:
         """Find those that are too slow by now. Call it every second or so."""
@@ -48,7 +56,7 @@ class SlowSinks:
             if lasted_s < self._slow_s or self._trials.get(sink) is not trial:
                 continue
             took = sink.delivered - trial.delivered
-            self._trials[sink] = _Trial(now_s, sink.delivered)
+            self._trials[sink] = _Trial(now_s, sink.delivered, trial.full_since_s)
             holding = [source for source in sink.holding if not source.gone]
             if not holding or took >= self._slow_rate * lasted_s:
                 continue

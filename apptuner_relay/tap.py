@@ -10,14 +10,19 @@ from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import IService, MultiService
 from twisted.internet import endpoints
 from twisted.internet.address import UNIXAddress
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
-from twisted.logger import Logger
+from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from apptuner_relay.bundles.disk import Spares, ThreadedDisk
 from apptuner_relay.bundles.offload import Offload
 from apptuner_relay.bundles.store import Store
+from apptuner_relay.logs import json_observer
+from apptuner_relay.meters.alerts import Alerts, WebhookPoster
+from apptuner_relay.meters.reporting import Reporting
+from apptuner_relay.meters.state import find_directory
 from apptuner_relay.options import Options, Settings
 from apptuner_relay.service import RelayService
 from apptuner_relay.transport import tune
@@ -115,18 +120,62 @@ def make_store(settings: Settings, reactor: Any) -> Store | None:
     return Store(settings, Path(settings.spool_dir), reactor, disk, offload)
 
 
+class Tree(MultiService):
+    """All of the relay's services.
+
+    :param observer: what takes the log, when twistd isn't told otherwise; None for its own.
+    """
+
+    def __init__(self, observer: ILogObserver | None) -> None:
+        super().__init__()
+        self._observer = observer
+
+    def setServiceParent(self, parent: object) -> None:
+        """As any service's; an application is also told of the observer, before it starts to
+        log."""
+        if self._observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
+
+
+def make_observer(options: Options, reactor: object) -> ILogObserver | None:
+    """What ``--log-format`` asks for; exits with one line if it can't be had. None leaves the log
+    to twistd."""
+    twistd = options.parent
+    if options.settings.log_format != "json" or twistd is None or twistd.get("logger"):
+        return None
+    try:
+        return json_observer(twistd, reactor)
+    except ValueError as wrong:
+        sys.exit(f"apptuner-relay: --log-format: {wrong}")
+    except OSError as wrong:
+        sys.exit(f"apptuner-relay: --log-format: {wrong.filename}: {wrong.strerror}")
+
+
+def make_reporting(relay: RelayService, reactor: IReactorTime) -> Reporting:
+    """What tells the operator of the relay."""
+    settings, meters = relay.settings, relay.meters
+    alerts = None
+    if settings.alert_url is not None:
+        alerts = Alerts(WebhookPoster(settings.alert_url, reactor), reactor, meters.alerts)
+    directory = find_directory(settings.state_dir, os.environ)
+    return Reporting(meters, reactor, directory, alerts)
+
+
 def makeService(options: Options) -> IService:
-    """The service tree: the relay, and the ports on which it is served."""
+    """The service tree: the relay, what reports of it, and the ports on which it is served."""
     from twisted.internet import reactor as global_reactor
 
     reactor: Any = global_reactor
     tune_collector()
-    tree = MultiService()
+    tree = Tree(make_observer(options, reactor))
     store = make_store(options.settings, reactor)
-    if store is not None:
-        store.setServiceParent(tree)
     relay = RelayService(options.settings, reactor, store)
     site = make_site(relay, reactor)
+    # The first one stops last.
+    make_reporting(relay, reactor).setServiceParent(tree)
+    if store is not None:
+        store.setServiceParent(tree)
     relay.setServiceParent(tree)
     for listener in make_listeners(options, site, reactor):
         listener.setServiceParent(tree)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -54,12 +55,61 @@ class Parsing(SynchronousTestCase):
             (["--compression=maybe"], {}, "--compression"),
             (["--max-mobiles=٣"], {}, "--max-mobiles"),
             ([], {"APPTUNER_MAX_MOBILE": "3"}, "APPTUNER_MAX_MOBILE"),
+            (["--log-format=xml"], {}, "--log-format"),
+            (["--descriptors-limit=0%"], {}, "--descriptors-limit"),
+            (["--descriptors-limit=101%"], {}, "--descriptors-limit"),
+            (["--memory-limit=lots"], {}, "--memory-limit"),
+            (["--state-dir="], {}, "--state-dir"),
+            (["--metrics=closed"], {}, "--metrics"),
+            (["--admin-token=@/no/such/file"], {}, "--admin-token"),
         ]:
             with self.assertRaises(SystemExit) as caught:
                 parse(*arguments, **environment)
             message = str(caught.exception.code)
             self.assertIn(named, message)
             self.assertNotIn("\n", message)
+
+    def test_limits(self) -> None:
+        settings = parse("--memory-limit=512MiB", "--descriptors-limit=62.5%")
+        self.assertEqual((settings.memory_limit, settings.descriptors_limit), (512 << 20, 0.625))
+        self.assertEqual(parse("--memory-limit=off").memory_limit, 0)
+        self.assertIsNone(parse("--memory-limit=cgroup").memory_limit)
+
+    def test_state_directory_is_absolute(self) -> None:
+        # A daemon changes its directory before it opens any file.
+        self.assertEqual(parse("--state-dir=here").state_dir, os.path.abspath("here"))
+        self.assertEqual(parse("--state-dir=off").state_dir, "off")
+
+    def test_admin_token(self) -> None:
+        self.assertEqual(parse("--admin-token=correct-horse").admin_token, "correct-horse")
+        self.assertIsNone(parse(APPTUNER_ADMIN_TOKEN="").admin_token)
+        path = self.mktemp()
+        with open(path, "w") as file:
+            file.write("battery-staple\n")
+        self.assertEqual(parse(f"--admin-token=@{path}").admin_token, "battery-staple")
+
+    def test_alert_url(self) -> None:
+        url = "https://me:pw@hooks.example:8443/a/b?c=d"
+        self.assertEqual(parse(APPTUNER_ALERT_URL=url).alert_url, url)
+        self.assertIsNone(parse("--alert-url=none").alert_url)
+
+    def test_secrets_are_not_shown(self) -> None:
+        for option, value in [
+            ("admin-token", "5ecret"),
+            ("admin-token", "5ecret with spaces"),
+            ("admin-token", "5ecret-ü-and-more"),
+            ("alert-url", "ftp://5ecret.example/"),
+            ("alert-url", "https://5ecret:port/"),
+            ("alert-url", "https://"),
+            ("alert-url", "https://h/5ecret\r\nX: y"),
+        ]:
+            with self.assertRaises(SystemExit) as caught:
+                parse(f"--{option}={value}")
+            message = str(caught.exception.code)
+            self.assertIn(f"--{option}: ", message)
+            self.assertNotIn("5ecret", message)
+        settings = parse("--admin-token=5ecret-5ecret", "--alert-url=https://h/5ecret")
+        self.assertNotIn("5ecret", repr(settings))
 
     def test_help_names_every_option_and_variable(self) -> None:
         lines = str(Options({}))

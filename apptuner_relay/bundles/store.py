@@ -79,8 +79,10 @@ class Store(Service):
         """How often the disk has failed."""
         self.evicted = 0
         """Bundles that had to go before their time, for want of room."""
-        self.limit_bytes = settings.spool_limit - disk.spares.most_bytes
-        """What bundles may take; spare files may have the rest."""
+        self.limit_bytes = settings.spool_limit
+        """What all files may take."""
+        self._most_bytes = settings.spool_limit - disk.spares.most_bytes
+        """What bundles may; spare files may have the rest."""
         self._ttl_s = settings.bundle_ttl
         self._parent = directory
         self._clock = clock
@@ -195,7 +197,7 @@ class Store(Service):
         """See `spooled.Keeper`."""
         self._count(bundle)
         self._make_room()
-        if self._bundle_bytes > self.limit_bytes and bundle.state is State.GROWING:
+        if self._bundle_bytes > self._most_bytes and bundle.state is State.GROWING:
             self.log.warn(
                 "session {session}: a bundle is not kept: the spool may have no more than {limit}"
                 " bytes",
@@ -254,10 +256,10 @@ class Store(Service):
 
     def _make_room(self) -> None:
         """Drop what was used least recently, until the rest is within the limit."""
-        if self._bundle_bytes <= self.limit_bytes:
+        if self._bundle_bytes <= self._most_bytes:
             return
         for bundle in sorted(self._latest.values(), key=lambda one: one.last_use_s):
-            if self._bundle_bytes <= self.limit_bytes:
+            if self._bundle_bytes <= self._most_bytes:
                 return
             if not bundle.in_use:
                 self.evicted += 1

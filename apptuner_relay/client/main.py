@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from twisted.logger import Logger
+
 from apptuner_relay import __version__
 from apptuner_relay.client.outcome import EXIT_CODES_HELP, Exit, UsageError
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "apptuner-relay"
 
-COMMAND_MODULES = ("push", "join", "watch", "fetch")
+COMMAND_MODULES = ("push", "join", "watch", "fetch", "report", "plan")
 """Modules of this package that have a `COMMAND`."""
 
 
@@ -49,7 +51,8 @@ def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         PROGRAM,
-        description="Plays the clients of an AppTuner relay from a terminal or a script.",
+        description="Plays the clients of an AppTuner relay from a terminal or a script, and says "
+        "what a relay carries and will cost.",
         epilog=EXIT_CODES_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -83,6 +86,8 @@ def _run(arguments: argparse.Namespace) -> Exit:
 class _Run:
     """One run of a command, from the reactor's start to its end."""
 
+    _log = Logger()
+
     def __init__(self, arguments: argparse.Namespace, reactor: Any, screen: Screen) -> None:
         self.code = Exit.FAILED
         self._arguments = arguments
@@ -97,6 +102,10 @@ class _Run:
         except UsageError as error:
             self._screen.complain(f"{PROGRAM} {command.name}: error: {error}")
             self._end(Exit.USAGE)
+            return
+        except Exception:
+            self._log.failure("the command could not begin")
+            self._end(Exit.FAILED)
             return
         errand.done.addCallback(self._end)
 
@@ -113,6 +122,8 @@ class _Run:
     def _interrupt(self, code: Exit) -> None:
         if self._errand is not None:
             self._errand.leave(code)
+        else:
+            self._end(code)
 
     def _end(self, code: Exit) -> None:
         self.code = code

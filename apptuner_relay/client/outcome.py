@@ -25,8 +25,8 @@ class Exit(IntEnum):
 EXIT_CODES_HELP = """\
 exit codes:
   0    done
-  1    a device reported failure, the relay reported an error, or a bundle arrived damaged or
-       could not be written
+  1    a device reported failure, the relay reported an error, a bundle arrived damaged or could
+       not be written, or there is no record
   2    usage: bad arguments, or a file that can't be read
   3    could not connect, or the connection was lost for good
   4    no phone came in time

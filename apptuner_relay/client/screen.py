@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Literal, TextIO
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,11 +21,14 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segments
+from rich.table import Table
 from rich.text import Text
 
 from apptuner_relay.client.printable import printable
 
 _REFRESH_SECONDS = 0.1
+_WIDEST = 10_000
 
 
 class Screen:
@@ -56,6 +60,28 @@ class Screen:
         """A line of (text, style) pairs. The texts must have been through `printable`."""
         if not self._quiet:
             self._write(Text.assemble(*parts))
+
+    def tell_table(
+        self,
+        titles: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        left: Collection[int] = (0,),
+        total: bool = False,
+    ) -> None:
+        """A table: columns at the right but for those in `left`, and with `total` a last row that
+        stands apart. Never cut to the terminal's width: a figure cut short is a wrong one."""
+        if self._quiet:
+            return
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=False)
+        for index, title in enumerate(titles):
+            justify: Literal["left", "right"] = "left" if index in left else "right"
+            table.add_column(Text(printable(title)), justify=justify, no_wrap=True)
+        cells = [[Text(printable(cell)) for cell in row] for row in rows]
+        for number, row in enumerate(cells):
+            table.add_row(*row, end_section=total and number == len(cells) - 2)
+        # What is printed goes through the terminal's width; what is rendered need not.
+        self._write(Segments(self._out.render(table, self._out.options.update(width=_WIDEST))))
 
     def tell_raw(self, line: str) -> None:
         """A line for another program: no colours, and no wrapping. It must be safe already."""
@@ -95,9 +121,9 @@ class Screen:
         with contextlib.suppress(OSError):
             self._err.print(text)
 
-    def _write(self, text: Text) -> None:
+    def _write(self, text: Text | Segments) -> None:
         try:
-            self._out.print(text)
+            self._out.print(text, end="" if isinstance(text, Segments) else "\n")
         except OSError:
             self._lose_reader()
 

@@ -1,13 +1,20 @@
-"""``GET /health``: for uptime monitors and load balancers."""
+"""``GET /health``, ``/ready`` and ``/live``: for uptime monitors, load balancers and container
+platforms. Open to everybody, so they tell what everybody may know.
+"""
 
 from twisted.web.server import Request
 
+from apptuner_relay import __version__
 from apptuner_relay.service import RelayService
 from apptuner_relay.web.json import JsonResource, write_json
 
 
 class HealthResource(JsonResource):
-    """``{"status":"ok","connections":42,"sessions":7}``; readable from any web page (CORS)."""
+    """``{"status":"ok","connections":42,"sessions":7,…}``, readable from any web page (CORS).
+
+    503 with ``"status":"degraded"`` or ``"draining"`` and ``"reasons":[text…]`` while new clients
+    had better go elsewhere.
+    """
 
     def __init__(self, relay: RelayService) -> None:
         super().__init__()
@@ -15,11 +22,44 @@ class HealthResource(JsonResource):
 
     def render_GET(self, request: Request) -> bytes:
         request.setHeader(b"access-control-allow-origin", b"*")
-        return write_json(
-            request,
-            {
-                "status": "ok",
-                "connections": self._relay.connections,
-                "sessions": len(self._relay.sessions),
-            },
-        )
+        meters = self._relay.meters
+        body: dict[str, object] = {
+            "status": meters.state,
+            "connections": self._relay.connections,
+            "sessions": len(self._relay.sessions),
+            "uptime_s": int(meters.uptime_s),
+            "version": __version__,
+        }
+        if meters.state == "ok":
+            return write_json(request, body)
+        return write_json(request, body | {"reasons": meters.reasons}, 503)
+
+
+class ReadyResource(JsonResource):
+    """``{"status":"ready"}``; 503 while the relay takes in nobody.
+
+    One that is degraded is still ready: a platform that took the only one out of service, or all
+    of them under the same load, would make it worse.
+    """
+
+    def __init__(self, relay: RelayService) -> None:
+        super().__init__()
+        self._relay = relay
+
+    def render_GET(self, request: Request) -> bytes:
+        if self._relay.meters.draining:
+            return write_json(request, {"status": "draining"}, 503)
+        if not self._relay.running:
+            return write_json(request, {"status": "starting"}, 503)
+        return write_json(request, {"status": "ready"})
+
+
+class LiveResource(JsonResource):
+    """``{"status":"alive"}``: the process answers. Whatever else is wrong, a restart would not
+    help."""
+
+    def __init__(self, relay: RelayService) -> None:
+        super().__init__()
+
+    def render_GET(self, request: Request) -> bytes:
+        return write_json(request, {"status": "alive"})

@@ -26,9 +26,12 @@ class JsonResource(Resource):
 
     def render(self, request: Request) -> bytes | int:
         method = request.method.decode("ascii", "replace")
-        handler = getattr(self, f"render_{method}", None)
+        allowed = [name for name in ("GET", "HEAD", "POST") if hasattr(self, f"render_{name}")]
+        if "GET" not in allowed:
+            # twisted.web's answer to a HEAD is that to a GET.
+            allowed.remove("HEAD")
+        handler = getattr(self, f"render_{method}") if method in allowed else None
         if handler is None:
-            allowed = [name for name in ("GET", "HEAD", "POST") if hasattr(self, f"render_{name}")]
             request.setHeader(b"allow", ", ".join(allowed).encode())
             return write_json(request, {"error": f"Only {' or '.join(allowed)} here"}, 405)
         result: bytes | int = handler(request)

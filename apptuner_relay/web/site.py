@@ -1,4 +1,5 @@
-"""The site: puts the WebSocket factories and the other resources under their paths.
+"""The site: puts the WebSocket factories and the other resources under their paths, and the guard
+before those that are the operator's.
 
 Errors have a JSON body, ``{"error": text}``. Requests are not logged: their paths hold session ids.
 """
@@ -12,8 +13,15 @@ from apptuner_relay.protocol import DesktopSideFactory, MobileFactory, RelayFact
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import BadRequest, parse_path
 from apptuner_relay.web.bundles import BundlesResource
-from apptuner_relay.web.health import HealthResource
-from apptuner_relay.web.json import JsonResource, write_json
+from apptuner_relay.web.events import EventsResource
+from apptuner_relay.web.guard import Guard, Guarded
+from apptuner_relay.web.health import HealthResource, LiveResource, ReadyResource
+from apptuner_relay.web.json import ErrorResource, JsonResource, write_json
+from apptuner_relay.web.metrics import MetricsResource
+from apptuner_relay.web.page import PageResource, StaticResource, read_static
+from apptuner_relay.web.sessions import SessionsResource
+from apptuner_relay.web.signin import LoginResource, LogoutResource
+from apptuner_relay.web.status import StatusResource
 from apptuner_relay.web.streaming import Reactor
 from apptuner_relay.wire.messages import http_refusal
 
@@ -28,12 +36,14 @@ class RoleResource(Resource):
     def __init__(self, factory: RelayFactory) -> None:
         super().__init__()
         self._upgrade = WebSocketResource(factory)
+        self._meters = factory.relay.meters
 
     def render(self, request: Request) -> bytes | int:
         upgrade = request.getHeader(b"upgrade") or b""
         if request.method != b"GET" or upgrade.lower() != b"websocket":
             return self._not_a_handshake(request)
         if request.getHeader(b"sec-websocket-version") != WEBSOCKET_VERSION:
+            self._meters.refused(426)
             request.setHeader(b"sec-websocket-version", WEBSOCKET_VERSION)
             return write_json(request, {"error": "Only WebSocket version 13 is spoken here"}, 426)
         result: bytes | int = self._upgrade.render(request)
@@ -47,13 +57,6 @@ class RoleResource(Resource):
             return write_json(request, {"error": str(wrong)}, wrong.status)
         request.setHeader(b"upgrade", b"websocket")
         return write_json(request, {"error": "This path takes WebSocket connections only"}, 426)
-
-
-class RootResource(JsonResource):
-    """The root; a path that nothing serves gets a 404."""
-
-    def render_GET(self, request: Request) -> bytes:
-        return write_json(request, {"error": "Not found"}, 404)
 
 
 class RelayRequest(Request):
@@ -81,15 +84,38 @@ class RelaySite(Site):
         """Nothing: paths hold session ids, which are credentials."""
 
 
-def make_site(relay: RelayService, reactor: Reactor) -> RelaySite:
-    """The one Site that all of the relay's endpoints serve."""
-    root = RootResource()
+def make_site(relay: RelayService, reactor: Reactor | None = None) -> RelaySite:
+    """The one Site that all of the relay's endpoints serve. ``reactor`` has the threads in which
+    kept bundles are read; without, they are not served."""
+    guard = Guard(relay.settings.admin_token, relay.clock.seconds)
+    static = read_static()
+    root = JsonResource()
+    root.putChild(b"", PageResource(guard, static))
+    root.putChild(b"static", StaticResource(static))
+    root.putChild(b"api", Guarded(guard, make_api(relay, guard)))
+    root.putChild(b"health", HealthResource(relay))
+    root.putChild(b"ready", ReadyResource(relay))
+    root.putChild(b"live", LiveResource(relay))
+    metrics = MetricsResource(relay)
+    guarded = relay.settings.metrics == "guarded"
+    root.putChild(b"metrics", Guarded(guard, metrics) if guarded else metrics)
     desktop_side = RoleResource(DesktopSideFactory(relay))
     for role in DesktopSideFactory.roles:
         root.putChild(role.value.encode(), desktop_side)
     root.putChild(b"mobile", RoleResource(MobileFactory(relay)))
-    root.putChild(b"health", HealthResource(relay))
-    if relay.store is not None:
+    if relay.store is not None and reactor is not None:
         bundles = BundlesResource(relay.store, reactor, relay.settings.slow_time)
         root.putChild(b"bundles", bundles)
-    return RelaySite(root, timeout=relay.settings.handshake_timeout)
+    return RelaySite(root, timeout=relay.settings.handshake_timeout, reactor=relay.clock)
+
+
+def make_api(relay: RelayService, guard: Guard) -> Resource:
+    """What is below ``/api/``, all of it the operator's."""
+    api = ErrorResource(404, "Not found")
+    api.isLeaf = False
+    api.putChild(b"status", StatusResource(relay))
+    api.putChild(b"events", EventsResource(relay.meters.status, relay.clock))
+    api.putChild(b"sessions", SessionsResource(relay))
+    api.putChild(b"login", LoginResource(guard))
+    api.putChild(b"logout", LogoutResource(guard))
+    return api

@@ -22,6 +22,10 @@ COMPRESSED = 0x40
 
 CLOSE_NORMAL = 1000
 CLOSE_PROTOCOL_ERROR = 1002
+CLOSE_NO_STATUS = 1005
+"""What a Close without a code counts as, and `CLOSE_ABNORMAL` a connection that was lost without
+any; neither is ever sent (RFC 6455 §7.4.1)."""
+CLOSE_ABNORMAL = 1006
 CLOSE_INVALID_PAYLOAD = 1007
 CLOSE_POLICY = 1008
 CLOSE_TOO_BIG = 1009
@@ -106,7 +110,8 @@ class FrameReader:
         self._opcode = CONTINUATION
         self._next_opcode = CONTINUATION
         self._fin = False
-        self._message_bytes = 0
+        self.message_bytes = 0
+        """How many payload bytes the frames of the message in progress have, up to now."""
         self.announced_bytes: int | None = None
         """How many payload bytes the message in progress has, where its first frame tells."""
         self._text = TextChecker()
@@ -270,12 +275,12 @@ class FrameReader:
         if opcode != CONTINUATION:
             self._opcode = self._next_opcode = opcode | first & COMPRESSED
             self.announced_bytes = length if first > 0x7F else None
-            self._message_bytes = 0
+            self.message_bytes = 0
         self._fin = first > 0x7F
         self._mask = bytes(buffer[payload - 4 : payload])
         self._left = length
-        self._message_bytes += length
-        if self._message_bytes > self._max_message and not self._skipping:
+        self.message_bytes += length
+        if self.message_bytes > self._max_message and not self._skipping:
             raise FrameError(CLOSE_TOO_BIG, f"message above {self._max_message} bytes")
 
     def _piece(

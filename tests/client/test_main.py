@@ -149,7 +149,8 @@ class UsageTests(ProgramTestCase):
 
     @inlineCallbacks
     def test_help(self) -> Any:
-        for arguments in ([], ["push"], ["join"], ["watch"], ["fetch"]):
+        commands = ("push", "join", "watch", "fetch", "report", "plan")
+        for arguments in ([], *([name] for name in commands)):
             child = self.run_program(*arguments, "--help")
             self.assertEqual((yield child.done), Exit.DONE)
             self.assertIn(b"exit codes:\n  0    done\n", child.out)

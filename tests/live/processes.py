@@ -120,6 +120,8 @@ def checkout_env(**more: str) -> dict[str, str]:
     """The environment in which the code of this checkout is what Python imports."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("APPTUNER_")}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), env.get("PYTHONPATH")]))
+    # A test's relay leaves nothing in the home of who runs it.
+    env["APPTUNER_STATE_DIR"] = "off"
     return env | more
 
 

@@ -17,9 +17,9 @@ class RefusalTest(LiveCase):
         for role in ("phone", "CLI", "clix", "metrics/cli"):
             self.assertRefused(await node.refused(role, "ABC234"), 404)
 
-    async def test_no_path_at_all(self) -> None:
+    async def test_a_path_to_nowhere(self) -> None:
         relay = await self.relay()
-        self.assertRefused(await relay.get("/"), 404)
+        self.assertRefused(await relay.get("/nothing"), 404)
         self.assertRefused(await relay.get("/nothing/here"), 404)
 
     async def test_a_bad_session_id(self) -> None:

@@ -19,7 +19,8 @@ from twisted.trial.unittest import TestCase
 from apptuner_relay.bundles.bundle import Shelf
 from apptuner_relay.transport import tune
 from apptuner_relay.web.bundles import BundlesResource
-from apptuner_relay.web.site import RelaySite, RootResource
+from apptuner_relay.web.json import JsonResource
+from apptuner_relay.web.site import RelaySite
 from tests.live.processes import PATIENCE_S, exchange, within_patience
 
 KIB = 1024
@@ -153,7 +154,7 @@ class BundlesCase(TestCase):
     ) -> WatchedSite:
         """A site on `self.port` that has this shelf at ``/bundles``, on a transport as in
         production but for the size of its send buffer."""
-        root = RootResource()
+        root = JsonResource()
         root.putChild(b"bundles", BundlesResource(shelf, download_reactor))
         site = WatchedSite(root, timeout=10, reactor=site_clock)
         port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]

@@ -39,6 +39,7 @@ def peers(python: str, relay_args: str, output: Path) -> list[Peer]:
     def relay(port: int) -> list[str]:
         listen = f"tcp:{port}:interface=127.0.0.1"
         base = [str(twistd), "-n", "--pidfile=", "apptuner-relay", "--listen", listen]
+        base += ["--state-dir", "off"]
         return base + shlex.split(relay_args)
 
     def script(program: str, name: str) -> Callable[[int], list[str]]:

@@ -1,0 +1,169 @@
+"""What so many users make a relay carry, and the machine that this takes. Pure arithmetic.
+
+Exact (`Fraction`), so that a figure depends on what was put in and on nothing else. Data is what
+the relay sends, in decimal units, and a month has 30 days: that is how hosts bill. Where the
+default figures come from, each says beside itself; `ops/bench/run` gives them for your machine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from fractions import Fraction
+
+DAYS_PER_MONTH = 30
+MIB = 1024 * 1024
+MBIT_PER_S = 1_000_000
+
+BUSIEST_CORE_SHARE = Fraction(1, 2)
+"""Of a core that a relay may use in its busiest hour. The rest is for bursts."""
+BURST = 10
+"""How far above its mean the line's traffic may go within the busiest hour."""
+MEMORY_MARGIN = 2
+SYSTEM_MEMORY_BYTES = 192 * MIB
+"""For the machine's own needs, beside the relay."""
+SMALLEST_MEMORY_BYTES = 512 * MIB
+SPARE_DESCRIPTORS = 1024
+"""For what is no client: files, listeners, connections that are just coming or going."""
+
+_LINES_MBIT_PER_S = (100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 40_000, 100_000)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is put in. Everything is positive, but that shares and loads may be 0."""
+
+    bundle_bytes: Fraction = Fraction(15_000_000)
+    bundles_per_day: Fraction = Fraction(1)
+    """Of each user."""
+    copies: Fraction = Fraction(1)
+    """Bytes sent to clients for each byte of a bundle: the phones of a session, above all."""
+    sessions_per_user: Fraction = Fraction(1)
+    peak_share: Fraction = Fraction(1)
+    """Of the users' sessions, how many are there when most are."""
+    busy_hour_share: Fraction = Fraction(1, 5)
+    """Of a day's data, what goes in its busiest hour."""
+    connections_per_session: Fraction = Fraction(2)
+    """A CLI and a phone."""
+    base_memory_bytes: Fraction = Fraction(64 * MIB)
+    """Of a relay without clients: 59 MiB resident with Python 3.11 on x86-64, rounded up."""
+    session_memory_bytes: Fraction = Fraction(MIB // 2)
+    """At most, with a bundle on its way to a phone that does not read: the 0.3 MiB that ops/bench
+    holds its case `stalled` to, two connections of 12 KiB each, and some more."""
+    cpu_s_per_gb: Fraction = Fraction(1)
+    """A core's time for 10⁹ bytes sent: 0.46 to 0.86 were measured, with one phone."""
+    notice_sessions: Fraction = Fraction(100)
+    warning_sessions: Fraction = Fraction(300)
+
+
+class Stage(IntEnum):
+    """How big an operation is, by the sessions at which a relay starts to worry."""
+
+    START = 1
+    GROW = 2
+    SCALE_OUT = 3
+
+    @property
+    def advice(self) -> str:
+        return (
+            "one small relay",
+            "plan the next size",
+            "optimise or scale out",
+        )[self - 1]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What is enough, at the sizes that machines come in."""
+
+    cores: int
+    """A relay process uses one; more cores are for more relays."""
+    memory_bytes: int
+    line_bit_per_s: int
+    descriptors: int
+    """The limit that the relay's process needs (`LimitNOFILE`)."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What comes out. Data in bytes."""
+
+    users: int
+    day_bytes: int
+    month_bytes: int
+    peak_sessions: int
+    peak_connections: int
+    memory_bytes: int
+    """Of the relay, at the peak."""
+    cores_busy: Fraction
+    """In the busiest hour, on average."""
+    machine: Machine
+    stage: Stage
+    next_stage_users: int | None
+    """With how many users the next stage begins; None in the last, or where none ever does."""
+
+
+def project(users: int, figures: Figures) -> Projection:
+    """What `users` users come to."""
+    day_bytes = users * figures.bundles_per_day * figures.bundle_bytes * figures.copies
+    sessions = math.ceil(users * _peak_sessions_per_user(figures))
+    connections = math.ceil(sessions * figures.connections_per_session)
+    memory_bytes = math.ceil(figures.base_memory_bytes + sessions * figures.session_memory_bytes)
+    busy_bytes_per_s = day_bytes * figures.busy_hour_share / 3600
+    cores_busy = busy_bytes_per_s / 10**9 * figures.cpu_s_per_gb
+    stage = _stage(sessions, figures)
+    return Projection(
+        users,
+        round(day_bytes),
+        round(day_bytes * DAYS_PER_MONTH),
+        sessions,
+        connections,
+        memory_bytes,
+        cores_busy,
+        Machine(
+            max(1, math.ceil(cores_busy / BUSIEST_CORE_SHARE)),
+            _memory_size(memory_bytes),
+            _line(busy_bytes_per_s * 8 * BURST),
+            _power_of_two(connections + SPARE_DESCRIPTORS),
+        ),
+        stage,
+        _first_users_beyond(stage, figures),
+    )
+
+
+def _peak_sessions_per_user(figures: Figures) -> Fraction:
+    return figures.sessions_per_user * figures.peak_share
+
+
+def _stage(sessions: int, figures: Figures) -> Stage:
+    if sessions > figures.warning_sessions:
+        return Stage.SCALE_OUT
+    return Stage.GROW if sessions > figures.notice_sessions else Stage.START
+
+
+def _first_users_beyond(stage: Stage, figures: Figures) -> int | None:
+    each = _peak_sessions_per_user(figures)
+    if stage is Stage.SCALE_OUT or not each:
+        return None
+    limits = {Stage.START: figures.notice_sessions, Stage.GROW: figures.warning_sessions}
+    # Sessions are rounded up, so that they exceed a limit as soon as the product exceeds its floor.
+    return math.floor(math.floor(limits[stage]) / each) + 1
+
+
+def _memory_size(relay_bytes: int) -> int:
+    return max(
+        SMALLEST_MEMORY_BYTES, _power_of_two(relay_bytes * MEMORY_MARGIN + SYSTEM_MEMORY_BYTES)
+    )
+
+
+def _line(bit_per_s: Fraction) -> int:
+    for size in _LINES_MBIT_PER_S:
+        if bit_per_s <= size * MBIT_PER_S:
+            return size * MBIT_PER_S
+    largest = _LINES_MBIT_PER_S[-1] * MBIT_PER_S
+    return math.ceil(bit_per_s / largest) * largest
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()

@@ -1,0 +1,118 @@
+"""The days' figures: a `Day` for each UTC day, and the `Days` that are kept. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, date, datetime, timedelta
+
+DAY_S = 86_400
+KEPT_DAYS = 400
+SHOWN_DAYS = 30
+
+
+@dataclass
+class Day:
+    """One day's figures; the peaks are the most that there were at once."""
+
+    date: str
+    """As ``2026-11-23``, in UTC."""
+    peak_sessions: int = 0
+    peak_connections: int = 0
+    bundles: int = 0
+    bundle_bytes: int = 0
+    bytes_out: int = 0
+    connections: int = 0
+    """How many clients came."""
+
+    def row(self) -> dict[str, object]:
+        """As JSON shows it."""
+        return asdict(self)
+
+
+_COUNTS = tuple(field.name for field in fields(Day) if field.name != "date")
+
+
+def date_of(now_s: float) -> str:
+    """The UTC date, such as ``2026-11-23``, of a time in seconds since the epoch."""
+    return datetime.fromtimestamp(now_s, UTC).date().isoformat()
+
+
+class Days:
+    """Today and the days before, up to `KEPT_DAYS` of them.
+
+    :param now_s: the time, in seconds since the epoch.
+    """
+
+    def __init__(self, now_s: float) -> None:
+        self._begin(now_s)
+        self._past: dict[str, Day] = {}
+
+    def _begin(self, now_s: float) -> None:
+        self.today = Day(date_of(now_s))
+        self._ends_s = (now_s // DAY_S + 1) * DAY_S
+
+    def is_over(self, now_s: float) -> bool:
+        """Whether ``now_s`` is after `today`. A clock that is put back changes no day."""
+        return now_s >= self._ends_s
+
+    def turn(self, now_s: float) -> Day:
+        """Begin the day of ``now_s``; returns the one that is over."""
+        over = self.today
+        self._past[over.date] = over
+        self._begin(now_s)
+        self._forget()
+        return over
+
+    def past(self, most: int = SHOWN_DAYS) -> list[Day]:
+        """The days before today, newest first. A day on which the relay didn't run is not there."""
+        return [self._past[day] for day in sorted(self._past, reverse=True)[:most]]
+
+    def rows(self) -> dict[str, dict[str, object]]:
+        """Every day that is kept, by date, as `merge` reads it."""
+        kept = {day.date: day.row() for day in (*self._past.values(), self.today)}
+        return dict(sorted(kept.items()))
+
+    def merge(self, rows: object) -> int:
+        """Take in the days that an earlier run has kept; what it had of today is added to.
+
+        :returns: how many entries were passed over as they are none.
+        """
+        if not isinstance(rows, Mapping):
+            return 0 if rows is None else 1
+        wrong = 0
+        for key, row in rows.items():
+            day = _read(key, row)
+            if day is None:
+                wrong += 1
+            elif day.date == self.today.date:
+                _add(self.today, day)
+            elif day.date < self.today.date:
+                self._past[day.date] = day
+            # One of the future comes of a clock that was wrong; it would stay the newest for ever.
+        self._forget()
+        return wrong
+
+    def _forget(self) -> None:
+        oldest = (date.fromisoformat(self.today.date) - timedelta(days=KEPT_DAYS)).isoformat()
+        for day in [day for day in self._past if day < oldest]:
+            del self._past[day]
+
+
+def _read(key: object, row: object) -> Day | None:
+    if not isinstance(key, str) or not isinstance(row, Mapping):
+        return None
+    try:
+        day = Day(date.fromisoformat(key).isoformat())
+    except ValueError:
+        return None
+    for name in _COUNTS:
+        value = row.get(name, 0)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            return None
+        setattr(day, name, value)
+    return day
+
+
+def _add(day: Day, more: Day) -> None:
+    for name in _COUNTS:
+        ours, theirs = getattr(day, name), getattr(more, name)
+        setattr(day, name, max(ours, theirs) if name.startswith("peak_") else ours + theirs)

@@ -1,0 +1,352 @@
+"""`Meters`: who is there and what has passed, put together for everybody who shows it.
+
+It reads, and counts what happens seldom: clients that come, go or are refused. It does no I/O but
+to ask /proc what the process uses.
+"""
+
+import socket
+from collections import Counter, deque
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from twisted.internet.interfaces import IReactorTime
+
+from apptuner_relay import __version__
+from apptuner_relay.meters import process
+from apptuner_relay.meters.days import Day, Days
+from apptuner_relay.meters.lag import LoopLag
+from apptuner_relay.meters.thresholds import Spool, watch_spool, watch_thresholds
+from apptuner_relay.meters.traffic import Traffic
+from apptuner_relay.meters.worries import Change, Worries
+from apptuner_relay.options import Settings
+from apptuner_relay.session import Role
+
+if TYPE_CHECKING:
+    from apptuner_relay.member import Member
+    from apptuner_relay.session import Session
+    from apptuner_relay.slow import SlowSinks
+
+SAMPLE_INTERVAL_S = 10.0
+"""How often `Meters.sample` is to be called."""
+_HOUR_SAMPLES = 360
+_MINUTE_S = 60.0
+_SLOW_AFTER_S = 5.0
+"""A client that has not taken all that it was sent for so long is shown as slow."""
+
+
+class Totals(NamedTuple):
+    """What has passed so far, at one time (seconds since the epoch)."""
+
+    at_s: float
+    bundles: int
+    bundle_bytes: int
+    bytes_out: int
+
+
+class Meters:
+    """Reads and counts.
+
+    :param clock: tells the time in seconds since the epoch.
+    :param members: every client there is, as the service keeps them.
+    :param sessions: likewise the sessions, by hash.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: IReactorTime,
+        members: "Collection[Member]",
+        sessions: "Mapping[str, Session[Member]]",
+        slow: "SlowSinks",
+    ) -> None:
+        self.settings = settings
+        self.traffic = Traffic()
+        self.lag = LoopLag(clock)
+        self.worries = Worries()
+        self.node = socket.gethostname()
+        self.draining = False
+        """Whether the relay is on its way out: it takes in nobody any more."""
+        self.connections: Counter[Role] = Counter()
+        self.accepted: Counter[Role] = Counter()
+        """Clients that came, since the start."""
+        self.closes: Counter[int] = Counter()
+        """Connections that ended, by the close code of RFC 6455 §7.4.1."""
+        self.refusals: Counter[int] = Counter()
+        """Handshakes that were refused, by HTTP status."""
+        self.alerts: Counter[str] = Counter()
+        """What became of alerts: ``delivered``, ``failed`` or ``dropped``."""
+        self._clock = clock
+        self._members = members
+        self._sessions = sessions
+        self._slow = slow
+        self._gone_in = 0
+        self._gone_out = 0
+        self._fewest_sessions = 0
+        self._lag_s = 0.0
+        self.started_s = clock.seconds()
+        self.days = Days(self.started_s)
+        self._over: list[Day] = []
+        self._hour: deque[list[float]] = deque(maxlen=_HOUR_SAMPLES)
+        self._counted = self.totals
+        """What `days` has of it."""
+        self._samples: deque[Totals] = deque([self._counted])
+        self.spool: Spool | None = None
+        self.memory_limit = settings.memory_limit
+        if self.memory_limit is None:
+            self.memory_limit = process.cgroup_memory_limit()
+        self.memory_limit = self.memory_limit or None
+        self.descriptors_limit = process.descriptors_limit()
+        self._look_at_process()
+        watch_thresholds(self)
+
+    # What the service says
+
+    def watch_spool(self, spool: Spool) -> None:
+        """Bundles are kept in ``spool``."""
+        self.spool = spool
+        watch_spool(self.worries, spool)
+
+    def joined(self, member: "Member") -> None:
+        """A client has come in."""
+        self._turn_day()
+        self.connections[member.role] += 1
+        self.accepted[member.role] += 1
+        self.days.today.connections += 1
+        self._raise_peaks()
+
+    def left(self, member: "Member", code: int) -> None:
+        """A client's connection has gone; ``code`` is the close code (RFC 6455 §7.4.1)."""
+        self.connections[member.role] -= 1
+        self.closes[code] += 1
+        self._gone_in += member.bytes_in
+        self._gone_out += member.sink.written
+        member.session.bytes_in += member.bytes_in
+        member.session.bytes_out += member.sink.written
+        self._fewest_sessions = min(self._fewest_sessions, len(self._sessions))
+
+    def refused(self, status: int) -> None:
+        """A handshake was refused with an HTTP status."""
+        self.refusals[status] += 1
+
+    def check_worries(self) -> list[Change]:
+        """Look for what is worth a worry; returns what has started or ended."""
+        self._look_at_process()
+        changes = self.worries.check(self._clock.seconds())
+        self._fewest_sessions = len(self._sessions)
+        return changes
+
+    def sample(self) -> None:
+        """Take the figures of the last `SAMPLE_INTERVAL_S`."""
+        self._turn_day()
+        before, now = self._samples[-1], self.totals
+        if now.at_s < before.at_s:
+            # The clock was put back: what is older than now is of no use any more.
+            self._samples.clear()
+            while self._hour and self._hour[-1][0] >= now.at_s * 1000:
+                self._hour.pop()
+        self._samples.append(now)
+        while len(self._samples) > 1 and self._samples[1].at_s <= now.at_s - _MINUTE_S:
+            self._samples.popleft()
+        self._lag_s = self.lag.take()
+        lasted_s = now.at_s - before.at_s
+        rate = max(0, now.bytes_out - before.bytes_out) / lasted_s if lasted_s > 0 else 0.0
+        self._hour.append(
+            [
+                int(now.at_s * 1000),
+                len(self._sessions),
+                sum(self.connections.values()),
+                round(rate),
+                self.loop_lag_ms,
+            ]
+        )
+
+    def days_over(self) -> list[Day]:
+        """The days that have ended since the last call."""
+        self._turn_day()
+        over, self._over = self._over, []
+        return over
+
+    # What is read
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why a load balancer should send clients elsewhere."""
+        reasons = ["The relay restarts"] if self.draining else []
+        return reasons + [worry.text for worry in self.worries.active if worry.degrades]
+
+    @property
+    def state(self) -> str:
+        """``ok``, ``degraded`` or ``draining``."""
+        if self.draining:
+            return "draining"
+        return "degraded" if self.reasons else "ok"
+
+    @property
+    def uptime_s(self) -> float:
+        return max(0.0, self._clock.seconds() - self.started_s)
+
+    @property
+    def session_count(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def fewest_sessions(self) -> int:
+        """The fewest sessions that there were at once since the last `check_worries`."""
+        return min(self._fewest_sessions, len(self._sessions))
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes that clients have sent, over their WebSockets."""
+        return self._gone_in + sum(member.bytes_in for member in self._members)
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes that clients were sent, over their WebSockets."""
+        return self._gone_out + sum(member.sink.written for member in self._members)
+
+    @property
+    def loop_lag_ms(self) -> float:
+        """The worst lag of the last ten seconds or so."""
+        return round(1000 * max(self._lag_s, self.lag.worst_s), 1)
+
+    @property
+    def paused_sources(self) -> int:
+        """Clients that are not read from, as others don't take what they send."""
+        return sum(member.source.held for member in self._members)
+
+    @property
+    def slow_sinks(self) -> int:
+        """Clients that have not taken all that they were sent for some seconds."""
+        return sum(self._is_slow(member) for member in self._members)
+
+    @property
+    def totals(self) -> Totals:
+        """What has passed since the start."""
+        traffic = self.traffic
+        return Totals(self._clock.seconds(), traffic.bundles, traffic.bundle_bytes, self.bytes_out)
+
+    def last_minute(self, now: Totals) -> Totals:
+        """What of ``now`` has passed in the last minute, or since the start."""
+        before = self._samples[0]
+        return Totals(
+            now.at_s,
+            now.bundles - before.bundles,
+            now.bundle_bytes - before.bundle_bytes,
+            max(0, now.bytes_out - before.bytes_out),
+        )
+
+    def today(self) -> Day:
+        """The day that goes on, up to now."""
+        self._turn_day()
+        self._count_day(self.totals)
+        return self.days.today
+
+    def status(self) -> dict[str, object]:
+        """What the status page and ``/api/status`` show, JSON-able."""
+        today = self.today()
+        now = self.totals
+        minute = self.last_minute(now)
+        traffic = self.traffic
+        return {
+            "version": __version__,
+            "node": self.node,
+            "started_ms": int(self.started_s * 1000),
+            "now_ms": int(now.at_s * 1000),
+            "uptime_s": round(self.uptime_s, 1),
+            "state": self.state,
+            "reasons": self.reasons,
+            "connections": {role.value: self.connections[role] for role in Role},
+            "sessions": len(self._sessions),
+            "total": {
+                "bundles": now.bundles,
+                "bundle_bytes": now.bundle_bytes,
+                "bytes_in": self.bytes_in,
+                "bytes_out": now.bytes_out,
+                "messages_in": traffic.received,
+                "messages_out": traffic.sent,
+                "connections": sum(self.accepted.values()),
+            },
+            "last_minute": {
+                "bundles": minute.bundles,
+                "bundle_bytes": minute.bundle_bytes,
+                "bytes_out": minute.bytes_out,
+            },
+            "memory_bytes": process.memory_bytes(),
+            "memory_limit_bytes": self.memory_limit,
+            "loop_lag_ms": self.loop_lag_ms,
+            "spool": self._spool_row(),
+            "descriptors": self.descriptors,
+            "descriptors_limit": self.descriptors_limit,
+            "today": today.row(),
+            "days": [day.row() for day in self.days.past()],
+            "hour": [list(row) for row in self._hour],
+            "worries": [worry.row() for worry in self.worries.active],
+        }
+
+    def sessions(self) -> list[dict[str, object]]:
+        """A row for each session, the one with most bytes first. None has a session id: that is a
+        credential; the first eight hex digits of its hash name it."""
+        rows = [self._session_row(session) for session in self._sessions.values()]
+        rows.sort(key=lambda row: row["bytes_out"], reverse=True)  # type: ignore[arg-type, return-value]
+        return rows
+
+    def _spool_row(self) -> dict[str, object] | None:
+        spool = self.spool
+        if spool is None:
+            return None
+        return {
+            "off": spool.off,
+            "bundles": spool.bundles,
+            "used_bytes": spool.used_bytes,
+            "limit_bytes": spool.limit_bytes,
+            "evicted": spool.evicted,
+        }
+
+    def _session_row(self, session: "Session[Member]") -> dict[str, object]:
+        now_s = self._clock.seconds()
+        members = session.members
+        return {
+            "session": session.label,
+            "roles": [role.value for role in Role for one in members if one.role is role],
+            "devices": [
+                {
+                    "deviceId": member.device.device_id,
+                    "name": member.device.name,
+                    "platform": member.device.platform,
+                }
+                for member in session.mobiles
+                if member.device is not None
+            ],
+            "age_s": round(max(0.0, now_s - session.since_s), 1),
+            "idle_s": round(max(0.0, now_s - session.last_activity_s), 1),
+            "bytes_in": session.bytes_in + sum(member.bytes_in for member in members),
+            "bytes_out": session.bytes_out + sum(member.sink.written for member in members),
+            "slow": any(self._is_slow(member) for member in members),
+        }
+
+    def _is_slow(self, member: "Member") -> bool:
+        return self._slow.waits_s(member.sink) >= _SLOW_AFTER_S
+
+    def _count_day(self, now: Totals) -> None:
+        """Add to today what has passed since the last time."""
+        today, before = self.days.today, self._counted
+        today.bundles += now.bundles - before.bundles
+        today.bundle_bytes += now.bundle_bytes - before.bundle_bytes
+        today.bytes_out += max(0, now.bytes_out - before.bytes_out)
+        self._counted = now
+
+    def _turn_day(self) -> None:
+        now_s = self._clock.seconds()
+        if self.days.is_over(now_s):
+            self._count_day(self.totals)
+            self._over.append(self.days.turn(now_s))
+            self._raise_peaks()
+
+    def _raise_peaks(self) -> None:
+        today = self.days.today
+        today.peak_sessions = max(today.peak_sessions, len(self._sessions))
+        today.peak_connections = max(today.peak_connections, sum(self.connections.values()))
+
+    def _look_at_process(self) -> None:
+        self.memory_bytes = process.memory_bytes()
+        self.descriptors = process.descriptors()

@@ -1,0 +1,68 @@
+"""What the process uses of the machine, and how much it may: memory and descriptors (Linux)."""
+
+import os
+import resource
+from pathlib import Path
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_NO_LIMIT_BYTES = 1 << 60
+"""cgroup v1 says "no limit" with a number about as big as there is."""
+
+
+def memory_bytes() -> int:
+    """Resident memory now; 0 where there is no /proc."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+    except OSError:
+        return 0
+
+
+def descriptors() -> int:
+    """How many file descriptors are open; 0 where there is no /proc."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 0
+
+
+def descriptors_limit() -> int:
+    """How many may be open (RLIMIT_NOFILE, the soft limit)."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limit if limit != resource.RLIM_INFINITY else 1 << 30
+
+
+def cgroup_memory_limit(
+    membership: Path = Path("/proc/self/cgroup"), root: Path = _CGROUPS
+) -> int | None:
+    """The least memory limit of the control groups that this process is in, in bytes; None for
+    none. Reads cgroup v2 (``memory.max``) and v1 (``memory.limit_in_bytes``)."""
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return None
+    limits: list[int] = []
+    for line in lines:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if not controllers:
+            limits += _limits(root, path, "memory.max")
+        elif "memory" in controllers.split(","):
+            limits += _limits(root / "memory", path, "memory.limit_in_bytes")
+    return min(limits, default=None)
+
+
+def _limits(top: Path, path: str, name: str) -> list[int]:
+    """Those of a group and of all above it. In a container the path may be the host's, with only
+    the top one to be seen here."""
+    limits = []
+    group = top / path.strip("/")
+    for folder in (group, *group.parents):
+        try:
+            text = (folder / name).read_text().strip()
+        except OSError:
+            text = ""
+        if text.isdigit() and int(text) < _NO_LIMIT_BYTES:
+            limits.append(int(text))
+        if folder == top:
+            break
+    return limits

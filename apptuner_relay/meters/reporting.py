@@ -1,0 +1,244 @@
+"""`Reporting`: calls the meters at their times, and takes what they say to the log, the day file
+and the alert URL.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from apptuner_relay import __version__
+from apptuner_relay.meters.alerts import Alerts
+from apptuner_relay.meters.amounts import show_duration
+from apptuner_relay.meters.days import Day
+from apptuner_relay.meters.lines import day_line, minute_fields, minute_line
+from apptuner_relay.meters.meters import SAMPLE_INTERVAL_S, Meters
+from apptuner_relay.meters.state import StateDirectory, StateError
+from apptuner_relay.meters.worries import Change, Level
+
+SAVE_INTERVAL_S = 60.0
+_LONGEST_LINE = 1000
+InThread = Callable[[Callable[[], None]], "Deferred[None]"]
+
+
+class Reporting(Service):
+    """Tells an operator what the meters show, from start to stop.
+
+    :param directory: where the day file is; None to keep none.
+    :param in_thread: calls a function that blocks.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        meters: Meters,
+        clock: IReactorTime,
+        directory: Path | None,
+        alerts: Alerts | None,
+        in_thread: InThread = deferToThread,
+    ) -> None:
+        self._meters = meters
+        self._clock = clock
+        self._directory = directory
+        self._alerts = alerts
+        self._in_thread = in_thread
+        self._state: StateDirectory | None = None
+        self._saving: Deferred[None] = succeed(None)
+        self._is_saving = False
+        self._cannot_save: str | None = None
+        self._last_line = ""
+        settings = meters.settings
+        worries_s = min(SAMPLE_INTERVAL_S, settings.worry_time / 4)
+        self._calls = [
+            (SAMPLE_INTERVAL_S, LoopingCall(self._sample)),
+            (worries_s, LoopingCall(self._look_for_worries)),
+            (settings.log_interval, LoopingCall(self._log_minute)),
+            (SAVE_INTERVAL_S, LoopingCall(self._save)),
+        ]
+
+    def startService(self) -> None:
+        super().startService()
+        self._meters.lag.start()
+        if self._directory is not None:
+            self._open(self._directory)
+        for interval_s, call in self._calls:
+            call.clock = self._clock
+            self._start(interval_s, call)
+
+    def stopService(self) -> "Deferred[Any]":
+        """Say what the day has brought so far, and see that the next start finds a clean end."""
+        super().stopService()
+        for _, call in self._calls:
+            if call.running:
+                call.stop()
+        self._meters.lag.stop()
+        self._log_days_over()
+        self._log_day(self._meters.today(), so_far=True)
+        closed = self._saving.addCallback(self._close)
+        stopped = succeed(None) if self._alerts is None else self._alerts.stop()
+        return gatherResults([closed, stopped])
+
+    def _open(self, directory: Path) -> None:
+        try:
+            self._state = StateDirectory(directory)
+        except StateError as wrong:
+            self.log.warn("the days' figures are not kept: {why}", why=str(wrong))
+            return
+        try:
+            kept = self._state.read()
+        except StateError as wrong:
+            self.log.warn("the days' figures begin anew: {why}", why=str(wrong))
+            kept = {}
+        if bad := self._meters.days.merge(kept.get("days")):
+            self.log.warn("{count} entries of the day file are no days", count=bad)
+        run = kept.get("run")
+        if isinstance(run, Mapping) and run.get("clean") is False:
+            self._say_unclean(_printable(run.get("last_minute_line")))
+        self._save_now(clean=False)
+
+    def _say_unclean(self, line: str) -> None:
+        text = "the previous run ended without shutdown"
+        self.log.warn(
+            "{text}; {line}",
+            text=text,
+            line=f"its last minute line: {line}" if line else "it had logged no minute line yet",
+        )
+        self._alert("happened", "unclean_end", Level.WARNING, text, last_minute_line=line)
+
+    def _sample(self) -> None:
+        self._meters.sample()
+        self._log_days_over()
+
+    def _log_minute(self) -> None:
+        self._last_line = minute_line(self._meters)
+        fields = minute_fields(self._meters)
+        self.log.info("{line}", kind="minute", line=self._last_line, **fields)
+        self._save()
+
+    def _log_days_over(self) -> None:
+        for day in self._meters.days_over():
+            self._log_day(day, so_far=False)
+
+    def _log_day(self, day: Day, so_far: bool) -> None:
+        line = day_line(day, so_far)
+        self.log.info("{line}", kind="day", line=line, so_far=so_far, **day.row())
+
+    def _look_for_worries(self) -> None:
+        for change in self._meters.check_worries():
+            self._tell(change)
+
+    def _tell(self, change: Change) -> None:
+        worry = change.worry
+        level = LogLevel.warn if worry.level is Level.WARNING else LogLevel.info
+        if change.started:
+            self.log.emit(
+                level,
+                "{level_name}: {text}",
+                level_name=worry.level.value,
+                text=worry.text,
+                kind="worry",
+                name=worry.name,
+                started=True,
+            )
+        else:
+            self.log.emit(
+                level,
+                "{level_name} {name} is over after {lasted}",
+                level_name=worry.level.value,
+                name=worry.name,
+                lasted=show_duration(change.lasted_s),
+                kind="worry",
+                started=False,
+            )
+        more = {} if change.started else {"lasted_s": round(change.lasted_s, 1)}
+        event = "started" if change.started else "ended"
+        self._alert(event, worry.name, worry.level, worry.text, since_ms=worry.since_ms, **more)
+
+    def _alert(self, event: str, name: str, level: Level, text: str, **more: object) -> None:
+        if self._alerts is None:
+            return
+        over = "over: " if event == "ended" else ""
+        self._alerts.send(
+            {
+                "text": f"AppTuner Relay on {self._meters.node}: {over}{text}",
+                "event": event,
+                "name": name,
+                "level": level.value,
+                "node": self._meters.node,
+                "version": __version__,
+                "timestamp": int(self._clock.seconds() * 1000),
+                **more,
+            }
+        )
+
+    def _contents(self, clean: bool) -> dict[str, object]:
+        self._meters.today()
+        return {
+            "days": self._meters.days.rows(),
+            "run": {
+                "started_ms": int(self._meters.started_s * 1000),
+                "last_minute_line": self._last_line,
+                "clean": clean,
+            },
+        }
+
+    def _save(self) -> None:
+        """Write the day file, in a thread: a disk may take its time."""
+        state = self._state
+        if state is None or self._is_saving:
+            return
+        contents = self._contents(clean=False)
+        self._is_saving = True
+        self._saving = self._in_thread(lambda: state.write(contents))
+        self._saving.addBoth(self._saved)
+
+    def _saved(self, result: Failure | None) -> None:
+        self._is_saving = False
+        if not isinstance(result, Failure):
+            self._cannot_save = None
+        elif result.check(StateError):
+            self._say_unsaved(str(result.value))
+        else:
+            self.log.failure("the day file could not be written", result)
+
+    def _say_unsaved(self, why: str) -> None:
+        """Once for each reason, as the next try is soon."""
+        if why != self._cannot_save:
+            self._cannot_save = why
+            self.log.warn("the days' figures can't be saved: {why}", why=why)
+
+    def _save_now(self, clean: bool) -> None:
+        if self._state is None:
+            return
+        try:
+            self._state.write(self._contents(clean))
+        except StateError as wrong:
+            self._say_unsaved(str(wrong))
+
+    def _close(self, _: object) -> None:
+        self._save_now(clean=True)
+        if self._state is not None:
+            self._state.close()
+            self._state = None
+
+    def _start(self, interval_s: float, call: LoopingCall) -> None:
+        def failed(failure: Failure) -> None:
+            self.log.failure("a report has failed; the next ones go on", failure)
+            if self.running:
+                self._start(interval_s, call)
+
+        call.start(interval_s, now=False).addErrback(failed)
+
+
+def _printable(value: object) -> str:
+    """A line of the log, as a file has it that anybody may have written."""
+    text = value if isinstance(value, str) else ""
+    return "".join(c for c in text if c.isprintable())[:_LONGEST_LINE]

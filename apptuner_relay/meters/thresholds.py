@@ -1,0 +1,104 @@
+"""The thresholds that `Meters` watches: sessions, loop lag, memory, descriptors, the spool."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from apptuner_relay.meters.amounts import show_bytes, show_count
+from apptuner_relay.meters.worries import Level, Worries
+
+if TYPE_CHECKING:
+    from apptuner_relay.meters.meters import Meters
+
+MEMORY_SHARE = 0.9
+"""Memory is worth a worry above this share of its limit."""
+SPOOL_SHARE = 0.9
+"""So is the spool above this share of its budget."""
+_SOON_S = 60.0
+"""What may end the process is told sooner than what is a matter of planning."""
+
+
+class Spool(Protocol):
+    """Where bundles are kept: `store.Store`."""
+
+    off: str | None
+    """Why nothing is kept; None while it works."""
+    failures: int
+    evicted: int
+    """Bundles that had to go for want of room."""
+    limit_bytes: int
+
+    @property
+    def bundles(self) -> int: ...
+
+    @property
+    def used_bytes(self) -> int: ...
+
+    @property
+    def backlog_bytes(self) -> int: ...
+
+
+def watch_spool(worries: Worries, spool: Spool) -> None:
+    """Have ``worries`` watch the disk that bundles are kept on, and their budget."""
+
+    def off() -> str | None:
+        if not spool.failures:
+            return None
+        return f"The spool is off: {spool.off}. No bundle is kept until the relay is restarted"
+
+    def budget() -> str | None:
+        if spool.used_bytes <= SPOOL_SHARE * spool.limit_bytes:
+            return None
+        return (
+            f"Kept bundles take {show_bytes(spool.used_bytes)}, above {SPOOL_SHARE:.0%} of "
+            f"--spool-limit, {show_bytes(spool.limit_bytes)}: some go before their time"
+        )
+
+    worries.watch("spool", off)
+    worries.watch("spool_budget", budget, level=Level.NOTICE)
+
+
+def watch_thresholds(meters: "Meters") -> None:
+    """Have ``meters.worries`` watch what the settings say."""
+    settings = meters.settings
+
+    def sessions_notice() -> str | None:
+        return _sessions(settings.notice_sessions, "plan the next size")
+
+    def sessions_warning() -> str | None:
+        return _sessions(settings.warning_sessions, "optimise or scale out")
+
+    def _sessions(most: int, advice: str) -> str | None:
+        fewest = meters.fewest_sessions
+        if fewest <= most:
+            return None
+        return f"{show_count(fewest, 'session')}, consistently above {most}: {advice}"
+
+    def loop_lag() -> str | None:
+        lag_ms = meters.loop_lag_ms
+        if lag_ms <= settings.lag_limit * 1000:
+            return None
+        return f"The event loop is {lag_ms:.0f} ms late, above {settings.lag_limit * 1000:g} ms"
+
+    def memory() -> str | None:
+        limit = meters.memory_limit
+        if limit is None or meters.memory_bytes <= MEMORY_SHARE * limit:
+            return None
+        used, most = show_bytes(meters.memory_bytes), show_bytes(limit)
+        return f"{used} of memory, above {MEMORY_SHARE:.0%} of its limit, {most}"
+
+    def descriptors() -> str | None:
+        most = settings.descriptors_limit * meters.descriptors_limit
+        if meters.descriptors <= most:
+            return None
+        return (
+            f"{meters.descriptors} file descriptors are open, above "
+            f"{settings.descriptors_limit:.0%} of the limit, {meters.descriptors_limit}"
+        )
+
+    watch = meters.worries.watch
+    planned_s = settings.worry_time
+    soon_s = min(_SOON_S, planned_s)
+    watch("sessions_notice", sessions_notice, level=Level.NOTICE, for_s=planned_s)
+    watch("sessions_warning", sessions_warning, for_s=planned_s)
+    watch("loop_lag", loop_lag, for_s=soon_s, degrades=True)
+    watch("memory", memory, for_s=soon_s, degrades=True)
+    watch("descriptors", descriptors, for_s=soon_s, degrades=True)

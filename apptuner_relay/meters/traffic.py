@@ -1,0 +1,160 @@
+"""Counters of messages and bundles. The data path increments them; they know nobody.
+
+Bytes are not counted here: connections and sinks know how many they took in and gave out.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+
+from apptuner_relay.wire.messages import BUNDLE_TYPES
+
+BINARY_KIND = "binary"
+NOTICE_KIND = "notice"
+"""What the relay itself says: the welcome, pongs, who comes and goes, errors."""
+OTHER_KIND = "other"
+"""Text of any type that is not listed: types come from clients, and there is no end to them."""
+KINDS = (
+    "bundle_update",
+    "bundle_start",
+    "bundle_chunk",
+    "bundle_ack",
+    "console_log",
+    "ping",
+    BINARY_KIND,
+    NOTICE_KIND,
+    OTHER_KIND,
+)
+
+BUNDLE_SIZES_BYTES = tuple(
+    round(megabytes * 1_000_000) for megabytes in (0.1, 0.5, 1, 2, 5, 10, 15, 20, 30, 40, 50)
+)
+BUNDLE_DURATIONS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+_TOTAL_CHUNKS = re.compile(rb'"totalChunks"\s*:\s*([0-9]{1,9})')
+
+
+class Tally:
+    """Messages of one kind: how many came from clients whole, and how many went to clients. One
+    that goes to three phones came once and went three times, whatever form each gets it in."""
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.sent = 0
+
+
+class Histogram:
+    """Counts values by size, as Prometheus' histograms do.
+
+    :param bounds: the upper bounds of the buckets, inclusive and ascending.
+    """
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.total: float = 0
+        self._counts = [0] * (len(self.bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        self.total += value
+        self._counts[bisect_left(self.bounds, value)] += 1
+
+    @property
+    def count(self) -> int:
+        return sum(self._counts)
+
+    def cumulative(self) -> list[int]:
+        """How many values were at most each bound; the last one counts all."""
+        sums: list[int] = []
+        for count in self._counts:
+            sums.append(count + (sums[-1] if sums else 0))
+        return sums
+
+
+class Traffic:
+    """What has passed since the start."""
+
+    def __init__(self) -> None:
+        self.tallies = {kind: Tally() for kind in KINDS}
+        self.notices = self.tallies[NOTICE_KIND]
+        self.binary = self.tallies[BINARY_KIND]
+        self.bundle_sizes = Histogram(BUNDLE_SIZES_BYTES)
+        self.bundle_durations = Histogram(BUNDLE_DURATIONS_S)
+        self.bundles = 0
+        self.bundle_bytes = 0
+        self._other = self.tallies[OTHER_KIND]
+
+    def tally(self, kind: str | None) -> Tally:
+        """The tally of a text message's ``type``."""
+        return self.tallies.get(kind, self._other) if kind is not None else self._other
+
+    def bundle_passed(self, size: int, duration_s: float) -> None:
+        """A whole bundle has passed: ``size`` bytes on the wire, from its first to its last in
+        ``duration_s``."""
+        self.bundles += 1
+        self.bundle_bytes += size
+        self.bundle_sizes.observe(size)
+        self.bundle_durations.observe(max(0.0, duration_s))
+
+    @property
+    def received(self) -> int:
+        """Messages that came from clients."""
+        return sum(tally.received for tally in self.tallies.values())
+
+    @property
+    def sent(self) -> int:
+        """Messages that went to clients."""
+        return sum(tally.sent for tally in self.tallies.values())
+
+
+class BundleWatch:
+    """Tells of one sender's messages when a bundle is whole: a ``bundle_update``, or a
+    ``bundle_start`` and all of the ``bundle_chunk`` messages that it announces.
+
+    :param now_s: tells the time in seconds.
+    """
+
+    __slots__ = (
+        "_chunked_bytes",
+        "_chunked_since_s",
+        "_chunks_left",
+        "_kind",
+        "_message_began_s",
+        "_now_s",
+        "_traffic",
+    )
+
+    def __init__(self, traffic: Traffic, now_s: Callable[[], float]) -> None:
+        self._traffic = traffic
+        self._now_s = now_s
+        self._kind = ""
+        self._message_began_s = 0.0
+        self._chunks_left = 0
+        self._chunked_bytes = 0
+        self._chunked_since_s = 0.0
+
+    def begins(self, kind: str | None, head: bytes) -> None:
+        """A message begins with ``head``, and goes to somebody."""
+        self._kind = kind if kind in BUNDLE_TYPES else ""
+        if not self._kind:
+            return
+        self._message_began_s = self._now_s()
+        if kind == "bundle_start":
+            found = _TOTAL_CHUNKS.search(head)
+            self._chunks_left = int(found[1]) if found else 0
+            self._chunked_bytes = 0
+            self._chunked_since_s = self._message_began_s
+
+    def ends(self, size: int) -> None:
+        """The message that began last has come whole, ``size`` bytes of it."""
+        kind, self._kind = self._kind, ""
+        if kind == "bundle_update":
+            self._traffic.bundle_passed(size, self._now_s() - self._message_began_s)
+        elif kind and self._chunks_left:
+            self._chunked_bytes += size
+            if kind == "bundle_chunk":
+                self._chunks_left -= 1
+                if not self._chunks_left:
+                    lasted_s = self._now_s() - self._chunked_since_s
+                    self._traffic.bundle_passed(self._chunked_bytes, lasted_s)

@@ -1,0 +1,39 @@
+"""The cookie that keeps a browser signed in to the status page. Pure.
+
+Its value is ``{expires}-{HMAC-SHA256}``, the HMAC being of the expiry under the admin token: it
+can't be made without the token, says nothing of it, outlives a restart of the relay, and ends when
+the token is changed.
+"""
+
+import hashlib
+import hmac
+import re
+
+LIFETIME_S = 30 * 24 * 3600
+
+_VALUE = re.compile(rb"([0-9]{1,12})-([0-9a-f]{64})")
+
+
+def cookie_name(token: str) -> bytes:
+    """One for each token, as relays on several ports of a host share the browser's cookies."""
+    return b"apptuner_admin_" + _hmac(token, b"name")[:8]
+
+
+def make_cookie(token: str, now_s: float) -> bytes:
+    """The value of a cookie that is good for `LIFETIME_S` from ``now_s`` on."""
+    expires = b"%d" % (now_s + LIFETIME_S)
+    return expires + b"-" + _hmac(token, b"until " + expires)
+
+
+def is_good(token: str, value: bytes, now_s: float) -> bool:
+    """Whether `make_cookie` made this value with this token, not too long ago."""
+    match = _VALUE.fullmatch(value)
+    if match is None:
+        return False
+    expected = _hmac(token, b"until " + match[1])
+    return hmac.compare_digest(match[2], expected) and now_s < int(match[1])
+
+
+def _hmac(token: str, what: bytes) -> bytes:
+    key = token.encode("utf-8", "surrogateescape")
+    return hmac.new(key, b"apptuner-relay admin " + what, hashlib.sha256).hexdigest().encode()

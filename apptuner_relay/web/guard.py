@@ -1,0 +1,251 @@
+"""Who may see the operator's pages: holders of the admin token, or, without one, this machine.
+
+With ``--admin-token``, a request needs ``Authorization: Bearer TOKEN`` (RFC 6750) or the cookie
+that signing in sets. Without, it must come from a loopback address, directly: a request that a
+proxy passed on is nobody's in particular, and neither is one through a UNIX socket, at whose other
+end there is nearly always a proxy. A proxy on this machine that adds no header of its own can't be
+told from a local client: with one in front of the relay, set a token.
+
+What a browser sends along by itself (the cookie, or its being on this machine) is not proof that
+its user meant it, so such a request must come from the relay's own page as well, and to a name that
+another site's DNS can't have.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from enum import Enum
+from ipaddress import IPv6Address, ip_address
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv6Address as IPv6Peer
+from twisted.logger import Logger
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from apptuner_relay.web.cookies import cookie_name, is_good
+from apptuner_relay.web.json import write_json
+
+_BEARER = re.compile(r"bearer +(\S+)\s*", re.IGNORECASE)
+_PROXY_HEADERS = (
+    b"forwarded",
+    b"via",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"x-real-ip",
+)
+_SAFE_METHODS = (b"GET", b"HEAD")
+_LOG_INTERVAL_S = 10.0
+
+
+class Credential(Enum):
+    """By what a request was let in."""
+
+    TOKEN = "token"
+    COOKIE = "cookie"
+    LOOPBACK = "loopback"
+
+
+class Denied(Exception):
+    """A request that is not let in: an HTTP status, text for people, and a challenge (RFC 9110
+    §11.6.1) with a 401."""
+
+    def __init__(self, status: int, text: str, challenge: str | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.challenge = challenge
+
+    def write(self, request: Request) -> bytes:
+        """The answer, in JSON."""
+        self.set_headers(request)
+        return write_json(request, {"error": str(self)}, self.status)
+
+    def set_headers(self, request: Request) -> None:
+        if self.challenge is not None:
+            request.setHeader(b"www-authenticate", self.challenge.encode())
+
+
+class Guard:
+    """Decides on requests.
+
+    :param token: the admin token, or None.
+    :param now_s: tells the time, in seconds since the epoch.
+    """
+
+    log = Logger()
+
+    def __init__(self, token: str | None, now_s: Callable[[], float]) -> None:
+        self.token = token
+        self.now_s = now_s
+        self._failures = 0
+        self._logged_s: float | None = None
+
+    def admit(self, request: Request) -> Credential:
+        """Let a request in that only shows something, and nothing to the page that it comes from.
+
+        :raises Denied: 401 where a token would help, else 403.
+        """
+        if self.token is None:
+            self._check_loopback(request)
+            return Credential.LOOPBACK
+        header = request.getHeader("authorization")
+        if header is not None:
+            self._check_bearer(self.token, header, request)
+            return Credential.TOKEN
+        cookie = request.getCookie(cookie_name(self.token))
+        if cookie is not None and is_good(self.token, cookie, self.now_s()):
+            return Credential.COOKIE
+        raise Denied(401, "This needs the relay's admin token", _challenge())
+
+    def admit_own(self, request: Request) -> Credential:
+        """Likewise for all other requests: one that a browser sends for another site is not let
+        in.
+
+        :raises Denied: as `admit`, and 403.
+        """
+        credential = self.admit(request)
+        if credential is not Credential.TOKEN:
+            _check_origin(request, credential)
+        return credential
+
+    def _check_bearer(self, token: str, header: str, request: Request) -> None:
+        match = _BEARER.fullmatch(header)
+        if match is None:
+            raise Denied(401, "Authorization must be: Bearer TOKEN", _challenge("invalid_request"))
+        # twisted.web decodes headers as ISO 8859-1, or UTF-8 where that's what they are.
+        if not hmac.compare_digest(_digest(match[1]), _digest(token)):
+            self._failed(request)
+            raise Denied(401, "Wrong admin token", _challenge("invalid_token"))
+
+    def _failed(self, request: Request) -> None:
+        """Log it, but not so often that who guesses can fill the disk."""
+        self._failures += 1
+        now_s = self.now_s()
+        if self._logged_s is None or now_s - self._logged_s >= _LOG_INTERVAL_S:
+            self.log.warn(
+                "wrong admin token from {peer} ({count} since the last such line)",
+                peer=show_peer(request),
+                count=self._failures,
+            )
+            self._failures, self._logged_s = 0, now_s
+
+    def _check_loopback(self, request: Request) -> None:
+        if not _is_loopback(request) or any(map(request.requestHeaders.hasHeader, _PROXY_HEADERS)):
+            raise Denied(
+                403,
+                "Without --admin-token this is open to the relay's own machine only, and not "
+                "through a proxy",
+            )
+        host = _hostname(request.getHeader("host") or "localhost")
+        if not _is_local_name(host):
+            raise Denied(
+                403,
+                "Without --admin-token this is served as localhost only, such as "
+                "http://127.0.0.1:3000/",
+            )
+
+
+@implementer(IResource)
+class Guarded:
+    """A resource, and all below it, of which nobody sees anything whom the guard doesn't let in."""
+
+    def __init__(self, guard: Guard, resource: Resource) -> None:
+        self._guard = guard
+        self._resource = resource
+        self.isLeaf = bool(resource.isLeaf)
+
+    def getChildWithDefault(self, name: bytes, request: Request) -> IResource:
+        try:
+            self._guard.admit_own(request)
+        except Denied as denied:
+            return _DeniedResource(denied)
+        child: IResource = self._resource.getChildWithDefault(name, request)
+        return child
+
+    def putChild(self, path: bytes, child: IResource) -> None:
+        self._resource.putChild(path, child)
+
+    def render(self, request: Request) -> bytes | int:
+        try:
+            self._guard.admit_own(request)
+        except Denied as denied:
+            return denied.write(request)
+        result: bytes | int = self._resource.render(request)
+        return result
+
+
+class _DeniedResource(Resource):
+    isLeaf = True
+
+    def __init__(self, denied: Denied) -> None:
+        super().__init__()
+        self._denied = denied
+
+    def render(self, request: Request) -> bytes:
+        return self._denied.write(request)
+
+
+def show_peer(request: Request) -> str:
+    """Where a request comes from, for the log: never what it says of itself."""
+    peer = request.getClientAddress()
+    return peer.host if isinstance(peer, IPv4Address | IPv6Peer) else "a UNIX socket"
+
+
+def is_secure(request: Request) -> bool:
+    """Whether the browser speaks TLS, to the relay or to a proxy before it."""
+    return request.isSecure() or request.getHeader("x-forwarded-proto") == "https"
+
+
+def _challenge(error: str | None = None) -> str:
+    # RFC 6750 §3: no error code where no token was sent.
+    return 'Bearer realm="AppTuner Relay"' + (f', error="{error}"' if error else "")
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
+def _is_loopback(request: Request) -> bool:
+    peer = request.getClientAddress()
+    if not isinstance(peer, IPv4Address | IPv6Peer):
+        return False
+    address = ip_address(peer.host.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback
+
+
+def _is_local_name(host: str) -> bool:
+    """Whether a Host names this machine in a way that no site in the internet can make its own: a
+    loopback address, localhost, or a name without a dot."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return "." not in host or host.endswith(".localhost")
+
+
+def _hostname(authority: str) -> str:
+    """``[::1]:3000`` without its port."""
+    host, colon, port = authority.rpartition(":")
+    return (host if colon and port.isdigit() else authority).lower()
+
+
+def _check_origin(request: Request, credential: Credential) -> None:
+    """:raises Denied: 403, for a request that a page of another site has a browser send."""
+    site = request.getHeader("sec-fetch-site")
+    origin = request.getHeader("origin")
+    if site is not None:
+        is_own = site == "same-origin" or (site == "none" and request.method in _SAFE_METHODS)
+    elif origin is not None:
+        # A proxy may have changed Host; no page can set X-Forwarded-Host across sites.
+        _, _, authority = origin.partition("://")
+        names = (request.getHeader("host"), request.getHeader("x-forwarded-host"))
+        is_own = bool(authority) and authority in names
+    else:
+        # Every browser says on a POST where it comes from; curl on this machine doesn't.
+        is_own = request.method in _SAFE_METHODS or credential is Credential.LOOPBACK
+    if not is_own:
+        raise Denied(403, "This is for the relay's own page, not for one of another site")

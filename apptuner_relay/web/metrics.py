@@ -1,0 +1,226 @@
+"""``GET /metrics``: the meters for Prometheus, in its text format or OpenMetrics.
+
+Nothing is kept here: each scrape reads `Meters`. Names and units are by Prometheus' conventions.
+"""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from twisted.web.server import Request
+
+from apptuner_relay import __version__
+from apptuner_relay.meters.meters import Meters
+from apptuner_relay.meters.thresholds import Spool
+from apptuner_relay.meters.traffic import Histogram
+from apptuner_relay.service import RelayService
+from apptuner_relay.session import Role
+from apptuner_relay.web.json import JsonResource
+
+STATES = ("ok", "degraded", "draining")
+ALERT_RESULTS = ("delivered", "failed", "dropped")
+_CLOSE_CODES = range(1000, 1016)
+"""Those of RFC 6455 and IANA's registry. Clients may send others, of which there are too many for a
+label."""
+
+
+class MeterCollector(Collector):
+    """Makes Prometheus' families of what `Meters` has, anew for each scrape."""
+
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._now()
+        yield from self._traffic()
+        yield from self._ends()
+        yield from self._health()
+        if self._meters.spool is not None:
+            yield from _spool(self._meters.spool)
+
+    def _now(self) -> Iterator[Metric]:
+        meters = self._meters
+        info = InfoMetricFamily("apptuner_relay", "The relay's version and the node's name.")
+        info.add_metric([], {"version": __version__, "node": meters.node})
+        yield info
+        connections = GaugeMetricFamily(
+            "apptuner_relay_connections", "Clients connected now.", labels=["role"]
+        )
+        accepted = CounterMetricFamily(
+            "apptuner_relay_connections_accepted",
+            "Clients that have come in.",
+            labels=["role"],
+        )
+        for role in Role:
+            connections.add_metric([role.value], meters.connections[role])
+            accepted.add_metric([role.value], meters.accepted[role])
+        yield connections
+        yield accepted
+        yield _gauge("sessions", "Sessions with at least one client now.", meters.session_count)
+        yield _gauge(
+            "paused_sources",
+            "Clients not read from for now, as others don't take what they send.",
+            meters.paused_sources,
+        )
+        yield _gauge(
+            "slow_sinks",
+            "Clients that for 5 seconds or more never took all that they were sent.",
+            meters.slow_sinks,
+        )
+
+    def _traffic(self) -> Iterator[Metric]:
+        meters = self._meters
+        traffic = meters.traffic
+        messages = CounterMetricFamily(
+            "apptuner_relay_messages",
+            "Messages that came from clients (in) and went to clients (out), by type; "
+            "notices are the relay's own.",
+            labels=["direction", "kind"],
+        )
+        for kind, tally in traffic.tallies.items():
+            messages.add_metric(["in", kind], tally.received)
+            messages.add_metric(["out", kind], tally.sent)
+        yield messages
+        moved = CounterMetricFamily(
+            "apptuner_relay_bytes",
+            "Bytes that came from clients (in) and went to clients (out) over WebSockets.",
+            labels=["direction"],
+        )
+        moved.add_metric(["in"], meters.bytes_in)
+        moved.add_metric(["out"], meters.bytes_out)
+        yield moved
+        bundles = CounterMetricFamily(
+            "apptuner_relay_bundles", "Bundles that went from the desktop side to phones."
+        )
+        bundles.add_metric([], traffic.bundles)
+        yield bundles
+        yield _histogram(
+            "bundle_size_bytes", "A bundle's bytes, as they came.", traffic.bundle_sizes
+        )
+        yield _histogram(
+            "bundle_duration_seconds",
+            "From a bundle's first bytes to its last.",
+            traffic.bundle_durations,
+        )
+
+    def _ends(self) -> Iterator[Metric]:
+        meters = self._meters
+        closes = CounterMetricFamily(
+            "apptuner_relay_closes",
+            "WebSockets that have ended, by close code (1005: none given, 1006: lost; "
+            "other: one of an application's).",
+            labels=["code"],
+        )
+        counts = {str(code): 0 for code in (1000, 1001, 1005, 1006, 1008, 1009, 1011, 1012, 1013)}
+        for code, count in meters.closes.items():
+            label = str(code) if code in _CLOSE_CODES else "other"
+            counts[label] = counts.get(label, 0) + count
+        for label, count in counts.items():
+            closes.add_metric([label], count)
+        yield closes
+        refused = CounterMetricFamily(
+            "apptuner_relay_handshakes_refused",
+            "WebSocket handshakes that were refused, by the reason that the HTTP status gives.",
+            labels=["reason"],
+        )
+        reasons = {_reason(status): 0 for status in (400, 403, 404, 503)}
+        for status, count in meters.refusals.items():
+            reasons[_reason(status)] = reasons.get(_reason(status), 0) + count
+        for reason, count in reasons.items():
+            refused.add_metric([reason], count)
+        yield refused
+
+    def _health(self) -> Iterator[Metric]:
+        meters = self._meters
+        state = GaugeMetricFamily(
+            "apptuner_relay_state", "1 for the state that /health shows.", labels=["state"]
+        )
+        for name in STATES:
+            state.add_metric([name], meters.state == name)
+        yield state
+        worry = GaugeMetricFamily(
+            "apptuner_relay_worry",
+            "1 while there is something to worry about, 0 while it is watched.",
+            labels=["name", "level"],
+        )
+        active = {one.name for one in meters.worries.active}
+        for name, level in meters.worries.names.items():
+            worry.add_metric([name, level.value], name in active)
+        yield worry
+        alerts = CounterMetricFamily(
+            "apptuner_relay_alerts", "Alerts to --alert-url, by result.", labels=["result"]
+        )
+        for result in ALERT_RESULTS:
+            alerts.add_metric([result], meters.alerts[result])
+        yield alerts
+        yield _gauge(
+            "loop_lag_seconds",
+            "The latest that the event loop was in the last ten seconds or so.",
+            meters.loop_lag_ms / 1000,
+        )
+        if meters.memory_limit is not None:
+            yield _gauge("memory_limit_bytes", "What the process may have.", meters.memory_limit)
+
+
+def _spool(spool: Spool) -> Iterator[Metric]:
+    yield _gauge("spool_up", "1 while bundles are kept, 0 when the disk has failed.", not spool.off)
+    yield _gauge("spool_bundles", "Bundles that are kept.", spool.bundles)
+    yield _gauge("spool_bytes", "What kept bundles take on disk.", spool.used_bytes)
+    yield _gauge("spool_limit_bytes", "What they may take.", spool.limit_bytes)
+    yield _gauge("spool_backlog_bytes", "What waits to be written.", spool.backlog_bytes)
+    evicted = CounterMetricFamily(
+        "apptuner_relay_spool_evicted", "Bundles that had to go for want of room."
+    )
+    evicted.add_metric([], spool.evicted)
+    yield evicted
+    failures = CounterMetricFamily(
+        "apptuner_relay_spool_failures", "Times that the disk has failed."
+    )
+    failures.add_metric([], spool.failures)
+    yield failures
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"apptuner_relay_{name}", text, value=value)
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    bounds = [*(str(float(bound)) for bound in histogram.bounds), "+Inf"]
+    counts = [float(count) for count in histogram.cumulative()]
+    buckets = list(zip(bounds, counts, strict=True))
+    return HistogramMetricFamily(
+        f"apptuner_relay_{name}", text, buckets=buckets, sum_value=histogram.total
+    )
+
+
+def _reason(status: int) -> str:
+    known = status in HTTPStatus._value2member_map_
+    return HTTPStatus(status).name.lower() if known else "other"
+
+
+class MetricsResource(JsonResource):
+    """The relay's own metrics, and those of its process."""
+
+    def __init__(self, relay: RelayService) -> None:
+        super().__init__()
+        self._registry = CollectorRegistry()
+        self._registry.register(MeterCollector(relay.meters))
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+
+    def render_GET(self, request: Request) -> bytes:
+        encode, content_type = choose_encoder(request.getHeader("accept") or "")
+        body = encode(self._registry)
+        request.setHeader(b"content-type", content_type.encode())
+        request.setHeader(b"cache-control", b"no-store")
+        request.setHeader(b"content-length", str(len(body)).encode())
+        return b"" if request.method == b"HEAD" else body

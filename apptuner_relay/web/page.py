@@ -1,0 +1,114 @@
+"""``GET /`` and ``/static/…``: the status page and what it is made of.
+
+The files lie in ``static/`` and are read once. They hold no figures: the page's script gets those
+from ``/api/``. Nothing in them asks anything of another host, which their Content-Security-Policy
+(W3C CSP3) holds them to.
+"""
+
+import hashlib
+from importlib.resources import files
+
+from twisted.web.http import CACHED
+from twisted.web.server import Request
+
+from apptuner_relay.web.guard import Denied, Guard
+from apptuner_relay.web.json import JsonResource, write_json
+
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    ]
+)
+
+_TYPES = {
+    ".html": b"text/html; charset=utf-8",
+    ".css": b"text/css; charset=utf-8",
+    ".js": b"text/javascript; charset=utf-8",
+    ".svg": b"image/svg+xml",
+}
+_PAGES = {401: "signin.html", 403: "closed.html"}
+"""What a browser is shown that isn't let in."""
+
+
+def read_static() -> dict[str, bytes]:
+    """The files of ``static/`` by their names."""
+    return {
+        entry.name: entry.read_bytes()
+        for entry in files("apptuner_relay.web").joinpath("static").iterdir()
+        if entry.is_file()
+    }
+
+
+def is_page(name: str) -> bool:
+    return name.endswith(".html")
+
+
+class PageResource(JsonResource):
+    """The status page, or what there is instead for who is not let in."""
+
+    def __init__(self, guard: Guard, static: dict[str, bytes]) -> None:
+        super().__init__()
+        self._guard = guard
+        self._static = static
+
+    def render_GET(self, request: Request) -> bytes:
+        # A link to it may stand on another site, so this isn't `admit_own`.
+        try:
+            self._guard.admit(request)
+        except Denied as denied:
+            if "text/html" not in (request.getHeader("accept") or ""):
+                return denied.write(request)
+            denied.set_headers(request)
+            request.setResponseCode(denied.status)
+            return self._write(request, _PAGES[denied.status])
+        return self._write(request, "status.html")
+
+    def _write(self, request: Request, name: str) -> bytes:
+        request.setHeader(b"cache-control", b"no-store")
+        return _write(request, name, self._static[name])
+
+
+class StaticResource(JsonResource):
+    """Style sheets, scripts and the icon: for everybody, as the sign-in page needs them."""
+
+    def __init__(self, static: dict[str, bytes]) -> None:
+        super().__init__()
+        for name, body in static.items():
+            if not is_page(name):
+                self.putChild(name.encode(), _FileResource(name, body))
+
+    def render_GET(self, request: Request) -> bytes:
+        return write_json(request, {"error": "Not found"}, 404)
+
+
+class _FileResource(JsonResource):
+    def __init__(self, name: str, body: bytes) -> None:
+        super().__init__()
+        self._name = name
+        self._body = body
+        self._tag = b'"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
+
+    def render_GET(self, request: Request) -> bytes:
+        # Asked for again each time, so that page and script are of the same version.
+        request.setHeader(b"cache-control", b"no-cache")
+        if request.setETag(self._tag) is CACHED:
+            return b""
+        return _write(request, self._name, self._body)
+
+
+def _write(request: Request, name: str, body: bytes) -> bytes:
+    request.setHeader(b"content-type", _TYPES[name[name.rindex(".") :]])
+    request.setHeader(b"content-security-policy", POLICY.encode())
+    request.setHeader(b"x-content-type-options", b"nosniff")
+    request.setHeader(b"referrer-policy", b"no-referrer")
+    request.setHeader(b"content-length", b"%d" % len(body))
+    return b"" if request.method == b"HEAD" else body

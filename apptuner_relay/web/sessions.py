@@ -1,0 +1,78 @@
+"""``GET /api/sessions`` and ``POST /api/sessions/{prefix}/close``: what an operator can do about a
+session. ``prefix`` is of the session's hash, as logs show it; ids are never shown nor taken.
+"""
+
+import re
+
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from apptuner_relay.member import Member
+from apptuner_relay.service import RelayService
+from apptuner_relay.session import BadRequest, Session
+from apptuner_relay.web.guard import show_peer
+from apptuner_relay.web.json import ErrorResource, JsonResource, write_json
+
+CLOSE_REASON = "Closed by the operator"
+
+_PREFIX = re.compile(r"[0-9a-f]{4,64}")
+
+
+class SessionsResource(JsonResource):
+    """``{"sessions":[{"session":"1f2e3d4c","roles":["cli","mobile"],…}]}``."""
+
+    def __init__(self, relay: RelayService) -> None:
+        super().__init__()
+        self._relay = relay
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        if not path:
+            return ErrorResource(404, "Not found")
+        session = ErrorResource(404, "Not found: only POST …/close is here")
+        session.isLeaf = False
+        session.putChild(b"close", CloseResource(self._relay, path.decode("ascii", "replace")))
+        return session
+
+    def render_GET(self, request: Request) -> bytes:
+        return write_json(request, {"sessions": self._relay.meters.sessions()})
+
+
+class CloseResource(JsonResource):
+    """Closes every client of a session with 1000. Who has its id may come back."""
+
+    log = Logger()
+
+    def __init__(self, relay: RelayService, prefix: str) -> None:
+        super().__init__()
+        self._relay = relay
+        self._prefix = prefix
+
+    def render_POST(self, request: Request) -> bytes:
+        try:
+            session = find_session(self._relay, self._prefix)
+        except BadRequest as wrong:
+            return write_json(request, {"error": str(wrong)}, wrong.status)
+        closed = len(session.members)
+        self.log.info(
+            "session {session}: closed by the operator, from {peer}",
+            session=session.label,
+            peer=show_peer(request),
+        )
+        self._relay.close_session(session, CLOSE_REASON)
+        return write_json(request, {"session": session.label, "closed": closed})
+
+
+def find_session(relay: RelayService, prefix: str) -> Session[Member]:
+    """The one session whose hash begins so.
+
+    :raises BadRequest: 400 for what is no prefix, 404 for no session, 409 for several.
+    """
+    if not _PREFIX.fullmatch(prefix):
+        raise BadRequest(400, "Name a session by 4 to 64 lower-case hex digits of its hash")
+    found = [session for key, session in relay.sessions.items() if key.startswith(prefix)]
+    if not found:
+        raise BadRequest(404, f"No session {prefix} is connected")
+    if len(found) > 1:
+        raise BadRequest(409, f"{len(found)} sessions begin with {prefix}: say more digits")
+    return found[0]

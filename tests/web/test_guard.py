@@ -1,0 +1,258 @@
+"""`apptuner_relay.web.guard`, `cookies` and `signin`: who gets to see what."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IAddress
+from twisted.logger import LogLevel, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from apptuner_relay.web.cookies import LIFETIME_S, cookie_name, is_good, make_cookie
+from tests.memory import Relay
+from tests.web.http import LOCAL, REMOTE, Answer, Visitor
+
+TOKEN = "correct-horse-battery"
+BEARER = f"Bearer {TOKEN}"
+
+
+def visitor(token: str | None = None, peer: IAddress = LOCAL) -> Visitor:
+    return Visitor(Relay(admin_token=token).service, peer)
+
+
+class Loopback(SynchronousTestCase):
+    """Without a token."""
+
+    def assertDenied(self, answer: Answer) -> None:
+        self.assertEqual(answer.status, 403, answer)
+        self.assertTrue(answer.error)
+        self.assertNotIn("www-authenticate", answer.headers)
+
+    def test_this_machine(self) -> None:
+        for peer in (
+            LOCAL,
+            IPv4Address("TCP", "127.9.9.9", 1),
+            IPv6Address("TCP", "::1", 1),
+            IPv6Address("TCP", "::ffff:127.0.0.1", 1),
+        ):
+            self.assertEqual(visitor(peer=peer).ask("/api/sessions").status, 200, peer)
+
+    def test_another_machine(self) -> None:
+        for peer in (
+            REMOTE,
+            IPv4Address("TCP", "10.0.0.1", 1),
+            IPv6Address("TCP", "2001:db8::1", 1),
+            IPv6Address("TCP", "::ffff:10.0.0.1", 1),
+            IPv6Address("TCP", "fe80::1%eth0", 1),
+            UNIXAddress(None),
+        ):
+            self.assertDenied(visitor(peer=peer).ask("/api/sessions"))
+
+    def test_a_proxy_on_this_machine(self) -> None:
+        here = visitor()
+        for name in ("X_Forwarded_For", "Forwarded", "X_Real_IP", "Via", "X_Forwarded_Proto"):
+            self.assertDenied(here.ask("/api/sessions", **{name: "127.0.0.1"}))
+
+    def test_names_that_only_this_machine_can_have(self) -> None:
+        here = visitor()
+        for host in ("localhost", "LOCALHOST:3000", "a.localhost", "127.0.0.1", "[::1]:3000", "pi"):
+            self.assertEqual(here.ask("/api/sessions", Host=host).status, 200, host)
+
+    def test_names_that_another_site_may_have_given_this_machine(self) -> None:
+        here = visitor()
+        for host in ("evil.example", "evil.example:3000", "127.0.0.1.evil.example", "10.0.0.1"):
+            self.assertDenied(here.ask("/api/sessions", Host=host))
+
+    def test_a_token_that_nobody_asked_for(self) -> None:
+        self.assertEqual(visitor().ask("/api/sessions", Authorization=BEARER).status, 200)
+        self.assertDenied(visitor(peer=REMOTE).ask("/api/sessions", Authorization=BEARER))
+
+    def test_what_is_nowhere_is_hidden_as_well(self) -> None:
+        self.assertDenied(visitor(peer=REMOTE).ask("/api/nothing"))
+        self.assertEqual(visitor().ask("/api/nothing").status, 404)
+        self.assertEqual(visitor().ask("/api").status, 404)
+
+    def test_health_is_for_everybody(self) -> None:
+        self.assertEqual(visitor(peer=REMOTE).ask("/health").status, 200)
+
+
+class Token(SynchronousTestCase):
+    def assertChallenged(self, answer: Answer, error: str | None) -> None:
+        self.assertEqual(answer.status, 401, answer)
+        self.assertTrue(answer.error)
+        challenge = answer.headers["www-authenticate"]
+        self.assertTrue(challenge.startswith('Bearer realm="'), challenge)
+        self.assertEqual(f'error="{error}"' in challenge, error is not None, challenge)
+        self.assertNotIn("set-cookie", answer.headers)
+
+    def test_the_token_opens(self) -> None:
+        for peer in (LOCAL, REMOTE, UNIXAddress(None)):
+            there = visitor(TOKEN, peer)
+            for header in (BEARER, f"bearer  {TOKEN} "):
+                answer = there.ask("/api/sessions", Authorization=header, Host="relay.example")
+                self.assertEqual(answer.status, 200, answer)
+
+    def test_no_token(self) -> None:
+        for peer in (LOCAL, REMOTE):
+            self.assertChallenged(visitor(TOKEN, peer).ask("/api/sessions"), None)
+
+    def test_wrong_tokens(self) -> None:
+        here = visitor(TOKEN)
+        for wrong in ("x", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "é", "\udce9"):
+            header = f"Bearer {wrong}".encode("utf-8", "surrogateescape").decode("latin-1")
+            answer = here.ask("/api/sessions", Authorization=header)
+            self.assertChallenged(answer, "invalid_token")
+
+    def test_what_is_no_bearer_token(self) -> None:
+        for header in ("", "Bearer", TOKEN, "Basic YWRtaW46eA==", f"Bearer {TOKEN} x"):
+            answer = visitor(TOKEN).ask("/api/sessions", Authorization=header)
+            self.assertChallenged(answer, "invalid_request")
+
+    def test_another_site_with_the_token_is_a_program(self) -> None:
+        answer = visitor(TOKEN).ask("/api/sessions", Authorization=BEARER, Origin="https://x.y")
+        self.assertEqual(answer.status, 200)
+
+    def test_wrong_tokens_are_logged_but_not_each(self) -> None:
+        relay = Relay(admin_token=TOKEN)
+        there = Visitor(relay.service, REMOTE)
+        events: list[dict[str, object]] = []
+        globalLogPublisher.addObserver(events.append)  # type: ignore[arg-type]
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)  # type: ignore[arg-type]
+        for _ in range(5):
+            there.ask("/api/sessions", Authorization="Bearer guess")
+        relay.clock.advance(11)
+        there.ask("/api/sessions", Authorization="Bearer guess")
+        there.ask("/api/sessions")
+        warnings = [e for e in events if e["log_level"] is LogLevel.warn]
+        self.assertEqual([e["count"] for e in warnings], [1, 5])
+        self.assertEqual({e["peer"] for e in warnings}, {"203.0.113.9"})
+        self.assertNotIn("guess", repr(events))
+
+
+class SignIn(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.relay = Relay(admin_token=TOKEN)
+        self.browser = Visitor(self.relay.service, REMOTE)
+
+    def sign_in(self, **headers: str) -> Answer:
+        return self.browser.ask("/api/login", "POST", Authorization=BEARER, **headers)
+
+    def cookie(self) -> str:
+        return self.sign_in().headers["set-cookie"].partition(";")[0]
+
+    def test_a_cookie_for_the_token(self) -> None:
+        answer = self.sign_in()
+        self.assertEqual(answer.status, 200)
+        _, *attributes = answer.headers["set-cookie"].lower().split("; ")
+        expected = {"httponly", "samesite=strict", "path=/", f"max-age={LIFETIME_S}"}
+        self.assertEqual(set(attributes), expected)
+        self.assertNotIn(TOKEN, answer.headers["set-cookie"])
+
+    def test_over_tls_the_cookie_stays_there(self) -> None:
+        answer = self.sign_in(X_Forwarded_Proto="https")
+        self.assertIn("; secure", answer.headers["set-cookie"].lower())
+
+    def test_the_cookie_opens_until_it_ends(self) -> None:
+        cookie = self.cookie()
+        self.assertEqual(self.browser.ask("/api/sessions", Cookie=cookie).status, 200)
+        self.assertTrue(self.browser.ask("/api/login", Cookie=cookie).json()["signed_in"])
+        self.relay.clock.advance(LIFETIME_S)
+        self.assertEqual(self.browser.ask("/api/sessions", Cookie=cookie).status, 401)
+
+    def test_the_cookie_outlives_the_relay_but_not_the_token(self) -> None:
+        cookie = self.cookie()
+        again = Visitor(Relay(admin_token=TOKEN).service)
+        self.assertEqual(again.ask("/api/sessions", Cookie=cookie).status, 200)
+        other = Visitor(Relay(admin_token="another-token").service)
+        self.assertEqual(other.ask("/api/sessions", Cookie=cookie).status, 401)
+
+    def test_no_cookie_for_a_wrong_token(self) -> None:
+        answer = self.browser.ask("/api/login", "POST", Authorization="Bearer nonsense")
+        self.assertEqual(answer.status, 401)
+        self.assertNotIn("set-cookie", answer.headers)
+
+    def test_signing_out(self) -> None:
+        cookie = self.cookie()
+        answer = self.browser.ask(
+            "/api/logout", "POST", Cookie=cookie, Origin="http://127.0.0.1:3000"
+        )
+        self.assertEqual(answer.status, 200)
+        self.assertIn("max-age=0", answer.headers["set-cookie"].lower())
+
+    def test_nothing_to_sign_in_to(self) -> None:
+        open_relay = Visitor(Relay().service)
+        self.assertEqual(open_relay.ask("/api/login", "POST").status, 404)
+        self.assertFalse(open_relay.ask("/api/login").json()["signed_in"])
+
+
+class OtherSites(SynchronousTestCase):
+    """A page of another site can have a browser send requests, but not have them answered."""
+
+    def statuses(self, method: str, **headers: str) -> set[int]:
+        """Of a browser that is signed in, and of one on the machine."""
+        signed_in = Visitor(Relay(admin_token=TOKEN).service, REMOTE)
+        made = make_cookie(TOKEN, signed_in.relay.clock.seconds()).decode()
+        cookie = f"{cookie_name(TOKEN).decode()}={made}"
+        path = "/api/sessions" if method == "GET" else "/api/sessions/00000000/close"
+        return {
+            signed_in.ask(path, method, Cookie=cookie, **headers).status,
+            Visitor(Relay().service).ask(path, method, **headers).status,
+        }
+
+    def test_the_relays_own_page(self) -> None:
+        for headers in (
+            {"Sec_Fetch_Site": "same-origin", "Origin": "http://127.0.0.1:3000"},
+            {"Sec_Fetch_Site": "same-origin", "Origin": "https://public.example"},
+            {"Origin": "http://127.0.0.1:3000"},
+        ):
+            self.assertEqual(self.statuses("GET", **headers), {200}, headers)
+            self.assertEqual(self.statuses("POST", **headers), {404}, headers)
+
+    def test_another_page(self) -> None:
+        for headers in (
+            {"Sec_Fetch_Site": "cross-site"},
+            {"Sec_Fetch_Site": "same-site"},
+            {"Sec_Fetch_Site": "cross-site", "Origin": "http://127.0.0.1:3000"},
+            {"Origin": "http://evil.example"},
+            {"Origin": "http://127.0.0.1:8000"},
+            {"Origin": "null"},
+        ):
+            for method in ("GET", "POST"):
+                self.assertEqual(self.statuses(method, **headers), {403}, headers)
+
+    def test_the_address_bar(self) -> None:
+        self.assertEqual(self.statuses("GET", Sec_Fetch_Site="none"), {200})
+        self.assertEqual(self.statuses("POST", Sec_Fetch_Site="none"), {403})
+
+    def test_without_a_word(self) -> None:
+        # curl, on the machine, may; whoever sends a cookie is a browser, and would have said.
+        self.assertEqual(self.statuses("GET"), {200})
+        self.assertEqual(self.statuses("POST"), {403, 404})
+
+    def test_behind_a_proxy_that_names_the_relay_anew(self) -> None:
+        relay = Visitor(Relay(admin_token=TOKEN).service, LOCAL)
+        made = make_cookie(TOKEN, relay.relay.clock.seconds()).decode()
+        answer = relay.ask(
+            "/api/sessions/00000000/close",
+            "POST",
+            Cookie=f"{cookie_name(TOKEN).decode()}={made}",
+            Origin="http://public.example",
+            X_Forwarded_Host="public.example",
+        )
+        self.assertEqual(answer.status, 404)
+
+
+class Cookies(SynchronousTestCase):
+    def test_only_what_was_made_is_good(self) -> None:
+        value = make_cookie(TOKEN, 1000)
+        self.assertTrue(is_good(TOKEN, value, 1000))
+        self.assertFalse(is_good("other", value, 1000))
+        expires, _, mac = value.partition(b"-")
+        self.assertFalse(is_good(TOKEN, b"%d-%s" % (int(expires) + 1, mac), 1000))
+        self.assertFalse(is_good(TOKEN, value, int(expires)))
+
+    @given(st.binary() | st.from_regex(rb"[0-9]{1,12}-[0-9a-f]{64}", fullmatch=True))
+    def test_nothing_else_is(self, value: bytes) -> None:
+        self.assertFalse(is_good(TOKEN, value, 0))
+
+    def test_relays_with_other_tokens_have_other_cookies(self) -> None:
+        self.assertNotEqual(cookie_name("one-token"), cookie_name("another-token"))

@@ -1,0 +1,143 @@
+"""`apptuner_relay.web.metrics`, read as Prometheus reads it."""
+
+from typing import Any
+
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.memory import Relay
+from tests.web.http import REMOTE, Visitor
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+class MetricsCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.relay = Relay(memory_limit=1 << 30, warning_sessions=0, worry_time=60.0)
+        self.visitor = Visitor(self.relay.service)
+
+    def scrape(self) -> dict[str, float]:
+        """Every sample by its name and labels."""
+        answer = self.visitor.ask("/metrics")
+        self.assertEqual(answer.status, 200)
+        samples = {}
+        for family in parse_text(answer.body.decode()):
+            for sample in family.samples:
+                labels = ",".join(f"{key}={value}" for key, value in sorted(sample.labels.items()))
+                name = f"{sample.name}{{{labels}}}" if labels else sample.name
+                self.assertNotIn(name, samples)
+                samples[name] = sample.value
+        return samples
+
+
+class ValueTest(MetricsCase):
+    def test_traffic(self) -> None:
+        cli = self.relay.connect("/cli/ABC234")
+        phones = [self.relay.connect(f"/mobile/ABC234?deviceId=d{i}") for i in range(2)]
+        text = cli.send(type="bundle_update", payload={"code": "x" * 300_000})
+        phones[0].send(type="bundle_ack", success=True)
+        self.relay.connect("/cli/bad.id", welcome=False)
+        phones[1].lose()
+        self.relay.service.meters.closes[4321] += 2
+        self.relay.service.meters.closes[4322] += 1
+        got = self.scrape()
+        prefix = "apptuner_relay_"
+        for name, value in {
+            "connections{role=cli}": 1,
+            "connections{role=mobile}": 1,
+            "connections_accepted_total{role=mobile}": 2,
+            "sessions": 1,
+            "messages_total{direction=in,kind=bundle_update}": 1,
+            "messages_total{direction=out,kind=bundle_update}": 2,
+            "messages_total{direction=out,kind=bundle_ack}": 1,
+            "bundles_total": 1,
+            "bundle_size_bytes_sum": len(text),
+            "bundle_size_bytes_count": 1,
+            "bundle_size_bytes_bucket{le=100000.0}": 0,
+            "bundle_size_bytes_bucket{le=500000.0}": 1,
+            "bundle_size_bytes_bucket{le=+Inf}": 1,
+            "bundle_duration_seconds_count": 1,
+            "closes_total{code=1006}": 1,
+            "closes_total{code=1013}": 0,
+            "closes_total{code=other}": 3,
+            "handshakes_refused_total{reason=bad_request}": 1,
+            "handshakes_refused_total{reason=forbidden}": 0,
+            "paused_sources": 0,
+            "slow_sinks": 0,
+            "state{state=ok}": 1,
+            "state{state=degraded}": 0,
+            "worry{level=warning,name=sessions_warning}": 0,
+            "alerts_total{result=delivered}": 0,
+            "memory_limit_bytes": 1 << 30,
+        }.items():
+            self.assertEqual(got[prefix + name], value, name)
+        meters = self.relay.service.meters
+        self.assertEqual(got[prefix + "bytes_total{direction=in}"], meters.bytes_in)
+        self.assertEqual(got[prefix + "bytes_total{direction=out}"], meters.bytes_out)
+
+    def test_a_worry(self) -> None:
+        self.relay.connect("/cli/ABC234")
+        for _ in range(3):
+            self.relay.service.meters.check_worries()
+            self.relay.clock.advance(50)
+        self.relay.service.meters.check_worries()
+        got = self.scrape()
+        self.assertEqual(got["apptuner_relay_worry{level=warning,name=sessions_warning}"], 1)
+
+    def test_the_process(self) -> None:
+        got = self.scrape()
+        self.assertGreater(got["process_resident_memory_bytes"], 1e6)
+        self.assertGreater(got["process_open_fds"], 3)
+        self.assertIn("process_cpu_seconds_total", got)
+
+    def test_no_session_is_named(self) -> None:
+        self.relay.connect("/cli/ABC234")
+        before = set(self.scrape())
+        self.relay.connect("/cli/XYZ234")
+        self.assertEqual(set(self.scrape()), before)
+        self.assertNotIn(b"ABC234", self.visitor.ask("/metrics").body)
+
+
+class FormatTest(MetricsCase):
+    def families(self, accept: str, parse: Any) -> list[Any]:
+        answer = self.visitor.ask("/metrics", Accept=accept)
+        return list(parse(answer.body.decode()))
+
+    def test_content_types(self) -> None:
+        plain = self.visitor.ask("/metrics")
+        self.assertTrue(plain.headers["content-type"].startswith("text/plain; version=0.0.4"))
+        head = self.visitor.ask("/metrics", "HEAD")
+        self.assertEqual((head.status, head.body), (200, b""))
+        openmetrics = self.visitor.ask("/metrics", Accept=OPENMETRICS)
+        self.assertIn("application/openmetrics-text", openmetrics.headers["content-type"])
+        self.assertTrue(openmetrics.body.endswith(b"# EOF\n"))
+
+    def test_both_formats_have_the_same(self) -> None:
+        plain = {family.name for family in self.families("", parse_text)}
+        other = {family.name for family in self.families(OPENMETRICS, parse_openmetrics)}
+        ours = {name.removesuffix("_info") for name in plain if name.startswith("apptuner")}
+        self.assertLessEqual(ours - {"apptuner_relay"}, other)
+
+    def test_every_family_is_explained_and_has_its_unit_last(self) -> None:
+        for family in self.families("", parse_text):
+            self.assertTrue(family.documentation, family.name)
+            if family.type == "counter":
+                self.assertTrue(all(one.name.endswith("_total") for one in family.samples))
+            for wrong in ("_ms", "_milliseconds", "_mb", "_minutes"):
+                self.assertFalse(family.name.endswith(wrong), family.name)
+
+
+class AccessTest(MetricsCase):
+    def test_guarded_by_default(self) -> None:
+        self.assertEqual(Visitor(self.relay.service, REMOTE).ask("/metrics").status, 403)
+        service = Relay(admin_token="correct-horse").service
+        self.assertEqual(Visitor(service, REMOTE).ask("/metrics").status, 401)
+        let_in = Visitor(service, REMOTE).ask("/metrics", Authorization="Bearer correct-horse")
+        self.assertEqual(let_in.status, 200)
+
+    def test_open(self) -> None:
+        service = Relay(admin_token="correct-horse", metrics="open").service
+        self.assertEqual(Visitor(service, REMOTE).ask("/metrics").status, 200)
