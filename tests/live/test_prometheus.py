@@ -143,7 +143,7 @@ class DashboardTest(SynchronousTestCase):
         ids = [panel["id"] for panel in self.dashboard["panels"]]
         self.assertEqual(len(ids), len(set(ids)))
         rows = [each["title"] for each in self.dashboard["panels"] if each["type"] == "row"]
-        self.assertEqual(rows, ["Now", "Traffic", "Flow", "Process"])
+        self.assertEqual(rows, ["Now", "Traffic", "Flow", "Process", "Kept bundles"])
         taken: set[tuple[int, int]] = set()
         for panel in self.dashboard["panels"]:
             place = panel["gridPos"]

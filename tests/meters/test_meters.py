@@ -51,6 +51,7 @@ class ShapeTest(MetersCase):
                 "memory_bytes",
                 "memory_limit_bytes",
                 "loop_lag_ms",
+                "spool",
                 "descriptors",
                 "descriptors_limit",
                 "today",
