@@ -82,6 +82,9 @@ class Keeper(Protocol):
     def closed(self, bundle: "SpooledBundle") -> None:
         """Its files are gone."""
 
+    def start_digest(self, path: Path) -> Digesting:
+        """Find out the content address of the bundle in that file."""
+
     def make_code(self, bundle: "SpooledBundle", coding: str) -> Deferred[Path]:
         """Put its code into a file. Fails with `NoCode`."""
 
@@ -90,7 +93,6 @@ class SpooledBundle:
     """One bundle; to readers it is a `bundle.Bundle`.
 
     :param path, fd: its file, which is open for as long as it is written or read.
-    :param digesting: finds out its content address.
     """
 
     def __init__(
@@ -100,7 +102,6 @@ class SpooledBundle:
         path: Path,
         fd: int,
         form: Form,
-        digesting: Digesting,
     ) -> None:
         self.session_hash = session_hash
         self.path = path
@@ -117,17 +118,17 @@ class SpooledBundle:
         """What the files with its code take."""
         self.last_use_s = 0.0
         self._keeper = keeper
-        self._digesting = digesting
+        self._digesting: Digesting | None = None
         self._digest: Digest | NoCode | None = None
         self._digest_waiters: list[Deferred[Digest]] = []
-        self._codes: dict[str, Deferred[Path]] = {}
+        self._codes: dict[str, Path] = {}
+        self._code_waiters: dict[str, list[Deferred[Path]]] = {}
         self._watchers: list[Callable[[], None]] = []
         self._pending: list[bytes] = []
         self._woken_bytes = 0
         self._users = 0
         self._kept = True
         self._finishing = False
-        digesting.result.addCallbacks(self._digested, self._digest_failed)
 
     @property
     def label(self) -> str:
@@ -196,13 +197,15 @@ class SpooledBundle:
         """See `disk.Written`."""
         if self.state is not State.GROWING:
             return
-        self._digesting.written(self.written)
+        if self._digesting is not None:
+            self._digesting.written(self.written)
         self._keeper.grew(self)
         if self.state is not State.GROWING:
             return
         if self._finishing and self.written == self.size:
             self.state = State.COMPLETE
-            self._digesting.finish()
+            if self._digesting is not None:
+                self._digesting.finish()
             self._keeper.completed(self)
         self._wake()
         self._rest()
@@ -228,31 +231,33 @@ class SpooledBundle:
             self._rest()
 
     def digest(self) -> Deferred[Digest]:
-        """See `bundle.Bundle`."""
+        """See `bundle.Bundle`. Work on it begins when it is first asked for: it takes several times
+        what relaying does. While the bundle grows it is followed as it comes."""
         if isinstance(self._digest, Digest):
             return succeed(self._digest)
         if isinstance(self._digest, NoCode):
             return fail(self._digest)
         waiter: Deferred[Digest] = Deferred()
         self._digest_waiters.append(waiter)
+        if self._digesting is None:
+            self._digesting = self._keeper.start_digest(self.path)
+            self._digesting.result.addCallbacks(self._digested, self._digest_failed)
+            self._digesting.written(self.written)
+            if self.state is State.COMPLETE:
+                self._digesting.finish()
         return waiter
 
     def code(self, coding: str) -> Deferred[Path]:
         """See `bundle.Bundle`."""
-        path: Deferred[Path] = Deferred()
-        if coding not in self._codes:
-            self._codes[coding] = self._keeper.make_code(self, coding)
-
-        def made(result: Path | Failure) -> Path | Failure:
-            path.callback(result)
-            return result
-
-        def failed(failure: Failure) -> None:
-            self._codes.pop(coding, None)
-            path.errback(failure)
-
-        self._codes[coding].addCallbacks(made, failed)
-        return path
+        path = self._codes.get(coding)
+        if path is not None:
+            return succeed(path)
+        waiter: Deferred[Path] = Deferred()
+        waiters = self._code_waiters.setdefault(coding, [])
+        waiters.append(waiter)
+        if len(waiters) == 1:
+            self._keeper.make_code(self, coding).addBoth(self._code_made, coding)
+        return waiter
 
     def code_path(self, coding: str) -> Path:
         """Where its code is put, in one of `bundle.CODINGS`."""
@@ -279,9 +284,10 @@ class SpooledBundle:
             return
         if not self._kept:
             # Whoever still reads it for its digest may find another bundle in its file soon.
-            self._digesting.cancel()
+            if self._digesting is not None:
+                self._digesting.cancel()
             self._digest_is(NoCode("The bundle is no longer kept"))
-            codes = [self.code_path(coding) for coding in self._codes]
+            codes = list(self._codes.values())
             self._keeper.disk.discard(self._fd, self.path, codes)
             self._keeper.closed(self)
         elif self._fd is not None:
@@ -292,6 +298,12 @@ class SpooledBundle:
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher()
+
+    def _code_made(self, result: Path | Failure, coding: str) -> None:
+        if isinstance(result, Path):
+            self._codes[coding] = result
+        for waiter in self._code_waiters.pop(coding):
+            waiter.callback(result)
 
     def _digested(self, digest: Digest) -> None:
         self._digest_is(digest)

@@ -156,7 +156,7 @@ class Store(Service):
         except OSError as error:
             self._turn_off(error)
             return None
-        bundle = SpooledBundle(self, session_hash, path, fd, form, self._offload.digest(path))
+        bundle = SpooledBundle(self, session_hash, path, fd, form)
         bundle.last_use_s = self._clock.seconds()
         self._growing[session_hash] = bundle
         self._counted[bundle] = 0
@@ -229,6 +229,10 @@ class Store(Service):
         """See `spooled.Keeper`."""
         self._forget_growing(bundle)
         self._bundle_bytes -= self._counted.pop(bundle, 0)
+
+    def start_digest(self, path: Path) -> Digesting:
+        """See `spooled.Keeper`."""
+        return self._offload.digest(path)
 
     def make_code(self, bundle: SpooledBundle, coding: str) -> Deferred[Path]:
         """See `spooled.Keeper`."""

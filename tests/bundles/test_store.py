@@ -7,6 +7,7 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from apptuner_relay.bundles.bundle import NoCode
 from apptuner_relay.bundles.spooled import Form, SpooledBundle, State
 from apptuner_relay.options import Settings
 from apptuner_relay.wire.frames import TEXT, frame
@@ -92,6 +93,15 @@ class Lifetime(StoreCase):
         self.assertEqual(self.store.used_bytes, bundle.size + 10)
         self.put("a")
         self.assertFalse(path.exists())
+
+    def test_what_has_no_code_says_so_to_all_who_ask(self) -> None:
+        bundle = self.begin("a")
+        bundle.size = bundle.whole = 2
+        bundle.finish()
+        bundle.append([frame(TEXT, b"")])
+        for asked in (bundle.digest(), bundle.code("gzip"), bundle.digest(), bundle.code("gzip")):
+            self.failureResultOf(asked, NoCode)
+        self.assertFalse(bundle.in_use)
 
     def test_nothing_is_left_at_the_end(self) -> None:
         self.put("a")

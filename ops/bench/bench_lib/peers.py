@@ -36,17 +36,24 @@ def peers(python: str, relay_args: str, output: Path) -> list[Peer]:
     """All servers, in the order of the table's columns."""
     twistd = Path(python).parent / "twistd"
 
-    def relay(port: int) -> list[str]:
+    def relay(port: int, *more: str) -> list[str]:
         listen = f"tcp:{port}:interface=127.0.0.1"
         base = [str(twistd), "-n", "--pidfile=", "apptuner-relay", "--listen", listen]
         base += ["--state-dir", "off"]
-        return base + shlex.split(relay_args)
+        return [*base, *more, *shlex.split(relay_args)]
 
     def script(program: str, name: str) -> Callable[[int], list[str]]:
         return lambda port: [program, str(PEERS / name), str(port)]
 
     return [
         Peer(RELAY, "this relay", relay, says_ready=False),
+        Peer(
+            "relay-no-spool",
+            "no spool",
+            lambda port: relay(port, "--spool-dir", "off"),
+            says_ready=False,
+            by_default=False,
+        ),
         Peer(LEAN, "lean Node", script("node", "node_lean.mjs")),
         Peer(
             "node-plain",
