@@ -375,10 +375,12 @@ class Sink:
         if lane.begun:
             self.cut(CLOSE_INTERNAL_ERROR, reason)
             return
+        lane.ended = True
         for data in lane.frames:
             self._subtract(data, lane.source)
         self._queue.remove(lane)
-        self._pump()
+        if not self._full:
+            self._pump()
 
     def flush(self, source: Source | None) -> None:
         """Offer what has been put to the transport; ``source`` is where it came from."""
@@ -425,8 +427,7 @@ class Sink:
         self._full = False
         self.drains += 1
         self._pump()
-        if not self._full:
-            self._slow.discard(self)
+        self._off_trial()
 
     def stopProducing(self) -> None:
         """The transport is gone."""
@@ -462,6 +463,7 @@ class Sink:
 
     def _hold(self, source: Source) -> None:
         self._holding.add(source)
+        self._slow.add(self)
         source.hold(self)
 
     def _offer(self, parts: Sequence[Frame]) -> None:
@@ -529,3 +531,8 @@ class Sink:
         holding, self._holding = self._holding, over
         for source in holding - over:
             source.let_go(self)
+        self._off_trial()
+
+    def _off_trial(self) -> None:
+        if not self._full and not self._holding:
+            self._slow.discard(self)

@@ -23,6 +23,10 @@ class NoCode(Exception):
     """There is no code to be had of a bundle; the text says why."""
 
 
+class NotNow(NoCode):
+    """There is none at the moment; asking again later may help."""
+
+
 class Bundle(Protocol):
     """A complete bundle. Who reads of it between `retain` and `release` has its files until then,
     even if the store drops it meanwhile."""

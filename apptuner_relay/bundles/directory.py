@@ -1,7 +1,8 @@
 """The spool's place on disk: one folder for each relay that runs, below the one the operator named.
 
-The folder holds a lock for as long as its relay lives, so what a crash left behind can be told from
-what another relay on the machine still needs.
+The folder is locked for as long as its relay lives, so what a crash left behind can be told from
+what another relay on the machine still needs. systemd-tmpfiles, which ages /var/tmp, heeds such a
+lock, too.
 """
 
 import fcntl
@@ -12,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 _OURS = "relay-"
-_LOCK = "lock"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def default_directory() -> Path:
@@ -36,13 +37,16 @@ class SpoolDirectory:
         if state.st_mode & stat.S_IWOTH:
             raise PermissionError(f"{parent} can be written by everybody")
         # Held until the own lock is, so that of two relays that start none clears the other's.
-        with open(parent / _LOCK, "w") as starting:
+        starting = os.open(parent, _FOLDER & ~os.O_NOFOLLOW)
+        try:
             fcntl.flock(starting, fcntl.LOCK_EX)
             self.cleared = _clear(parent)
             """How many folders were left over from relays that ended badly."""
             self.path = Path(tempfile.mkdtemp(prefix=f"{_OURS}{os.getpid()}-", dir=parent))
-            self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(self.path, _FOLDER)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+        finally:
+            os.close(starting)
 
     def create(self) -> tuple[Path, int]:
         """A new file: its path, and a descriptor to read and write it.
@@ -70,12 +74,7 @@ def _clear(parent: Path) -> int:
     for path in parent.glob(f"{_OURS}*"):
         if path.is_symlink() or not path.is_dir():
             continue
-        try:
-            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            shutil.rmtree(path, ignore_errors=True)
-            cleared += 1
-            continue
+        lock = os.open(path, _FOLDER)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -22,6 +22,7 @@ from twisted.python.threadpool import ThreadPool
 from apptuner_relay.flow import Frame
 
 _MOST_SPARES = 4
+_STOP_S = 5.0
 _MOST_PARTS = 512
 """How much one call writes at once; Linux takes 1024 parts."""
 
@@ -81,12 +82,14 @@ class _Job(NamedTuple):
 
     def run(self, reactor: IReactorFromThreads) -> None:
         try:
+            written = self.file.written + self.size
             if self.parts:
                 _write(self.fd, self.parts)
-                self.file.written += self.size
             if self.last:
-                # It may have been longer, with another bundle.
-                os.ftruncate(self.fd, self.file.written)
+                # It may have been longer, with another bundle. Not after it is said to be written:
+                # from then on the reactor's thread may close it.
+                os.ftruncate(self.fd, written)
+            self.file.written = written
             if self.wake:
                 reactor.callFromThread(self.file.progressed)
         except OSError as error:
@@ -187,14 +190,15 @@ class ThreadedDisk:
         self._thread.start()
 
     def stop(self) -> Deferred[None]:
-        """Fires when everything has been written, after which nothing more is taken."""
+        """Fires when everything has been written, or after a while if the disk is stuck. Nothing
+        more is taken."""
         thread, self._thread = self._thread, None
         self._jobs.put(None)
         if thread is None:
             done: Deferred[None] = Deferred()
             done.callback(None)
             return done
-        return deferToThreadPool(self._reactor, self._pool, thread.join)
+        return deferToThreadPool(self._reactor, self._pool, thread.join, _STOP_S)
 
     def append(
         self,

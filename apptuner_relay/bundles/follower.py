@@ -19,11 +19,19 @@ from apptuner_relay.passage import Way
 from apptuner_relay.ways import Parcel, Recipient, make_way
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.deflate import inflate_head
-from apptuner_relay.wire.frames import COMPRESSED, CONTINUATION, TEXT, FrameError, frame
+from apptuner_relay.wire.frames import (
+    CLOSE_INTERNAL_ERROR,
+    COMPRESSED,
+    CONTINUATION,
+    TEXT,
+    FrameError,
+    frame,
+)
 from apptuner_relay.wire.server_frames import ServerFrames
 
 BLOCK_BYTES = 128 * 1024
 """How much is read at once."""
+LOST = "a message was cut short: the relay can't keep it"
 _CUT = "a message was cut short: its sender has gone"
 
 
@@ -130,7 +138,13 @@ class Follower:
         if self.source.held or self._over:
             return
         if self._stopping and not self._inside:
-            self._finish(End.SUPERSEDED)
+            bundle = self.bundle
+            whole = (
+                bundle.state is State.COMPLETE
+                and self._offset == bundle.whole
+                and not any(self._pieces)
+            )
+            self._finish(End.WHOLE if whole else End.SUPERSEDED)
         else:
             self._read()
 
@@ -156,6 +170,10 @@ class Follower:
             bundle.watch(self._go_on)
         elif bundle.state is State.COMPLETE:
             self._finish(End.WHOLE)
+        elif bundle.lost:
+            # Its sender goes on, and the phone would miss the rest.
+            self._end()
+            self._sink.cut(CLOSE_INTERNAL_ERROR, LOST)
         elif self._inside:
             self._abandon(_CUT)
         else:
@@ -196,6 +214,7 @@ class Follower:
             session=self.bundle.label,
             why=why,
         )
+        self.bundle.unreadable()
         self._abandon("a message was cut short: the relay can't read it any more")
 
     def _send(self, opcode: int, end: bool, payload: bytes) -> None:
@@ -218,7 +237,8 @@ class Follower:
             self._inside = False
 
     def _begin(self, payload: bytes, end: bool) -> None:
-        head, complete = payload[: messages.HEAD_BYTES], end
+        head = payload[: messages.HEAD_BYTES]
+        complete = end and len(payload) <= messages.HEAD_BYTES
         if self._opcode & COMPRESSED:
             head, complete = inflate_head(payload, messages.HEAD_BYTES, end)
         form = self.bundle.form

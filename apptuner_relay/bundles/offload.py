@@ -18,18 +18,20 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
-from twisted.internet.interfaces import IReactorProcess, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorProcess, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from apptuner_relay.bundles.bundle import Digest, NoCode
+from apptuner_relay.bundles.bundle import Digest, NoCode, NotNow
 from apptuner_relay.bundles.extraction import MOST_MESSAGE_BYTES
 
 MOST_DEATHS = 3
 """After so many within `DEATHS_S` no worker is started for `PAUSE_S`."""
 DEATHS_S = 60.0
 PAUSE_S = 60.0
+PATIENCE_S = 60.0
+"""A worker that answers nothing for so long, though it has all that it needs, is ended."""
 
 # Not from the directory that the relay runs in, unless it runs from there itself.
 _COMMAND = [sys.executable, "-P", "-m", "apptuner_relay.bundles.worker"]
@@ -59,6 +61,10 @@ class Offload:
         self._pending: dict[int, Deferred[Answer]] = {}
         self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
         self._paused_until = 0.0
+        self._due: dict[int, float] = {}
+        """When the worker had all that it needs for what it has not answered."""
+        self._heard_s = 0.0
+        self._look: IDelayedCall | None = None
         self._stopped = False
         self._stops: list[Deferred[None]] = []
 
@@ -66,7 +72,13 @@ class Offload:
         """Follow a bundle's wire form, which is being written to ``path`` and stays there until
         the result is known. None of it is taken to be there before `Digestion.written`."""
         number, answer = self._ask("digest", path)
-        return Digestion(answer, partial(self._tell, number), partial(self._forget, number))
+
+        def tell(what: str, size: int) -> None:
+            self._tell(number, what, size=size)
+            if what == "finish":
+                self._is_due(number)
+
+        return Digestion(answer, tell, partial(self._forget, number))
 
     def make(self, path: Path, coding: str, output: Path) -> Deferred[int]:
         """Write the code of a bundle, whose whole wire form is in ``path``, to ``output``, in one
@@ -76,7 +88,9 @@ class Offload:
         behind. May be cancelled, which is such a failure.
         """
         part = output.with_name(f"{output.name}.{token_hex(4)}.part")
-        _, answer = self._ask("make", path, coding=coding, part=str(part), output=str(output))
+        more = {"coding": coding, "part": str(part), "output": str(output)}
+        number, answer = self._ask("make", path, **more)
+        self._is_due(number)
 
         def clean(failure: Failure) -> Failure:
             # The worker does so itself, if it lives.
@@ -96,6 +110,9 @@ class Offload:
         """End the worker; what is pending fails with `NoCode`, and so does all that is asked for
         from now on. Fires when the worker is gone."""
         self._stopped = True
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         if self._worker is None:
             return succeed(None)
         self._worker.kill()
@@ -109,11 +126,11 @@ class Offload:
         number = self._requests
         worker = self._running_worker()
         if worker is None:
-            return number, fail(NoCode("the relay stops" if self._stopped else "no worker"))
+            return number, fail(NotNow("the relay stops" if self._stopped else "no worker"))
 
         def cancel(answer: Deferred[Answer]) -> None:
             self._forget(number)
-            answer.errback(NoCode("cancelled"))
+            answer.errback(NotNow("cancelled"))
 
         answer: Deferred[Answer] = Deferred(cancel)
         self._pending[number] = answer
@@ -129,6 +146,29 @@ class Offload:
         """No answer is wanted any more."""
         self._tell(number, "cancel")
         self._pending.pop(number, None)
+        self._due.pop(number, None)
+
+    def _is_due(self, number: int) -> None:
+        """From now on the worker could answer."""
+        if number in self._pending:
+            self._due[number] = self._seconds()
+            if self._look is None:
+                self._look_later()
+
+    def _look_later(self) -> None:
+        clock = IReactorTime(self._reactor)
+        self._look = clock.callLater(PATIENCE_S / 4, self._look_whether_it_answers)
+
+    def _look_whether_it_answers(self) -> None:
+        self._look = None
+        if not self._due or self._worker is None:
+            return
+        waiting_s = self._seconds() - max(self._heard_s, min(self._due.values()))
+        if waiting_s >= PATIENCE_S:
+            self.log.warn("bundle worker does not answer for {waiting:.0f} s", waiting=waiting_s)
+            self._worker.kill()
+        else:
+            self._look_later()
 
     def _running_worker(self) -> "_WorkerProcess | None":
         """The worker, started if need be; None where it can't be had."""
@@ -145,6 +185,8 @@ class Offload:
         return self._worker
 
     def _answered(self, said: Answer) -> None:
+        self._heard_s = self._seconds()
+        self._due.pop(said["id"], None)
         answer = self._pending.pop(said["id"], None)
         if answer is None:
             # It was cancelled in the same moment.
@@ -159,9 +201,10 @@ class Offload:
         if not self._stopped:
             self._count_death(how)
         why = "the relay stops" if self._stopped else "the worker died"
+        self._due.clear()
         pending, self._pending = self._pending, {}
         for answer in pending.values():
-            answer.errback(NoCode(why))
+            answer.errback(NotNow(why))
         stops, self._stops = self._stops, []
         for gone in stops:
             gone.callback(None)
@@ -190,7 +233,7 @@ class Digestion:
     def __init__(
         self,
         answer: Deferred[Answer],
-        tell: Callable[..., None],
+        tell: Callable[[str, int], None],
         forget: Callable[[], None],
     ) -> None:
         self._tell = tell
@@ -208,13 +251,13 @@ class Digestion:
         self._written = size
         if size - self._told >= _TELL_BYTES and not self._over:
             self._told = size
-            self._tell("written", size=size)
+            self._tell("written", size)
 
     def finish(self) -> None:
         """That was all of it."""
         if not self._over:
             self._over = True
-            self._tell("finish", size=self._written)
+            self._tell("finish", self._written)
 
     def cancel(self) -> None:
         """No result is needed; `result` never fires after this."""

@@ -9,16 +9,18 @@ address is known.
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
+from weakref import WeakSet
 
 from twisted.python.failure import Failure
 
 from apptuner_relay.bundles.bundle import Digest, NoCode
 from apptuner_relay.bundles.disk import Disk
-from apptuner_relay.bundles.follower import FROM_THE_START, End, Follower, Start
+from apptuner_relay.bundles.follower import FROM_THE_START, LOST, End, Follower, Start
 from apptuner_relay.bundles.spooled import SpooledBundle, State
 from apptuner_relay.flow import Lane, Source
 from apptuner_relay.ways import Recipient
 from apptuner_relay.wire import messages
+from apptuner_relay.wire.frames import CLOSE_INTERNAL_ERROR
 
 
 class Library(Protocol):
@@ -67,6 +69,10 @@ class Playback:
         self._announce = announce
         self._newest: SpooledBundle | None = None
         self._followers: list[Follower] = []
+        self._taken: WeakSet[SpooledBundle] = WeakSet()
+        """Bundles that it got from here, or began to."""
+        self._got: SpooledBundle | None = None
+        """The last one that it got all of."""
         self._left = False
         self._owed = False
         self._closed = False
@@ -88,7 +94,7 @@ class Playback:
 
     def has(self, bundle: SpooledBundle) -> bool:
         """Whether a bundle that has begun before is got from here."""
-        return self._newest is bundle or any(one.bundle is bundle for one in self._followers)
+        return self._announce is not None or bundle in self._taken
 
     def leave_group(self) -> bool:
         """The phone is too slow for the others. Whether it could leave them."""
@@ -99,7 +105,7 @@ class Playback:
             bundle = root.bundle
             if root in own:
                 continue
-            if bundle is None or bundle.state is State.CUT:
+            if bundle is None or bundle.gone or bundle.state is State.CUT:
                 return False
             lane = sink.open_lane_of(root)
             if lane is not None:
@@ -108,7 +114,7 @@ class Playback:
                     return False
                 start = Start(passage.offset, passage.passed, lane.source.deflated)
                 plans.append((root, bundle, lane, start))
-            elif bundle.state is State.GROWING:
+            elif bundle.state is State.GROWING and not self.has(bundle):
                 plans.append((root, bundle, None, Start(bundle.whole)))
             elif sink.over_window:
                 return False
@@ -139,9 +145,13 @@ class Playback:
             self._deliver(bundle)
 
     def _deliver(self, bundle: SpooledBundle) -> None:
+        if self._followers or (self._announce and self._newest is not self._got):
+            # It was to get what this supersedes, and still is if this is cut short.
+            self._owed = True
         for earlier in tuple(self._followers):
             earlier.supersede()
         self._newest = bundle
+        self._taken.add(bundle)
         have, self._have = self._have, None
         if self._announce is None and have is None:
             self._follow(bundle).play()
@@ -169,6 +179,7 @@ class Playback:
         if self._newest is not bundle:
             return
         self._owed = False
+        self._got = bundle
         if digest.sha256 == have:
             self._tell(messages.bundle_unchanged(digest.sha256, self._now_ms()))
         else:
@@ -184,9 +195,11 @@ class Playback:
                 follower.play()
             elif bundle.state is State.COMPLETE:
                 self._follow(bundle).play()
+            elif bundle.lost:
+                self._phone.sink.cut(CLOSE_INTERNAL_ERROR, LOST)
             else:
                 self._newest = None
-                self._fall_back()
+                self._fall_back(bundle)
         if follower is None:
             bundle.release()
 
@@ -198,6 +211,7 @@ class Playback:
             bundle, self._phone, library.disk, library.max_message, self._over, lane, start
         )
         self._followers.append(follower)
+        self._taken.add(bundle)
         return follower
 
     def _over(self, follower: Follower, how: End) -> None:
@@ -205,13 +219,14 @@ class Playback:
             self._followers.remove(follower)
         if how is End.WHOLE:
             self._owed = False
+            self._got = follower.bundle
         elif how is End.CUT:
-            self._fall_back()
+            self._fall_back(follower.bundle)
 
-    def _fall_back(self) -> None:
+    def _fall_back(self, other_than: SpooledBundle) -> None:
         """The bundle that the phone was to get has been cut short. One that was promised what there
         is gets the last complete one."""
         if self._owed and not self._closed and not self._followers:
             bundle = self._library.latest(self._session_hash)
-            if bundle is not None:
+            if bundle is not None and bundle not in (other_than, self._got):
                 self._deliver(bundle)

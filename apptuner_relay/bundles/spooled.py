@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from apptuner_relay.bundles.bundle import Digest, NoCode
+from apptuner_relay.bundles.bundle import Digest, NoCode, NotNow
 from apptuner_relay.bundles.disk import Disk
 from apptuner_relay.flow import Frame
 
@@ -77,7 +77,10 @@ class Keeper(Protocol):
         """It can't be written."""
 
     def used(self, bundle: "SpooledBundle") -> None:
-        """Somebody begins to read it."""
+        """Somebody begins to read it, or is done."""
+
+    def drop(self, bundle: "SpooledBundle") -> None:
+        """It is of no use any more."""
 
     def closed(self, bundle: "SpooledBundle") -> None:
         """Its files are gone."""
@@ -129,6 +132,10 @@ class SpooledBundle:
         self._users = 0
         self._kept = True
         self._finishing = False
+        self.lost = False
+        """Whether it was cut short by the store, not by its sender."""
+        self.gone = False
+        """Whether its files have been given away: nothing can be read of it any more."""
 
     @property
     def label(self) -> str:
@@ -172,14 +179,21 @@ class SpooledBundle:
         """What is appended next is its last part."""
         self._finishing = True
 
-    def cut(self) -> None:
-        """The rest of it never comes."""
+    def cut(self, lost: bool = False) -> None:
+        """The rest of it never comes; ``lost`` where it is the store that can't keep it, while its
+        sender goes on."""
         if self.state is State.GROWING:
+            self.lost = lost
             self.state = State.CUT
             self._pending.clear()
+            # Those who are told of it may let go of it: its file is given away once, and behind
+            # what still waits to be written to it.
+            self._kept = False
+            self._users += 1
             self._digest_is(NoCode("The bundle was cut short"))
             self._wake()
-            self.drop()
+            self._users -= 1
+            self._rest()
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call ``watcher`` once, when there is more of it, or its state has changed."""
@@ -222,7 +236,12 @@ class SpooledBundle:
     def release(self) -> None:
         """See `bundle.Bundle`."""
         self._users -= 1
+        self._keeper.used(self)
         self._rest()
+
+    def unreadable(self) -> None:
+        """Its file can't be read as it should: nobody else is to be given it."""
+        self._keeper.drop(self)
 
     def drop(self) -> None:
         """Its keeper needs it no more."""
@@ -274,21 +293,23 @@ class SpooledBundle:
             wake = True
         if wake:
             self._woken_bytes = self.size
-        last = self._finishing
+        last = self._finishing and bool(pending or parts)
         self._keeper.disk.append(self.fd, self, [*pending, *parts], wake, last, done)
 
     def _rest(self) -> None:
         """Close the file if nobody reads it: of the many bundles that are kept few are read. Give
         it away if nobody keeps it either."""
-        if self.in_use or self.state is State.GROWING:
+        if self.in_use or self.gone or self.state is State.GROWING:
             return
         if not self._kept:
+            self.gone = True
             # Whoever still reads it for its digest may find another bundle in its file soon.
             if self._digesting is not None:
                 self._digesting.cancel()
             self._digest_is(NoCode("The bundle is no longer kept"))
             codes = list(self._codes.values())
-            self._keeper.disk.discard(self._fd, self.path, codes)
+            fd, self._fd = self._fd, None
+            self._keeper.disk.discard(fd, self.path, codes)
             self._keeper.closed(self)
         elif self._fd is not None:
             os.close(self._fd)
@@ -311,12 +332,14 @@ class SpooledBundle:
     def _digest_failed(self, failure: Failure) -> None:
         failure.trap(NoCode)
         assert isinstance(failure.value, NoCode)
+        self._digesting = None
         self._digest_is(failure.value)
 
     def _digest_is(self, digest: Digest | NoCode) -> None:
         if self._digest is not None:
             return
-        self._digest = digest
+        if not isinstance(digest, NotNow):
+            self._digest = digest
         waiters, self._digest_waiters = self._digest_waiters, []
         for waiter in waiters:
             if isinstance(digest, Digest):

@@ -3,6 +3,7 @@
 Where the disk fails, the store turns itself off, once and loudly; relaying goes on without.
 """
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from apptuner_relay.bundles.spooled import Digesting, Form, SpooledBundle, State
 from apptuner_relay.options import Settings
 
 _SWEEP_S = 1.0
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _STUCK_S = 10.0
 """A disk that takes longer for one write has failed."""
 
@@ -92,6 +94,10 @@ class Store(Service):
         self._growing: dict[str, SpooledBundle] = {}
         self._counted: dict[SpooledBundle, int] = {}
         self._bundle_bytes = 0
+        self._complained = False
+        self._stall_s = settings.stall_timeout
+        self._sizes: dict[SpooledBundle, tuple[int, float]] = {}
+        """How far those that grow had come, and since when."""
         self._waiting: list[Callable[[], None]] = []
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = clock
@@ -154,8 +160,13 @@ class Store(Service):
         try:
             path, fd = self.disk.spares.take() or directory.create()
         except OSError as error:
-            self._turn_off(error)
+            if error.errno not in _OUT_OF_DESCRIPTORS:
+                self._turn_off(error)
+            elif not self._complained:
+                self._complained = True
+                self.log.warn("bundles are not kept while there are no file descriptors left")
             return None
+        self._complained = False
         bundle = SpooledBundle(self, session_hash, path, fd, form)
         bundle.last_use_s = self._clock.seconds()
         self._growing[session_hash] = bundle
@@ -183,13 +194,34 @@ class Store(Service):
         return self._latest.get(session_hash)
 
     def sweep(self) -> None:
-        """Drop what nobody has used for so long; see that the disk still works."""
+        """Drop what nobody has used for so long, give up what doesn't go on between its messages,
+        and see that the disk still works."""
+        self._look_for_stalled()
         oldest_s = self._clock.seconds() - self._ttl_s
         for bundle in tuple(self._latest.values()):
             if bundle.last_use_s <= oldest_s and not bundle.in_use:
-                self._drop(bundle)
+                self.drop(bundle)
         if self.off is None and self.disk.busy_s() > _STUCK_S:
             self._turn_off(OSError(f"a write takes more than {_STUCK_S:g} s"))
+
+    def _look_for_stalled(self) -> None:
+        """In mid-message a stalled sender is closed; one that leaves out the rest of its chunks is
+        not, but phones wait for them."""
+        now_s = self._clock.seconds()
+        before, self._sizes = self._sizes, {}
+        for bundle in tuple(self._counted):
+            if bundle.state is State.GROWING and bundle.whole == bundle.size:
+                size, since_s = before.get(bundle, (-1, now_s))
+                if size != bundle.size:
+                    since_s = now_s
+                self._sizes[bundle] = (bundle.size, since_s)
+                if now_s - since_s >= self._stall_s:
+                    self.log.info(
+                        "session {session}: the rest of a bundle in chunks never came",
+                        session=bundle.label,
+                    )
+                    self._forget_growing(bundle)
+                    bundle.cut()
 
     # What bundles call: `spooled.Keeper`
 
@@ -206,7 +238,7 @@ class Store(Service):
             )
             self.evicted += 1
             self._forget_growing(bundle)
-            bundle.cut()
+            bundle.cut(lost=True)
 
     def completed(self, bundle: SpooledBundle) -> None:
         """See `spooled.Keeper`."""
@@ -224,6 +256,12 @@ class Store(Service):
     def used(self, bundle: SpooledBundle) -> None:
         """See `spooled.Keeper`."""
         bundle.last_use_s = self._clock.seconds()
+
+    def drop(self, bundle: SpooledBundle) -> None:
+        """See `spooled.Keeper`."""
+        if self._latest.get(bundle.session_hash) is bundle:
+            del self._latest[bundle.session_hash]
+            bundle.drop()
 
     def closed(self, bundle: SpooledBundle) -> None:
         """See `spooled.Keeper`."""
@@ -267,22 +305,17 @@ class Store(Service):
                 return
             if not bundle.in_use:
                 self.evicted += 1
-                self._drop(bundle)
+                self.drop(bundle)
 
     def _forget_growing(self, bundle: SpooledBundle) -> None:
         if self._growing.get(bundle.session_hash) is bundle:
             del self._growing[bundle.session_hash]
 
-    def _drop(self, bundle: SpooledBundle) -> None:
-        if self._latest.get(bundle.session_hash) is bundle:
-            del self._latest[bundle.session_hash]
-            bundle.drop()
-
     def _drop_all(self) -> None:
         for bundle in tuple(self._counted):
-            bundle.cut()
+            bundle.cut(lost=True)
         for bundle in tuple(self._latest.values()):
-            self._drop(bundle)
+            self.drop(bundle)
         waiting, self._waiting = self._waiting, []
         for call in waiting:
             call()
@@ -300,5 +333,6 @@ class Store(Service):
             why=why,
             path=str(self._parent),
         )
+        self.disk.spares.most_bytes = 0
         self._drop_all()
         self.disk.after(self.disk.spares.drop)

@@ -117,11 +117,16 @@ class Tape:
         segments, self._segments = self._segments, []
         give_back = self._buffer.lend() if self._block_bytes >= _LEND_BYTES else None
         self._block_bytes = 0
-        for bundle, parts in segments:
-            if give_back is None:
+        if give_back is None:
+            for bundle, parts in segments:
                 bundle.append([bytes(part) for part in parts])
-            else:
-                bundle.append_lent(parts, give_back if bundle is segments[-1].bundle else None)
+        else:
+            # One that was cut takes nothing, and would give back what others still need.
+            taking = [one for one in segments if one.bundle.state is State.GROWING]
+            for bundle, parts in taking:
+                bundle.append_lent(parts, give_back if bundle is taking[-1].bundle else None)
+            if not taking:
+                give_back()
         if self._recorder.backlog_bytes > _MOST_BACKLOG_BYTES:
             self._source.hold(self)
             self._recorder.when_written(lambda: self._source.let_go(self))

@@ -155,10 +155,12 @@ async def ask(relay: Relay, token: str | None, reactor: Any, screen: Screen) -> 
         headers.setRawHeaders("authorization", [f"Bearer {token}"])
         if not relay.secure and not _is_loopback(relay.host):
             screen.say("the token goes to the relay unencrypted: https would protect it")
-    scheme = "https" if relay.secure else "http"
-    url = f"{scheme}://{relay.host_header}:{relay.port}{relay.prefix}{STATUS_PATH}"
     agent = Agent(reactor, connectTimeout=ANSWER_SECONDS)
-    asked = agent.request(b"GET", url.encode("ascii"), headers)
+    try:
+        asked = agent.request(b"GET", relay.resolve(STATUS_PATH).encode("ascii"), headers)
+    except ValueError:
+        site = printable(_site(relay), limit=_MAX_SHOWN)
+        raise NoFigures(f"{site}: there can be no host of that name", Exit.USAGE) from None
     timer: IDelayedCall = reactor.callLater(ANSWER_SECONDS, asked.cancel)
     try:
         response = await asked
@@ -176,7 +178,7 @@ async def ask(relay: Relay, token: str | None, reactor: Any, screen: Screen) -> 
         return read_status(_parsed(body))
     except ValueError as error:
         raise NoFigures(
-            f"{relay} answers, but not as a relay of this version does: {_short(error)}"
+            f"{_site(relay)} answers, but not as a relay of this version does: {_short(error)}"
         ) from None
 
 
@@ -214,29 +216,36 @@ def _body_of(response: Any) -> Deferred[bytes]:
     return body.done
 
 
+def _site(relay: Relay) -> str:
+    """Its address as HTTP has it."""
+    return "http" + str(relay).removeprefix("ws")
+
+
 def _no_answer(relay: Relay, error: Exception, *, timed_out: bool) -> NoFigures:
+    site = _site(relay)
     if timed_out:
-        return NoFigures(f"{relay} did not answer in {ANSWER_SECONDS:g} s", Exit.NO_CONNECTION)
+        return NoFigures(f"{site} did not answer in {ANSWER_SECONDS:g} s", Exit.NO_CONNECTION)
     reasons = getattr(error, "reasons", None)
     cause = reasons[0].value if reasons else error
     words = describe(cause)
     if is_untrusted(cause):
         return NoFigures(
-            f"the certificate of {relay} could not be verified: {words}", Exit.NO_CONNECTION
+            f"the certificate of {site} could not be verified: {words}", Exit.NO_CONNECTION
         )
     return NoFigures(
-        f"could not ask {relay}: {words or 'the connection was lost'}", Exit.NO_CONNECTION
+        f"could not ask {site}: {words or 'the connection was lost'}", Exit.NO_CONNECTION
     )
 
 
 def _refused(relay: Relay, status: int, body: bytes, *, with_token: bool) -> str:
+    site = _site(relay)
     if status == _UNAUTHORIZED:
         if with_token:
-            return f"{relay} does not take this token"
-        return f"{relay} asks for a token: --admin-token, or ${TOKEN_VARIABLE}"
+            return f"{site} does not take this token"
+        return f"{site} asks for a token: --admin-token, or ${TOKEN_VARIABLE}"
     if status == _NOT_FOUND:
-        return f"{relay} has no {STATUS_PATH}: it is no relay of this version, or none at all"
-    said = f"{relay} answers with {status}"
+        return f"{site} has no {STATUS_PATH}: it is no relay of this version, or none at all"
+    said = f"{site} answers with {status}"
     try:
         reason = _parsed(body)["error"]
     except (ValueError, TypeError, KeyError):

@@ -69,10 +69,14 @@ class WebhookPoster:
         """See `Poster`."""
         # It brings a good deal of code, which a relay without an alert URL needn't hold.
         import treq
-        from twisted.web.client import Agent, ResponseFailed
+        from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
         from twisted.web.error import SchemeNotSupported
 
-        client = treq.client.HTTPClient(Agent(self._reactor, connectTimeout=_TIMEOUT_S))
+        pool = HTTPConnectionPool(self._reactor, persistent=False)
+        # It would log a line when a connection begins, and one when it ends.
+        pool._factory = type("_QuietFactory", (pool._factory,), {"noisy": False})
+        agent = Agent(self._reactor, connectTimeout=_TIMEOUT_S, pool=pool)
+        client = treq.client.HTTPClient(agent)
         try:
             response = await client.post(
                 self._url,

@@ -1,14 +1,33 @@
-"""Bytes and times as people read them. Pure."""
+"""Bytes and times as people read them. Pure.
 
-_UNITS = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
+Traffic counts in powers of ten, as providers bill it; memory and disks in powers of two, as they
+are limited.
+"""
+
+_TRAFFIC_UNITS = ("kB", "MB", "GB", "TB")
+_MEMORY_UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 def show_bytes(count: int) -> str:
-    """In decimal units, with a digit after the point where there is a unit: ``15.4 MB``."""
-    for unit, size in _UNITS:
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} B"
+    """Traffic, with a digit after the point where there is a unit: ``15.4 MB``."""
+    return _scaled(count, 1000, _TRAFFIC_UNITS)
+
+
+def show_memory(count: int) -> str:
+    """Memory, or room on a disk, likewise: ``62.1 MiB``."""
+    return _scaled(count, 1024, _MEMORY_UNITS)
+
+
+def _scaled(count: int, step: int, units: tuple[str, ...]) -> str:
+    if count < step:
+        return f"{count} B"
+    value = float(count)
+    for unit in units:
+        value /= step
+        # What would be shown as 1000.0 of a unit is one of the next.
+        if value < step - 0.05:
+            break
+    return f"{value:.1f} {unit}"
 
 
 def show_duration(seconds: float) -> str:

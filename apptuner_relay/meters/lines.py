@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from apptuner_relay.meters.amounts import show_bytes, show_count
+from apptuner_relay.meters.amounts import show_bytes, show_count, show_memory
 from apptuner_relay.meters.days import Day
 from apptuner_relay.session import Role
 
@@ -44,7 +44,7 @@ def minute_line(meters: "Meters") -> str:
         f"{meters.today().peak_sessions}; "
         f"{show_count(total.bundles, 'bundle')}, {show_bytes(total.bundle_bytes)} since the start; "
         f"{show_count(minute.bundles, 'bundle')}, {show_bytes(minute.bundle_bytes)} in the last "
-        f"minute; memory {show_bytes(meters.memory_bytes)}, loop lag {meters.loop_lag_ms:.0f} ms"
+        f"minute; memory {show_memory(meters.memory_bytes)}, loop lag {meters.loop_lag_ms:.0f} ms"
         f"{state}"
     )
 

@@ -104,7 +104,7 @@ class Meters:
     def watch_spool(self, spool: Spool) -> None:
         """Bundles are kept in ``spool``."""
         self.spool = spool
-        watch_spool(self.worries, spool)
+        watch_spool(self.worries, spool, self._clock.seconds, self.settings.worry_time)
 
     def joined(self, member: "Member") -> None:
         """A client has come in."""

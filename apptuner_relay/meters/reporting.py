@@ -55,6 +55,7 @@ class Reporting(Service):
         self._is_saving = False
         self._cannot_save: str | None = None
         self._last_line = ""
+        self._kept_peaks: tuple[object, ...] = ()
         settings = meters.settings
         worries_s = min(SAMPLE_INTERVAL_S, settings.worry_time / 4)
         self._calls = [
@@ -108,6 +109,7 @@ class Reporting(Service):
         text = "the previous run ended without shutdown"
         self.log.warn(
             "{text}; {line}",
+            kind="unclean_end",
             text=text,
             line=f"its last minute line: {line}" if line else "it had logged no minute line yet",
         )
@@ -116,6 +118,13 @@ class Reporting(Service):
     def _sample(self) -> None:
         self._meters.sample()
         self._log_days_over()
+        if self._peaks() != self._kept_peaks:
+            # It may be the last one of this process.
+            self._save()
+
+    def _peaks(self) -> tuple[object, ...]:
+        today = self._meters.days.today
+        return today.date, today.peak_sessions, today.peak_connections
 
     def _log_minute(self) -> None:
         self._last_line = minute_line(self._meters)
@@ -181,6 +190,7 @@ class Reporting(Service):
 
     def _contents(self, clean: bool) -> dict[str, object]:
         self._meters.today()
+        self._kept_peaks = self._peaks()
         return {
             "days": self._meters.days.rows(),
             "run": {

@@ -1,8 +1,10 @@
 """The thresholds that `Meters` watches: sessions, loop lag, memory, descriptors, the spool."""
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from apptuner_relay.meters.amounts import show_bytes, show_count
+from apptuner_relay.meters.amounts import show_count, show_memory
 from apptuner_relay.meters.worries import Level, Worries
 
 if TYPE_CHECKING:
@@ -36,8 +38,14 @@ class Spool(Protocol):
     def backlog_bytes(self) -> int: ...
 
 
-def watch_spool(worries: Worries, spool: Spool) -> None:
-    """Have ``worries`` watch the disk that bundles are kept on, and their budget."""
+def watch_spool(
+    worries: Worries, spool: Spool, seconds: Callable[[], float], recent_s: float
+) -> None:
+    """Have ``worries`` watch the disk that bundles are kept on, and their budget.
+
+    :param recent_s: for how long it counts that a bundle had to go for want of room.
+    """
+    evicted, evicted_s = spool.evicted, -math.inf
 
     def off() -> str | None:
         if not spool.failures:
@@ -45,12 +53,19 @@ def watch_spool(worries: Worries, spool: Spool) -> None:
         return f"The spool is off: {spool.off}. No bundle is kept until the relay is restarted"
 
     def budget() -> str | None:
-        if spool.used_bytes <= SPOOL_SHARE * spool.limit_bytes:
-            return None
-        return (
-            f"Kept bundles take {show_bytes(spool.used_bytes)}, above {SPOOL_SHARE:.0%} of "
-            f"--spool-limit, {show_bytes(spool.limit_bytes)}: some go before their time"
-        )
+        nonlocal evicted, evicted_s
+        if spool.evicted != evicted:
+            evicted, evicted_s = spool.evicted, seconds()
+        limit = show_memory(spool.limit_bytes)
+        if spool.used_bytes > SPOOL_SHARE * spool.limit_bytes:
+            return (
+                f"Kept bundles take {show_memory(spool.used_bytes)}, above {SPOOL_SHARE:.0%} of "
+                f"--spool-limit, {limit}: some go before their time"
+            )
+        # Where few fit, one that goes takes the spool far below its limit.
+        if seconds() - evicted_s < recent_s:
+            return f"--spool-limit, {limit}, is too little: some bundles go before their time"
+        return None
 
     worries.watch("spool", off)
     worries.watch("spool_budget", budget, level=Level.NOTICE)
@@ -82,7 +97,7 @@ def watch_thresholds(meters: "Meters") -> None:
         limit = meters.memory_limit
         if limit is None or meters.memory_bytes <= MEMORY_SHARE * limit:
             return None
-        used, most = show_bytes(meters.memory_bytes), show_bytes(limit)
+        used, most = show_memory(meters.memory_bytes), show_memory(limit)
         return f"{used} of memory, above {MEMORY_SHARE:.0%} of its limit, {most}"
 
     def descriptors() -> str | None:

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
-from apptuner_relay.bundles.bundle import IDENTITY, Bundle, NoCode, Shelf
+from apptuner_relay.bundles.bundle import IDENTITY, Bundle, NoCode, NotNow, Shelf
 from apptuner_relay.session import BadRequest, check_session_id, session_hash
 from apptuner_relay.web.conditional import failed_precondition, range_applies
 from apptuner_relay.web.json import JsonResource, write_json
@@ -162,7 +162,8 @@ class BundlesResource(JsonResource):
         if isinstance(failure.value, BadRequest):
             status, text = failure.value.status, str(failure.value)
         else:
-            status, text = 404, f"This session's bundle has no code to be had: {failure.value}"
+            status = 503 if failure.check(NotNow) else 404
+            text = f"This session's bundle has no code to be had: {failure.value}"
         if not outlet.gone:
             outlet.finish(write_json(request, {"error": text}, status))
 

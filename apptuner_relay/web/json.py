@@ -48,5 +48,9 @@ class ErrorResource(Resource):
         self._status = status
         self._text = text
 
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """One that isn't a leaf answers what is below it and not there as well."""
+        return self
+
     def render(self, request: Request) -> bytes:
         return write_json(request, {"error": self._text}, self._status)

@@ -28,10 +28,8 @@ class DirectoryTest(SynchronousTestCase):
         living = SpoolDirectory(self.parent)
         dead = self.parent / "relay-1-dead"
         dead.mkdir()
-        (dead / "lock").touch()
         (dead / "1.frames").write_bytes(b"x")
-        without_lock = self.parent / "relay-2-dead"
-        without_lock.mkdir()
+        (self.parent / "relay-2-dead").mkdir()
         (self.parent / "precious").mkdir()
         target = self.parent / "target"
         target.mkdir()
@@ -40,15 +38,17 @@ class DirectoryTest(SynchronousTestCase):
         self.assertEqual(newcomer.cleared, 2)
         self.assertEqual(
             {path.name for path in self.parent.iterdir()},
-            {living.path.name, newcomer.path.name, "precious", "target", "relay-3-link", "lock"},
+            {living.path.name, newcomer.path.name, "precious", "target", "relay-3-link"},
         )
         living.remove()
         newcomer.remove()
 
     def test_holds_its_lock(self) -> None:
         directory = SpoolDirectory(self.parent)
-        with open(directory.path / "lock") as lock, self.assertRaises(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder = os.open(directory.path, os.O_RDONLY)
+        with self.assertRaises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(folder)
         directory.remove()
 
     def test_refuses_a_place_that_others_can_write(self) -> None:

@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from apptuner_relay.bundles.bundle import CODINGS, Digest, NoCode
-from apptuner_relay.bundles.offload import MOST_DEATHS, PAUSE_S, Digestion, Offload
+from apptuner_relay.bundles.offload import MOST_DEATHS, PATIENCE_S, PAUSE_S, Digestion, Offload
 from tests.bundles.wire_forms import CODE, chunks, sha256, update
 from tests.live.processes import Child, checkout_env, within_patience
 
@@ -101,6 +101,18 @@ class WithTheWorker(TestCase):
         await self.digest(self.file("a", update("x")))
         await self.digest(self.file("b", update("y")))
         self.assertEqual(len(self.reactor.processes), 1)
+
+    async def test_a_worker_that_does_not_answer_is_ended(self) -> None:
+        await self.digest(self.file("a", update("x")))
+        self.reactor.processes[-1].signalProcess("STOP")
+        path = self.file("b", update("y"))
+        waiting = [self.digestion(path), self.digestion(path)]
+        waiting[0].finish()
+        making = self.offload.make(path, "gzip", self.room / "out")
+        self.reactor.pump([PATIENCE_S / 4] * 5)
+        for result in (waiting[0].result, waiting[1].result, making):
+            await self.no_code(result, "the worker died")
+        self.assertEqual(await self.digest(path), Digest(sha256("y"), 1))
 
     async def test_the_address_of_a_bundle_that_is_being_written(self) -> None:
         code = CODE * 30_000

@@ -347,7 +347,14 @@ class FromRelayTest(CommandCase):
         # Connecting has timers of its own, between one address and the next.
         self.patch(self.time, "callLater", reactor.callLater)
         screen = yield self.ask("report", code=Exit.NO_CONNECTION)
-        self.assertIn(f"could not ask {self.url.replace('http', 'ws')}", screen.err.getvalue())
+        self.assertIn(f"could not ask {self.url}: ", screen.err.getvalue())
+
+    @inlineCallbacks
+    def test_hosts_that_there_can_not_be(self) -> Any:
+        for host in ("a b", "..", "x" * 64 + ".\u00fc"):
+            errand, screen = self.begin("report", "--from", f"http://{host}:1/")
+            self.assertEqual((yield errand.done), Exit.USAGE)
+            self.assertIn(f"http://{host}:1: there can be no host", screen.err.getvalue())
 
     @inlineCallbacks
     def test_no_answer(self) -> Any:

@@ -193,6 +193,8 @@ class FiguresTest(PageCase):
             "lag": "1.80 ms",
             "memory": "86.8 MiB",
             "memory-note": "17% of 512 MiB",
+            "spool": "614 MiB",
+            "spool-note": "41 bundles, 30% of 2 GiB",
             "total": "131 GB",
             "today-bundles": "1,147",
         }.items():
@@ -213,6 +215,18 @@ class FiguresTest(PageCase):
             "Sessions over the last hour: now 76 sessions, highest 80 at 11:11, lowest 40.",
         )
         await browser.screenshot("busy")
+
+    async def test_sessions_whose_hashes_look_the_same(self) -> None:
+        browser = await self.show()
+        rows = (
+            "const {setRows, make} = await import('/static/dom.js');"
+            "const body = make('tbody'), items = ['a', 'b', 'a', 'c'];"
+            "for (let i = 0; i < 3; i += 1) {"
+            "  setRows(body, items, (x) => x, () => make('tr'), (r, x) => { r.textContent = x; });"
+            "}"
+            "return body.textContent"
+        )
+        self.assertEqual(await browser.run(f"return (async () => {{{rows}}})()"), "abac")
 
     async def test_when_to_worry(self) -> None:
         worry = {

@@ -196,6 +196,18 @@ class WebhookTest(TestCase):
         self.assertIsNone(authorization)
         self.assertEqual(body.decode("unicode_escape"), '{"name":"memory","text":"ü"}')
 
+    async def test_the_log_has_no_line_for_each(self) -> None:
+        lines: list[str] = []
+
+        def observe(event: dict[str, Any]) -> None:
+            if event.get("log_namespace", "").startswith("twisted.web.client"):
+                lines.append(event["log_format"])
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        await self.poster().post({"name": "memory"})
+        self.assertEqual(lines, [])
+
     async def test_user_and_password(self) -> None:
         await self.poster(user="me:p%40ss@").post({})
         ((_, authorization, _),) = self.receiver.requests

@@ -332,7 +332,7 @@ class LineTest(MetersCase):
             line,
             r"^3 connections \(cli 1, dashboard 0, desktop 0, mobile 2\) in 1 session, peak today "
             r"2; 1 bundle, 1\.5 MB since the start; 1 bundle, 1\.5 MB in the last minute; "
-            r"memory \d+\.\d MB, loop lag 0 ms$",
+            r"memory \d+\.\d MiB, loop lag 0 ms$",
         )
         fields = minute_fields(self.meters)
         self.assertEqual((fields["connections"], fields["peak_sessions"]), (3, 2))

@@ -126,6 +126,16 @@ class FileTest(ReportingCase):
         self.assertEqual(self.lines(), [])
         self.stop()
 
+    def test_a_peak_is_not_lost_with_the_process(self) -> None:
+        relay = self.start(log_interval=3600.0)
+        clients = [relay.connect(f"/cli/{name}") for name in "abc"]
+        for client in clients:
+            client.lose()
+        relay.wait(10, step=1)
+        day = self.kept()["days"]["1970-01-01"]
+        self.assertEqual((day["peak_sessions"], day["peak_connections"]), (3, 3))
+        self.stop()
+
     def test_an_unclean_end(self) -> None:
         relay = self.start(log_interval=60.0)
         relay.connect("/cli/a")

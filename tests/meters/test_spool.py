@@ -31,6 +31,17 @@ class SpoolFigures(SynchronousTestCase):
         self.relay.wait(601)
         self.assertEqual(self.worries(), {})
 
+    def test_too_little_for_what_comes(self) -> None:
+        self.relay.wait(601)
+        for session in ("ABC234", "XYZ789"):
+            cli = self.relay.connect(f"/cli/{session}")
+            cli.send(type="bundle_update", payload={"code": "x" * 600_000})
+        self.assertIn("1.0 MiB, is too little", self.worries()["spool_budget"])
+        self.relay.wait(599)
+        self.assertEqual(list(self.worries()), ["spool_budget"])
+        self.relay.wait(1)
+        self.assertEqual(self.worries(), {})
+
     def test_off(self) -> None:
         store = self.relay.store
         assert isinstance(store, MemoryStore)

@@ -133,7 +133,7 @@ class ThresholdTest(SynchronousTestCase):
         meters = relay.service.meters
         self.assertEqual(meters.state, "degraded")
         self.assertRegex(
-            meters.reasons[0], r"^\d+\.\d MB of memory, above 90% of its limit, 1.0 kB"
+            meters.reasons[0], r"^\d+\.\d MiB of memory, above 90% of its limit, 1.0 KiB"
         )
 
     def test_memory_without_a_limit(self) -> None:

@@ -54,6 +54,13 @@ def status(**changes: Any) -> dict[str, Any]:
         "memory_bytes": 91_000_000,
         "memory_limit_bytes": 536_870_912,
         "loop_lag_ms": 1.8,
+        "spool": {
+            "off": None,
+            "bundles": 41,
+            "used_bytes": 644_245_094,
+            "limit_bytes": 2_147_483_648,
+            "evicted": 0,
+        },
         "descriptors": 231,
         "descriptors_limit": 1024,
         "today": day("2026-11-23", 0.6),

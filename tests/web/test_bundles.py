@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import LogEvent, globalLogPublisher
 
-from apptuner_relay.bundles.bundle import CODINGS, NoCode
+from apptuner_relay.bundles.bundle import CODINGS, NoCode, NotNow
 from apptuner_relay.session import session_hash
 from apptuner_relay.web.negotiation import PREFERENCE
 from apptuner_relay.web.streaming import BLOCK_BYTES
@@ -232,9 +232,9 @@ class RefusalTest(ServedCase):
         self.assertError(await self.fetch(LATEST), 404, "no code to be had: it is not JSON")
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    async def test_no_code_in_that_coding(self) -> None:
-        self.bundle.code_result = fail(NoCode("the worker has died"))
-        self.assertError(await self.fetch(LATEST), 404, "the worker has died")
+    async def test_no_code_at_the_moment(self) -> None:
+        self.bundle.code_result = fail(NotNow("the worker has died"))
+        self.assertError(await self.fetch(LATEST), 503, "the worker has died")
 
     async def test_a_bad_session_id(self) -> None:
         for name in ("", "a" * 65, "a.b", "a%20b", "%C3%BC", "a%2Fb", "%00", "a%0d%0aX:y"):

@@ -58,6 +58,9 @@ class Page(SynchronousTestCase):
         for path in ("/x", "/index.html", "/static", "/static/", "/static/status.html"):
             answer = here.ask(path)
             self.assertEqual((answer.status, answer.error), (404, "Not found"), path)
+        for path in ("/api", "/api/", "/api/x", "/api/x/y", "/api/sessions/00000000/x"):
+            answer = here.ask(path)
+            self.assertEqual((answer.status, answer.error[:9]), (404, "Not found"), path)
         for path in ("/static/../site.py", "/static/%2e%2e/site.py", "/static/page.css/x"):
             self.assertEqual(here.ask(path).status, 404, path)
 

@@ -35,7 +35,12 @@ function fill(element, attributes, children) {
  * that focus stays where it is; `create(item)` makes a row, `update(row, item)` brings it up to date.
  */
 export function setRows(body, items, key, create, update) {
-  const old = new Map([...body.children].map((row) => [row.dataset.key, row]));
+  const old = new Map();
+  for (const row of [...body.children]) {
+    // Of two items with one key each has a row, but there is no telling whose is whose.
+    if (old.has(row.dataset.key)) row.remove();
+    else old.set(row.dataset.key, row);
+  }
   let place = body.firstElementChild;
   for (const item of items) {
     const name = String(key(item));
