@@ -37,8 +37,8 @@ class Library(Protocol):
     def growing(self, session_hash: str) -> SpooledBundle | None:
         """The bundle of that session that is being recorded."""
 
-    def latest(self, session_hash: str) -> SpooledBundle | None:
-        """The last complete one."""
+    def last(self, session_hash: str) -> SpooledBundle | None:
+        """The last one of which all has come, though it may still be on its way to the disk."""
 
 
 class Playback:
@@ -138,9 +138,8 @@ class Playback:
             follower.stop()
 
     def _give_what_there_is(self) -> None:
-        bundle = self._library.growing(self._session_hash) or self._library.latest(
-            self._session_hash
-        )
+        library, session = self._library, self._session_hash
+        bundle = library.growing(session) or library.last(session)
         if bundle is not None:
             self._deliver(bundle)
 
@@ -227,6 +226,6 @@ class Playback:
         """The bundle that the phone was to get has been cut short. One that was promised what there
         is gets the last complete one."""
         if self._owed and not self._closed and not self._followers:
-            bundle = self._library.latest(self._session_hash)
+            bundle = self._library.last(self._session_hash)
             if bundle is not None and bundle not in (other_than, self._got):
                 self._deliver(bundle)

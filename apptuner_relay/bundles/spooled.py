@@ -70,6 +70,9 @@ class Keeper(Protocol):
     def grew(self, bundle: "SpooledBundle") -> None:
         """More of it has come, or files with its code have been made."""
 
+    def finishing(self, bundle: "SpooledBundle") -> None:
+        """All of it has come."""
+
     def completed(self, bundle: "SpooledBundle") -> None:
         """All of it is in its file."""
 
@@ -178,6 +181,7 @@ class SpooledBundle:
     def finish(self) -> None:
         """What is appended next is its last part."""
         self._finishing = True
+        self._keeper.finishing(self)
 
     def cut(self, lost: bool = False) -> None:
         """The rest of it never comes; ``lost`` where it is the store that can't keep it, while its

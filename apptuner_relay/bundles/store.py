@@ -92,6 +92,7 @@ class Store(Service):
         self._directory: SpoolDirectory | None = None
         self._latest: dict[str, SpooledBundle] = {}
         self._growing: dict[str, SpooledBundle] = {}
+        self._finishing: dict[str, SpooledBundle] = {}
         self._counted: dict[SpooledBundle, int] = {}
         self._bundle_bytes = 0
         self._complained = False
@@ -189,6 +190,13 @@ class Store(Service):
         bundle = self._growing.get(session_hash)
         return bundle if bundle is not None and bundle.state is State.GROWING else None
 
+    def last(self, session_hash: str) -> SpooledBundle | None:
+        """See `playback.Library`."""
+        bundle = self._finishing.get(session_hash)
+        if bundle is not None and bundle.state is State.GROWING:
+            return bundle
+        return self._latest.get(session_hash)
+
     def latest(self, session_hash: str) -> SpooledBundle | None:
         """See `bundle.Shelf`."""
         return self._latest.get(session_hash)
@@ -239,6 +247,10 @@ class Store(Service):
             self.evicted += 1
             self._forget_growing(bundle)
             bundle.cut(lost=True)
+
+    def finishing(self, bundle: SpooledBundle) -> None:
+        """See `spooled.Keeper`."""
+        self._finishing[bundle.session_hash] = bundle
 
     def completed(self, bundle: SpooledBundle) -> None:
         """See `spooled.Keeper`."""
@@ -308,8 +320,9 @@ class Store(Service):
                 self.drop(bundle)
 
     def _forget_growing(self, bundle: SpooledBundle) -> None:
-        if self._growing.get(bundle.session_hash) is bundle:
-            del self._growing[bundle.session_hash]
+        for those in (self._growing, self._finishing):
+            if those.get(bundle.session_hash) is bundle:
+                del those[bundle.session_hash]
 
     def _drop_all(self) -> None:
         for bundle in tuple(self._counted):

@@ -116,6 +116,20 @@ class LateWriting(Spooled):
         self.assertEqual(kept.count(b"Z"), 0, "another session's code")
         self.assertTrue(kept == frame(TEXT, text))
 
+    def test_a_bundle_that_is_not_yet_written_when_the_next_is_cut_short(self) -> None:
+        cli = self.connect("cli")
+        phone = self.connect("mobile", f"have={NOBODY}")
+        self.bundle(cli, "older")
+        self.store.offload.patient = self.late.late = True
+        text = self.bundle(cli, "not yet written")
+        self.start_chunks(cli, "abc", 3)
+        late = self.connect("mobile", "replay=1")
+        self.start_chunks(cli, "", 0)
+        self.late.work()
+        self.store.offload.answer()
+        self.assertIn(text, self.texts(late))
+        self.assertIn(text, self.texts(phone))
+
 
 class ThreadedOrder(SynchronousTestCase):
     def test_a_file_is_truncated_before_it_is_complete(self) -> None:
@@ -133,13 +147,14 @@ class ThreadedOrder(SynchronousTestCase):
         reactor: Any = Reactor()
         pool: Any = None
         disk = ThreadedDisk(reactor, pool, Spares(0))
+        calls_of_a_keeper = ("grew", "finishing", "completed", "used", "closed")
         keeper: Any = type(
             "Keeper",
             (),
             {
                 "disk": disk,
                 "failed": lambda self, bundle, error: failures.append(error),
-                **dict.fromkeys(("grew", "completed", "used", "closed"), lambda self, bundle: None),
+                **dict.fromkeys(calls_of_a_keeper, lambda self, bundle: None),
             },
         )()
         path = Path(self.mktemp())
