@@ -1,0 +1,46 @@
+"""Keeps what follows an event from disturbing the directory that tells it."""
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from apptuner_relay.cluster.directory import Events, Lease
+
+
+class GuardedEvents(Events):
+    """Passes events on, and logs what that raises."""
+
+    log = Logger()
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    def lost(self, session: str, lease: Lease | None) -> None:
+        """See `Events`."""
+        self._call(self._events.lost, session, lease)
+
+    def moved(self, session: str) -> None:
+        """See `Events`."""
+        self._call(self._events.moved, session)
+
+    def drained(self, node: str) -> None:
+        """See `Events`."""
+        self._call(self._events.drained, node)
+
+    def kicked(self, session: str, role: str, reason: str) -> None:
+        """See `Events`."""
+        self._call(self._events.kicked, session, role, reason)
+
+    def away(self) -> None:
+        """See `Events`."""
+        self._call(self._events.away)
+
+    def back(self) -> None:
+        """See `Events`."""
+        self._call(self._events.back)
+
+    def _call(self, event: Callable[..., None], *args: object) -> None:
+        try:
+            event(*args)
+        except Exception:  # whatever it is, it is not the directory's
+            self.log.failure("what follows an event of the directory has failed")
