@@ -115,7 +115,9 @@ class Follower:
         self._go_on()
 
     def say_instead(self, message: bytes) -> None:
-        """Send one message in the bundle's place."""
+        """Send one message in the bundle's place, unless it has ended."""
+        if self._over:
+            return
         self._sink.pass_on(self._lane, frame(TEXT, message), False)
         self.source.flush()
         self._finish(End.WHOLE)

@@ -69,12 +69,10 @@ class WebhookPoster:
         """See `Poster`."""
         # It brings a good deal of code, which a relay without an alert URL needn't hold.
         import treq
-        from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
+        from twisted.web.client import Agent, ResponseFailed
         from twisted.web.error import SchemeNotSupported
 
-        pool = HTTPConnectionPool(self._reactor, persistent=False)
-        # It would log a line when a connection begins, and one when it ends.
-        pool._factory = type("_QuietFactory", (pool._factory,), {"noisy": False})
+        pool = _quiet_pool(self._reactor)
         agent = Agent(self._reactor, connectTimeout=_TIMEOUT_S, pool=pool)
         client = treq.client.HTTPClient(agent)
         try:
@@ -102,6 +100,22 @@ class WebhookPoster:
         if not 200 <= status < 300:
             again = status >= 500 or status in _TRY_AGAIN_STATUSES
             raise Undelivered(f"answered with status {status}", final=not again)
+
+
+def _quiet_pool(reactor: Any) -> Any:
+    """Connections that don't log a line each when they begin and when they end."""
+    from twisted.web.client import HTTPConnectionPool
+
+    pool = HTTPConnectionPool(reactor, persistent=False)
+    made = pool._factory
+
+    def make(*arguments: Any) -> Any:
+        factory = made(*arguments)
+        factory.noisy = False
+        return factory
+
+    pool._factory = make  # type: ignore[assignment]
+    return pool
 
 
 def _drop(data: bytes) -> None:

@@ -21,13 +21,11 @@ def show_memory(count: int) -> str:
 def _scaled(count: int, step: int, units: tuple[str, ...]) -> str:
     if count < step:
         return f"{count} B"
-    value = float(count)
-    for unit in units:
-        value /= step
-        # What would be shown as 1000.0 of a unit is one of the next.
-        if value < step - 0.05:
-            break
-    return f"{value:.1f} {unit}"
+    value, power = count / step, 0
+    # What would be shown as 1000.0 of a unit is one of the next.
+    while value >= step - 0.05 and power < len(units) - 1:
+        value, power = value / step, power + 1
+    return f"{value:.1f} {units[power]}"
 
 
 def show_duration(seconds: float) -> str:

@@ -7,6 +7,7 @@ to ask /proc what the process uses.
 import socket
 from collections import Counter, deque
 from collections.abc import Collection, Mapping
+from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
@@ -283,12 +284,16 @@ class Meters:
             "worries": [worry.row() for worry in self.worries.active],
         }
 
-    def sessions(self) -> list[dict[str, object]]:
-        """A row for each session, the one with most bytes first. None has a session id: that is a
-        credential; the first eight hex digits of its hash name it."""
-        rows = [self._session_row(session) for session in self._sessions.values()]
-        rows.sort(key=lambda row: row["bytes_out"], reverse=True)  # type: ignore[arg-type, return-value]
-        return rows
+    def sessions(self, most: int | None = None) -> list[dict[str, object]]:
+        """A row for each session, or for ``most`` of them: those that have a slow client first,
+        and then those that were sent the most bytes. None has a session id: that is a credential;
+        the first eight hex digits of its hash name it."""
+
+        def weight(session: "Session[Member]") -> tuple[bool, int]:
+            return self._has_slow(session), _bytes_out(session)
+
+        count = len(self._sessions) if most is None else most
+        return [self._session_row(one) for one in nlargest(count, self._sessions.values(), weight)]
 
     def _spool_row(self) -> dict[str, object] | None:
         spool = self.spool
@@ -320,9 +325,12 @@ class Meters:
             "age_s": round(max(0.0, now_s - session.since_s), 1),
             "idle_s": round(max(0.0, now_s - session.last_activity_s), 1),
             "bytes_in": session.bytes_in + sum(member.bytes_in for member in members),
-            "bytes_out": session.bytes_out + sum(member.sink.written for member in members),
-            "slow": any(self._is_slow(member) for member in members),
+            "bytes_out": _bytes_out(session),
+            "slow": self._has_slow(session),
         }
+
+    def _has_slow(self, session: "Session[Member]") -> bool:
+        return any(self._is_slow(member) for member in session.members)
 
     def _is_slow(self, member: "Member") -> bool:
         return self._slow.waits_s(member.sink) >= _SLOW_AFTER_S
@@ -350,3 +358,7 @@ class Meters:
     def _look_at_process(self) -> None:
         self.memory_bytes = process.memory_bytes()
         self.descriptors = process.descriptors()
+
+
+def _bytes_out(session: "Session[Member]") -> int:
+    return session.bytes_out + sum(member.sink.written for member in session.members)

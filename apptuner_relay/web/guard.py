@@ -26,6 +26,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from apptuner_relay.web.cookies import cookie_name, is_good
+from apptuner_relay.web.headers import header
 from apptuner_relay.web.json import write_json
 
 _BEARER = re.compile(r"bearer +(\S+)\s*", re.IGNORECASE)
@@ -91,9 +92,9 @@ class Guard:
         if self.token is None:
             self._check_loopback(request)
             return Credential.LOOPBACK
-        header = request.getHeader("authorization")
-        if header is not None:
-            self._check_bearer(self.token, header, request)
+        authorization = header(request, "authorization")
+        if authorization is not None:
+            self._check_bearer(self.token, authorization, request)
             return Credential.TOKEN
         cookie = request.getCookie(cookie_name(self.token))
         if cookie is not None and is_good(self.token, cookie, self.now_s()):
@@ -111,11 +112,10 @@ class Guard:
             _check_origin(request, credential)
         return credential
 
-    def _check_bearer(self, token: str, header: str, request: Request) -> None:
-        match = _BEARER.fullmatch(header)
+    def _check_bearer(self, token: str, authorization: str, request: Request) -> None:
+        match = _BEARER.fullmatch(authorization)
         if match is None:
             raise Denied(401, "Authorization must be: Bearer TOKEN", _challenge("invalid_request"))
-        # twisted.web decodes headers as ISO 8859-1, or UTF-8 where that's what they are.
         if not hmac.compare_digest(_digest(match[1]), _digest(token)):
             self._failed(request)
             raise Denied(401, "Wrong admin token", _challenge("invalid_token"))
@@ -139,7 +139,7 @@ class Guard:
                 "Without --admin-token this is open to the relay's own machine only, and not "
                 "through a proxy",
             )
-        host = _hostname(request.getHeader("host") or "localhost")
+        host = _hostname(header(request, "host") or "localhost")
         if not _is_local_name(host):
             raise Denied(
                 403,
@@ -196,7 +196,7 @@ def show_peer(request: Request) -> str:
 
 def is_secure(request: Request) -> bool:
     """Whether the browser speaks TLS, to the relay or to a proxy before it."""
-    return request.isSecure() or request.getHeader("x-forwarded-proto") == "https"
+    return request.isSecure() or header(request, "x-forwarded-proto") == "https"
 
 
 def _challenge(error: str | None = None) -> str:
@@ -205,7 +205,7 @@ def _challenge(error: str | None = None) -> str:
 
 
 def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _is_loopback(request: Request) -> bool:
@@ -235,14 +235,14 @@ def _hostname(authority: str) -> str:
 
 def _check_origin(request: Request, credential: Credential) -> None:
     """:raises Denied: 403, for a request that a page of another site has a browser send."""
-    site = request.getHeader("sec-fetch-site")
-    origin = request.getHeader("origin")
+    site = header(request, "sec-fetch-site")
+    origin = header(request, "origin")
     if site is not None:
         is_own = site == "same-origin" or (site == "none" and request.method in _SAFE_METHODS)
     elif origin is not None:
         # A proxy may have changed Host; no page can set X-Forwarded-Host across sites.
         _, _, authority = origin.partition("://")
-        names = (request.getHeader("host"), request.getHeader("x-forwarded-host"))
+        names = (header(request, "host"), header(request, "x-forwarded-host"))
         is_own = bool(authority) and authority in names
     else:
         # Every browser says on a POST where it comes from; curl on this machine doesn't.

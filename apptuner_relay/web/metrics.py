@@ -24,6 +24,7 @@ from apptuner_relay.meters.thresholds import Spool
 from apptuner_relay.meters.traffic import Histogram
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import Role
+from apptuner_relay.web.headers import header
 from apptuner_relay.web.json import JsonResource
 
 STATES = ("ok", "degraded", "draining")
@@ -218,9 +219,17 @@ class MetricsResource(JsonResource):
         PlatformCollector(registry=self._registry)
 
     def render_GET(self, request: Request) -> bytes:
-        encode, content_type = choose_encoder(request.getHeader("accept") or "")
-        body = encode(self._registry)
+        body, content_type = self._encode(header(request, "accept") or "")
         request.setHeader(b"content-type", content_type.encode())
         request.setHeader(b"cache-control", b"no-store")
         request.setHeader(b"content-length", str(len(body)).encode())
         return b"" if request.method == b"HEAD" else body
+
+    def _encode(self, accept: str) -> tuple[bytes, str]:
+        try:
+            encode, content_type = choose_encoder(accept)
+            return encode(self._registry), content_type
+        except (TypeError, ValueError):
+            # prometheus-client compares versions as numbers, whatever a client says they are.
+            encode, content_type = choose_encoder("")
+            return encode(self._registry), content_type

@@ -12,6 +12,7 @@ from twisted.web.http import CACHED
 from twisted.web.server import Request
 
 from apptuner_relay.web.guard import Denied, Guard
+from apptuner_relay.web.headers import header
 from apptuner_relay.web.json import JsonResource, write_json
 
 POLICY = "; ".join(
@@ -65,7 +66,7 @@ class PageResource(JsonResource):
         try:
             self._guard.admit(request)
         except Denied as denied:
-            if "text/html" not in (request.getHeader("accept") or ""):
+            if "text/html" not in (header(request, "accept") or ""):
                 return denied.write(request)
             denied.set_headers(request)
             request.setResponseCode(denied.status)

@@ -16,11 +16,13 @@ from apptuner_relay.web.json import ErrorResource, JsonResource, write_json
 
 CLOSE_REASON = "Closed by the operator"
 
+_MOST = re.compile(rb"0*[1-9][0-9]{0,8}")
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 
 class SessionsResource(JsonResource):
-    """``{"sessions":[{"session":"1f2e3d4c","roles":["cli","mobile"],…}]}``."""
+    """``{"sessions":[{"session":"1f2e3d4c","roles":["cli","mobile"],…}]}``; with ``?most=100`` no
+    more than so many, those with slow clients and those with most bytes first."""
 
     def __init__(self, relay: RelayService) -> None:
         super().__init__()
@@ -35,7 +37,11 @@ class SessionsResource(JsonResource):
         return session
 
     def render_GET(self, request: Request) -> bytes:
-        return write_json(request, {"sessions": self._relay.meters.sessions()})
+        (text, *_) = request.args.get(b"most", [b""])
+        if text and not _MOST.fullmatch(text):
+            return write_json(request, {"error": "most is a number, 1 or more"}, 400)
+        rows = self._relay.meters.sessions(int(text) if text else None)
+        return write_json(request, {"sessions": rows})
 
 
 class CloseResource(JsonResource):

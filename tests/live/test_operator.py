@@ -50,7 +50,7 @@ class LogTest(OperatorCase):
         await relay.logged(
             r"2 connections \(cli 1, dashboard 0, desktop 0, mobile 1\) in 1 session, peak today "
             r"1; 1 bundle, 3\.0 MB since the start; 1 bundle, 3\.0 MB in the last minute; "
-            r"memory \d+\.\d MB, loop lag \d+ ms"
+            r"memory \d+\.\d MiB, loop lag \d+ ms"
         )
         await node.stop()
         await relay.stop()
@@ -159,7 +159,7 @@ class HttpTest(OperatorCase):
 
     async def test_degraded(self) -> None:
         relay = await self.relay("--memory-limit", "16MiB", "--worry-time", "1s")
-        await relay.logged(r"warning: \d+\.\d MB of memory, above 90% of its limit, 16\.8 MB")
+        await relay.logged(r"warning: \d+\.\d MiB of memory, above 90% of its limit, 16\.0 MiB")
         reply = await relay.get("/health")
         self.assertEqual((reply.status, reply.json()["status"]), (503, "degraded"))
         self.assertEqual((await relay.get("/ready")).status, 200)

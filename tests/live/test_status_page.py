@@ -171,7 +171,7 @@ class FiguresTest(PageCase):
     async def show(self, **changes: Any) -> Browser:
         relay = RelayService(Settings(), reactor)  # type: ignore[arg-type]
         self.patch(relay.meters, "status", lambda: figures.status(**changes))
-        self.patch(relay.meters, "sessions", figures.sessions)
+        self.patch(relay.meters, "sessions", lambda most: figures.sessions()[:most])
         site = WatchedFactory(make_site(relay))
         port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(port.stopListening)
@@ -196,6 +196,7 @@ class FiguresTest(PageCase):
             "spool": "614 MiB",
             "spool-note": "41 bundles, 30% of 2 GiB",
             "total": "131 GB",
+            "more-sessions": "",
             "today-bundles": "1,147",
         }.items():
             await browser.shows(element, text)
@@ -215,6 +216,10 @@ class FiguresTest(PageCase):
             "Sessions over the last hour: now 76 sessions, highest 80 at 11:11, lowest 40.",
         )
         await browser.screenshot("busy")
+
+    async def test_more_sessions_than_are_shown(self) -> None:
+        browser = await self.show(sessions=1_172)
+        await browser.shows("more-sessions", "and 1,072 more")
 
     async def test_sessions_whose_hashes_look_the_same(self) -> None:
         browser = await self.show()

@@ -5,6 +5,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from apptuner_relay.meters.amounts import show_bytes, show_memory
 from apptuner_relay.meters.days import DAY_S, Day
 from apptuner_relay.meters.lines import day_line, minute_fields, minute_line
 from apptuner_relay.meters.meters import Meters
@@ -337,6 +338,21 @@ class LineTest(MetersCase):
         fields = minute_fields(self.meters)
         self.assertEqual((fields["connections"], fields["peak_sessions"]), (3, 2))
         json.dumps(fields)
+
+    def test_amounts(self) -> None:
+        for count, traffic, memory in (
+            (0, "0 B", "0 B"),
+            (999, "999 B", "999 B"),
+            (1000, "1.0 kB", "1000 B"),
+            (1024, "1.0 kB", "1.0 KiB"),
+            (999_949, "999.9 kB", "976.5 KiB"),
+            (999_950, "1.0 MB", "976.5 KiB"),
+            (2**30 - 1, "1.1 GB", "1.0 GiB"),
+            (15_400_000, "15.4 MB", "14.7 MiB"),
+            (10**12 - 1, "1.0 TB", "931.3 GiB"),
+            (2 * 10**15, "2000.0 TB", "1819.0 TiB"),
+        ):
+            self.assertEqual((show_bytes(count), show_memory(count)), (traffic, memory), count)
 
     def test_what_is_wrong_is_in_the_line(self) -> None:
         self.meters.draining = True

@@ -42,7 +42,10 @@ class Visitor:
         self._peer = peer
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        """A request and its answer; underscores in the headers' names stand for hyphens."""
+        r"""A request and its answer; underscores in the headers' names stand for hyphens.
+
+        ``\udcff`` in a value is sent as the byte FF.
+        """
         return parse(self.open(path, method, **headers).value())
 
     def open(self, path: str, method: str = "GET", **headers: str) -> StringTransport:
@@ -54,7 +57,7 @@ class Visitor:
             name.replace("_", "-"): value for name, value in headers.items()
         }
         lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
-        channel.dataReceived("\r\n".join(lines).encode())
+        channel.dataReceived("\r\n".join(lines).encode("utf-8", "surrogateescape"))
         transport.protocol = channel
         return transport
 

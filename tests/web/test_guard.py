@@ -57,6 +57,21 @@ class Loopback(SynchronousTestCase):
         for host in ("localhost", "LOCALHOST:3000", "a.localhost", "127.0.0.1", "[::1]:3000", "pi"):
             self.assertEqual(here.ask("/api/sessions", Host=host).status, 200, host)
 
+    def test_fields_that_are_no_text(self) -> None:
+        here = visitor()
+        for name in ("Accept", "Authorization", "Cookie"):
+            self.assertEqual(here.ask("/api/sessions", **{name: "\udcff"}).status, 200, name)
+        self.assertDenied(here.ask("/api/sessions", Host="\udcff.example"))
+        self.assertDenied(here.ask("/api/sessions", Sec_Fetch_Site="\udcff"))
+        self.assertDenied(
+            here.ask("/api/sessions/00000000/close", "POST", Origin="\udcff://\udcff")
+        )
+        self.assertEqual(visitor(TOKEN).ask("/", Accept="\udcff").status, 401)
+        for value in ("\udcff", "Bearer \udcff", f"Bearer {TOKEN}\udcff"):
+            for path in ("/", "/api/status", "/metrics"):
+                answer = visitor(TOKEN).ask(path, Authorization=value)
+                self.assertEqual(answer.status, 401, value)
+
     def test_names_that_another_site_may_have_given_this_machine(self) -> None:
         here = visitor()
         for host in ("evil.example", "evil.example:3000", "127.0.0.1.evil.example", "10.0.0.1"):

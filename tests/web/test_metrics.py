@@ -115,6 +115,17 @@ class FormatTest(MetricsCase):
         self.assertIn("application/openmetrics-text", openmetrics.headers["content-type"])
         self.assertTrue(openmetrics.body.endswith(b"# EOF\n"))
 
+    def test_what_asks_for_no_format(self) -> None:
+        for accept in (
+            "\udcff",
+            "text/plain;version=abc",
+            "text/plain;version=1.x",
+            "application/openmetrics-text; version=\udcff; escaping=\udcff",
+        ):
+            answer = self.visitor.ask("/metrics", Accept=accept)
+            self.assertEqual(answer.status, 200, accept)
+            self.assertEqual(answer.headers["content-type"].partition(";")[0], "text/plain")
+
     def test_both_formats_have_the_same(self) -> None:
         plain = {family.name for family in self.families("", parse_text)}
         other = {family.name for family in self.families(OPENMETRICS, parse_openmetrics)}

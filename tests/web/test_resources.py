@@ -107,6 +107,23 @@ class Sessions(SynchronousTestCase):
         self.assertEqual(session["devices"][0]["name"], "Pixel")
         self.assertNotIn(b"ABC234", answer.body)
 
+    def test_a_part_of_the_list(self) -> None:
+        for session, notices in (("ABC234", 1), ("XYZ789", 3), ("QWE456", 2)):
+            self.relay.connect(f"/cli/{session}")
+            for _ in range(notices):
+                self.relay.connect(f"/mobile/{session}")
+
+        def listed(query: str) -> list[str]:
+            rows = self.operator.ask(f"/api/sessions{query}").json()["sessions"]
+            return [row["session"] for row in rows]
+
+        busiest = [label(session) for session in ("XYZ789", "QWE456", "ABC234")]
+        self.assertEqual(listed(""), busiest)
+        self.assertEqual(listed("?most=2"), busiest[:2])
+        self.assertEqual(listed("?most=100"), busiest)
+        for wrong in ("0", "-1", "x", "1.5", "9" * 10, "%FF"):
+            self.assertEqual(self.operator.ask(f"/api/sessions?most={wrong}").status, 400, wrong)
+
     def test_closing_one(self) -> None:
         cli = self.relay.connect("/cli/ABC234")
         phone = self.relay.connect("/mobile/ABC234")

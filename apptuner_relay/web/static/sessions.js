@@ -9,15 +9,17 @@ const NAMES = {
   cli: ['CLI', 'CLIs'], dashboard: ['dashboard'], desktop: ['desktop'], mobile: ['phone'],
 };
 
+let connected = 0;
 let asked = 0;
 let asking = false;
 
-/** Fetch the list, but not too often. */
-export async function refreshSessions(isForced = false) {
+/** Fetch the list, but not too often. `sessions` is how many sessions there are. */
+export async function refreshSessions(sessions = connected, isForced = false) {
+  connected = sessions;
   if (asking || (!isForced && Date.now() - asked < EVERY_MS)) return;
   asking = true;
   try {
-    const answer = await fetch('api/sessions', { cache: 'no-store' });
+    const answer = await fetch(`api/sessions?most=${SHOWN}`, { cache: 'no-store' });
     if (answer.ok) show((await answer.json()).sessions);
   } catch {
     // The connection is lost: the line to the relay says so.
@@ -43,8 +45,8 @@ function show(sessions) {
   );
   $('session-table').hidden = !sorted.length;
   $('no-sessions').hidden = sorted.length > 0;
-  setRows($('session-rows'), sorted.slice(0, SHOWN), (s) => s.session, create, update);
-  const more = sorted.length - SHOWN;
+  setRows($('session-rows'), sorted, (s) => s.session, create, update);
+  const more = connected - SHOWN;
   $('more-sessions').hidden = more <= 0;
   setText($('more-sessions'), more > 0 ? `and ${count(more)} more` : '');
 }
@@ -104,5 +106,5 @@ async function close(session) {
   }
   $('said').toggleAttribute('data-failed', failed);
   setText($('said'), text);
-  refreshSessions(true);
+  refreshSessions(connected, true);
 }

@@ -49,7 +49,7 @@ function show(status) {
   charts.update(status.hour, status.now_ms);
   showToday(status.today);
   showDays([...status.days]);
-  refreshSessions(sessions !== status.sessions);
+  refreshSessions(status.sessions, sessions !== status.sessions);
   sessions = status.sessions;
 }
 
