@@ -138,10 +138,13 @@ class Playback:
             follower.stop()
 
     def _give_what_there_is(self) -> None:
-        library, session = self._library, self._session_hash
-        bundle = library.growing(session) or library.last(session)
+        bundle = self._what_there_is()
         if bundle is not None:
             self._deliver(bundle)
+
+    def _what_there_is(self) -> SpooledBundle | None:
+        library, session = self._library, self._session_hash
+        return library.growing(session) or library.last(session)
 
     def _deliver(self, bundle: SpooledBundle) -> None:
         if self._followers or (self._announce and self._newest is not self._got):
@@ -224,8 +227,8 @@ class Playback:
 
     def _fall_back(self, other_than: SpooledBundle) -> None:
         """The bundle that the phone was to get has been cut short. One that was promised what there
-        is gets the last complete one."""
+        is gets what there is now."""
         if self._owed and not self._closed and not self._followers:
-            bundle = self._library.last(self._session_hash)
+            bundle = self._what_there_is()
             if bundle is not None and bundle not in (other_than, self._got):
                 self._deliver(bundle)

@@ -188,7 +188,11 @@ class Store(Service):
     def growing(self, session_hash: str) -> SpooledBundle | None:
         """See `playback.Library`."""
         bundle = self._growing.get(session_hash)
-        return bundle if bundle is not None and bundle.state is State.GROWING else None
+        if bundle is not None and bundle.state is State.GROWING:
+            return bundle
+        # There may be one of another sender, which began earlier.
+        ours = (one for one in self._counted if one.session_hash == session_hash)
+        return next((one for one in ours if one.state is State.GROWING), None)
 
     def last(self, session_hash: str) -> SpooledBundle | None:
         """See `playback.Library`."""

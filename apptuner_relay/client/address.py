@@ -39,7 +39,7 @@ class Relay:
         """
         parts = urlsplit(text)
         if parts.scheme not in _SCHEMES:
-            raise ValueError(f"{text!r} does not start with ws:// or wss://")
+            raise ValueError(f"{text!r} does not start with ws://, wss://, http:// or https://")
         try:
             host, port = parts.hostname, parts.port
         except ValueError as error:
