@@ -35,7 +35,7 @@ class Library(Protocol):
         """The most bytes that a message may have, inflated."""
 
     def growing(self, session_hash: str) -> SpooledBundle | None:
-        """The bundle of that session that is being recorded."""
+        """The bundle of that session of which more is to come."""
 
     def last(self, session_hash: str) -> SpooledBundle | None:
         """The last one of which all has come, though it may still be on its way to the disk."""

@@ -156,6 +156,11 @@ class SpooledBundle:
         return self._fd
 
     @property
+    def arriving(self) -> bool:
+        """Whether more of it is to come."""
+        return self.state is State.GROWING and not self._finishing
+
+    @property
     def in_use(self) -> bool:
         """Whether anybody beside its keeper needs its files."""
         return self._users > 0

@@ -188,11 +188,11 @@ class Store(Service):
     def growing(self, session_hash: str) -> SpooledBundle | None:
         """See `playback.Library`."""
         bundle = self._growing.get(session_hash)
-        if bundle is not None and bundle.state is State.GROWING:
+        if bundle is not None and bundle.arriving:
             return bundle
         # There may be one of another sender, which began earlier.
         ours = (one for one in self._counted if one.session_hash == session_hash)
-        return next((one for one in ours if one.state is State.GROWING), None)
+        return next((one for one in ours if one.arriving), None)
 
     def last(self, session_hash: str) -> SpooledBundle | None:
         """See `playback.Library`."""
