@@ -530,7 +530,8 @@ class Session(RuleBasedStateMachine):
                 busy |= self._send(sender, 10_000)
             self.relay.clock.advance(0)
             busy |= bool(self.disk.reads)
-            if not busy and waited_s < 8 and any(one.frames for one in self.senders.values()):
+            held = any(one.frames or one.protocol._tail for one in self.senders.values())
+            if not busy and waited_s < 8 and held:
                 # Someone is held for a phone that waits for something itself. That one is cut.
                 waited_s += 1
                 self.relay.wait(1)
