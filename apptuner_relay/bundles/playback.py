@@ -224,6 +224,9 @@ class Playback:
             self._got = follower.bundle
         elif how is End.CUT:
             self._fall_back(follower.bundle)
+        elif self._newest is not None and self._newest.state is State.CUT:
+            # What superseded this has been cut short before this was out of the way.
+            self._fall_back(self._newest)
 
     def _fall_back(self, other_than: SpooledBundle) -> None:
         """The bundle that the phone was to get has been cut short. One that was promised what there

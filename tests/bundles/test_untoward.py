@@ -333,6 +333,17 @@ class Lost(Spooled):
         self.store.offload.answer()
         self.assertIn(text, self.texts(phone))
 
+    def test_a_bundle_whose_successor_is_cut_short_while_it_is_being_read(self) -> None:
+        cli = self.connect("cli")
+        text = self.bundle(cli, "A")
+        self.disk.patient = True
+        phone = self.connect("mobile", "replay=1")
+        self.start_chunks(cli, "BB", 2)
+        self.start_chunks(cli, "", 0)
+        while self.disk.reads:
+            self.disk.give()
+        self.assertIn(text, self.texts(phone))
+
 
 class TwoSenders(Spooled):
     def setUp(self) -> None:
