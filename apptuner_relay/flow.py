@@ -203,6 +203,7 @@ class Sink:
         self._notice_bytes = 0
         self._full = False
         self._closed = False
+        self._idle_call: Callable[[], None] | None = None
         self._holding: set[Source] = set()
         self.written = 0
         """Bytes given to the transport so far."""
@@ -235,6 +236,11 @@ class Sink:
         return self._full or bool(self._queue)
 
     @property
+    def expects_more(self) -> bool:
+        """Whether it is in the middle of a message, or waits for one that has begun."""
+        return any(not lane.ended for lane in self._queue)
+
+    @property
     def over_window(self) -> bool:
         """Whether more waits here than may wait of one source."""
         return self.waiting > self._window
@@ -243,6 +249,13 @@ class Sink:
     def holding(self) -> frozenset[Source]:
         """The sources that are paused because of this sink."""
         return frozenset(self._holding)
+
+    def when_idle(self, call: Callable[[], None]) -> None:
+        """Call back once, when nothing is left to send; now, if that is so."""
+        if self.busy:
+            self._idle_call = call
+        else:
+            call()
 
     def say(self, data: bytes, on_behalf_of: Source | None = None) -> None:
         """Send a frame of the relay's own, between messages.
@@ -402,6 +415,7 @@ class Sink:
         if self._closed:
             return
         self._closed = True
+        self._idle_call = None
         self._slow.discard(self)
         rest = self._rest + b"".join(self._fresh)
         self._rest = b""
@@ -484,6 +498,9 @@ class Sink:
             self._offer(parts)
         if self._holding and not self._full:
             self._release()
+        if self._idle_call is not None and not self.busy:
+            call, self._idle_call = self._idle_call, None
+            call()
 
     def _gather(self) -> list[Frame]:
         """Take what is next out of what waits: the rest of a frame, then control frames, then

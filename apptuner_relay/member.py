@@ -12,7 +12,7 @@ from apptuner_relay.flow import Frame, Outlet, Sink, Source
 from apptuner_relay.meters.traffic import BundleWatch, Traffic
 from apptuner_relay.options import Settings
 from apptuner_relay.passage import Fork, Way
-from apptuner_relay.session import Device, Role, Session
+from apptuner_relay.session import Admission, Role, Session
 from apptuner_relay.slow import SlowSinks
 from apptuner_relay.ways import Parcel, make_way
 from apptuner_relay.wire import messages
@@ -34,8 +34,41 @@ NO_PHONE = "Mobile device not connected"
 _COMPLAINT_INTERVAL_S = 1.0
 
 
+class End(Protocol):
+    """What a connection stands for: takes in what comes, and has what is to go out."""
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def sink(self) -> Sink: ...
+
+    @property
+    def reader(self) -> FrameReader: ...
+
+    bytes_in: int
+    """Bytes taken in so far."""
+
+    def take_texts(self, texts: Texts) -> None:
+        """Take in small text messages, each of them whole."""
+
+    def take(self, piece: Piece, view: memoryview) -> None:
+        """Take in the next piece of a message. ``view`` is of the buffer in which the piece lies;
+        call `flush` before that is used again.
+
+        :raises FrameError: the message is bad.
+        """
+
+    def flush(self) -> None:
+        """A block has been taken in whole."""
+
+
 class Connection(Outlet, Protocol):
     """What a member needs of the connection that it stands for."""
+
+    def serve(self, end: End) -> None:
+        """From now on stand for ``end``, which has the source, sink and reader of the one before.
+        Not to be called while a block is taken in."""
 
     @property
     def deflates(self) -> bool:
@@ -52,6 +85,25 @@ class Connection(Outlet, Protocol):
 
     def check_alive(self, now_s: float) -> None:
         """Ping a client that is silent, drop one that stays so. Called at intervals."""
+
+
+class Ends(NamedTuple):
+    """The ends of a connection. They stay when the client's session moves to another relay."""
+
+    source: Source
+    sink: Sink
+    reader: FrameReader
+
+
+def make_ends(
+    connection: Connection, settings: Settings, slow: SlowSinks, reader: type[FrameReader]
+) -> Ends:
+    """The ends of a new connection."""
+    return Ends(
+        Source(connection.pause, connection.resume),
+        Sink(connection, connection.close, settings.window, slow),
+        reader(settings.max_message, connection.deflates),
+    )
 
 
 class Route(NamedTuple):
@@ -75,30 +127,29 @@ class Member:
 
     def __init__(
         self,
-        role: Role,
-        device: Device | None,
+        admission: Admission,
         session: "Session[Member]",
         connection: Connection,
+        ends: Ends,
         settings: Settings,
-        slow: SlowSinks,
         now_s: Callable[[], float],
         traffic: Traffic,
     ) -> None:
-        self.role = role
-        self.device = device
+        self.admission = admission
+        self.role = role = admission.role
+        self.device = device = admission.device
+        self.arrival = admission.arrival
+        self.through = admission.through
         self.session = session
         self.connection = connection
-        self.source = Source(connection.pause, connection.resume)
-        self.sink = Sink(
-            connection, connection.close, settings.window, slow, leave=self._leave_group
-        )
+        self.source, self.sink, self.reader = ends
+        self.sink.leave = self._leave_group
         self.tape: Tape | None = None
         self.playback: Playback | None = None
         self.deflates = connection.deflates
         ios = device is not None and device.platform == "ios"
         self.slices = settings.split_bundles and ios
         self.chunks = self.slices and device is not None and device.chunks
-        self.reader = FrameReader(settings.max_message, self.deflates)
         self._limit = settings.max_message
         self._now_s = now_s
         self._active = False
@@ -116,6 +167,11 @@ class Member:
         """Bytes taken in so far."""
 
     @property
+    def label(self) -> str:
+        """How logs name its session."""
+        return self.session.label
+
+    @property
     def in_message(self) -> bool:
         """Whether a message from this client is under way to others."""
         return self._way is not None
@@ -126,7 +182,7 @@ class Member:
         self.sink.say(frame(TEXT, message))
 
     def take_texts(self, texts: Texts) -> None:
-        """Take in small text messages from this client, each of them whole."""
+        """See `End`."""
         self._active = True
         self._opcode = TEXT
         frames: list[Frame] = []
@@ -176,11 +232,7 @@ class Member:
             sink.send_all(frames, self.source)
 
     def take(self, piece: Piece, view: memoryview) -> None:
-        """Take in the next piece of a message from this client. ``view`` is of the buffer in which
-        the piece lies; call `flush` before that is used again.
-
-        :raises FrameError: the message is bad.
-        """
+        """See `End`."""
         opcode, end, begin, payload, stop = piece
         self._active = True
         if opcode != CONTINUATION:
@@ -229,7 +281,7 @@ class Member:
             self._bundle.ends(self.reader.message_bytes)
 
     def flush(self) -> None:
-        """A block has been taken in whole."""
+        """See `End`."""
         self.source.flush()
         if self.tape is not None:
             self.tape.flush()
@@ -250,6 +302,48 @@ class Member:
             return False
         way.cut(f"a message was cut short: {why}")
         return True
+
+    # When the session moves to another relay
+
+    def halt(self) -> None:
+        """Read nothing more from the client, once the message and the bundle in progress have come
+        whole."""
+        if not self._hold_between_bundles():
+            self.take = self._take_and_hold  # type: ignore[method-assign]
+            self.take_texts = self._take_texts_and_hold  # type: ignore[method-assign]
+
+    def _take_and_hold(self, piece: Piece, view: memoryview) -> None:
+        Member.take(self, piece, view)
+        self._hold_between_bundles()
+
+    def _take_texts_and_hold(self, texts: Texts) -> None:
+        Member.take_texts(self, texts)
+        self._hold_between_bundles()
+
+    def _hold_between_bundles(self) -> bool:
+        recording = self.tape is not None and self.tape.bundle is not None
+        if self.reader.between_messages and not recording:
+            self.source.hold(self)
+            return True
+        return False
+
+    @property
+    def idle(self) -> bool:
+        """Whether no message from it is on its way, and it needs nothing more from here for those
+        that are to reach it."""
+        playing = self.playback is not None and self.playback.busy
+        return self.reader.between_messages and not playing and not self.sink.expects_more
+
+    def detach(self) -> Ends:
+        """It is no member any more, though its connection goes on; to be called when it is
+        `idle`, by who holds its source from now on."""
+        if self.playback is not None:
+            self.playback.close()
+        if self.tape is not None:
+            self.tape.stop()
+        self.sink.leave = lambda: False
+        self.source.let_go(self)
+        return Ends(self.source, self.sink, self.reader)
 
     def _parcel(self, route: Route, head: bytes, size: int | None) -> Parcel:
         thorough = self.role is Role.MOBILE

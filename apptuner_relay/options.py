@@ -9,13 +9,25 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from twisted.python import usage
 
 from apptuner_relay import __version__
 from apptuner_relay.bundles.directory import default_directory
-from apptuner_relay.values import NONE, choice, directory, share, token, web_url
+from apptuner_relay.cluster.directory import check_address, check_node
+from apptuner_relay.cluster.redis_url import RedisUrl, parse_redis_url
+from apptuner_relay.values import (
+    NONE,
+    choice,
+    directory,
+    file_path,
+    or_none,
+    share,
+    token,
+    web_url,
+)
 
 ENVIRONMENT_PREFIX = "APPTUNER_"
 
@@ -65,6 +77,15 @@ class Settings:
     alert_url: str | None = field(default=None, repr=False)
     admin_token: str | None = field(default=None, repr=False)
     metrics: str = "guarded"
+    redis: RedisUrl | None = None
+    """Where nodes share their sessions; None for a relay that is alone."""
+    redis_ca: Path | None = None
+    node: str | None = None
+    """None for the host's name and the port."""
+    node_address: str | None = None
+    """None to be found out."""
+    node_ca: Path | None = None
+    cluster_secret: str | None = field(default=None, repr=False)
 
 
 def _size(low: int, high: int) -> Callable[[str], int]:
@@ -134,6 +155,13 @@ def _memory_limit(text: str) -> int | None:
     if text.strip().lower() == "cgroup":
         return None
     return 0 if text.strip().lower() == "off" else _size(16 * MIB, 16 * 1024 * 1024 * MIB)(text)
+
+
+def _unless_auto(check: Callable[[str], str]) -> Callable[[str], str | None]:
+    def parse(text: str) -> str | None:
+        return None if text.strip().lower() == "auto" else check(text.strip())
+
+    return parse
 
 
 class Option(NamedTuple):
@@ -330,6 +358,51 @@ OPTIONS = (
         choice("guarded", "open"),
         "guarded or open: whether /metrics asks for the admin token as well, or is for everybody",
     ),
+    Option(
+        "redis",
+        NONE,
+        or_none(parse_redis_url),
+        "Share sessions with the other relays that have the same Redis: redis://host:6379, "
+        "rediss://user:password@host:6380, unix:/run/redis.sock, or "
+        "redis+sentinel://host:26379,host2:26379/service. Needs --cluster-secret",
+        secret=True,
+    ),
+    Option(
+        "redis-ca",
+        NONE,
+        or_none(file_path),
+        "PEM file: who may have signed the Redis server's certificate, instead of who the system "
+        "trusts",
+    ),
+    Option(
+        "node",
+        "auto",
+        _unless_auto(check_node),
+        "This relay's name among those that share sessions: every one needs its own. auto is "
+        "HOST-PORT",
+    ),
+    Option(
+        "node-address",
+        "auto",
+        _unless_auto(check_address),
+        "Where the other relays reach this one: ws://HOST:PORT or wss://HOST:PORT. auto is the "
+        "address from which this machine reaches Redis, and the port of the first --listen tcp:…",
+    ),
+    Option(
+        "node-ca",
+        NONE,
+        or_none(file_path),
+        "PEM file: who may have signed the certificates of relays at wss:// addresses, instead of "
+        "who the system trusts",
+    ),
+    Option(
+        "cluster-secret",
+        NONE,
+        token,
+        "What relays show each other to be let in, the same for all that share sessions: 8 "
+        "characters or more, or @FILE, as others on the machine can see a command line",
+        secret=True,
+    ),
 )
 
 LISTEN_VARIABLE = ENVIRONMENT_PREFIX + "LISTEN"
@@ -417,4 +490,6 @@ class Options(usage.Options):
             self.listen_source = LISTEN_VARIABLE if listen else "--listen"
         if listen:
             values["listen"] = tuple(listen)
-        self.settings = Settings(**values)  # type: ignore[arg-type]
+        self.settings = settings = Settings(**values)  # type: ignore[arg-type]
+        if settings.redis is not None and settings.cluster_secret is None:
+            raise BadOption("--redis: needs --cluster-secret as well, the same on every relay")

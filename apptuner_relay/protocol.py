@@ -1,290 +1,146 @@
-"""Autobahn at the edge: a client's WebSocket connection, and one factory for each side.
-
-Autobahn does the opening and the closing handshake. What comes in between goes through our own
-`FrameReader` and on to the connection's `Member`; what goes out are whole frames that the member's
-`Sink` gives to the transport.
+"""What clients open: Autobahn's server protocol around a `connection.FramedConnection`, and one
+factory for each side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
-from autobahn.util import encode_truncate
+from autobahn.websocket.compress import PerMessageDeflateOffer
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.tcp import Server as TCPServer
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from apptuner_relay import __version__
-from apptuner_relay.flow import Frame
-from apptuner_relay.member import Member
-from apptuner_relay.service import RelayService
+from apptuner_relay.connection import FramedConnection
+from apptuner_relay.service import Attendee, Place, RelayService
 from apptuner_relay.session import BadRequest, Role, parse_path
-from apptuner_relay.transport import BLOCK_BYTES, RelayTransport
 from apptuner_relay.wire.deflate import accept
-from apptuner_relay.wire.frames import (
-    CLOSE,
-    CLOSE_ABNORMAL,
-    CLOSE_INVALID_PAYLOAD,
-    CLOSE_NO_STATUS,
-    CLOSE_PROTOCOL_ERROR,
-    PING,
-    PONG,
-    FrameError,
-    frame,
-)
 from apptuner_relay.wire.messages import http_refusal
-from apptuner_relay.wire.text import is_text
 
-_CLOSE_REASON_BYTES = 123
+_log = Logger()
+
+Answer = tuple[str, dict[str, str]] | None
+"""The subprotocol of a handshake's answer, and headers."""
+
+_PERMESSAGE_DEFLATE = "permessage-deflate"
 
 
-class RelayProtocol(WebSocketServerProtocol):
-    """One client's connection. To its `Member` it is the `member.Connection`."""
+class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[misc]
+    """One client's connection."""
 
     factory: "RelayFactory"
-    transport: TCPServer
-    _member: Member | None = None
-    _drop_call: IDelayedCall | None = None
-    _own_reason: str | None = None
-    _close_code: int | None = None
-    """Of the first Close, whoever sent it."""
-    _tail = b""
-    """What has been received and not been read, as the member was held in mid-block."""
-    _tail_call: IDelayedCall | None = None
+    perMessageCompressionAccept: Callable[[Sequence[object]], object | None]
+    _place: Place | None = None
+    """Where the client comes in, until it has."""
+    _is_looking = False
+    """Whether its place is being looked for."""
 
-    # What Autobahn calls
-
-    def onConnect(self, request: ConnectionRequest) -> None:
-        """Admit the client or refuse its handshake."""
-        try:
-            role, session_id = parse_path(request.path)
-            if role not in self.factory.roles:
-                raise BadRequest(404, "Not found")
-            _, _, query = self.http_request_uri.partition("?")
-            self._admission = self.factory.relay.admit(role, session_id, query)
-        except BadRequest as refusal:
-            raise ConnectionDeny(refusal.status, str(refusal)) from None
-
-    def onOpen(self) -> None:
-        """The handshake is done: join the session."""
-        relay = self.factory.relay
-        self._heard = True
-        self._pinged = False
-        self._drains = 0
-        self._alive_s = 0.0
-        # Until now the HTTP channel that the request came through was the transport's producer.
-        self.transport.unregisterProducer()
-        if isinstance(self.transport, RelayTransport):
-            self.offer = self.transport.offer  # type: ignore[method-assign]
-            self.unsent = self.transport.unsent  # type: ignore[method-assign]
-            self.transport.receive_blocks(relay.buffer, self._take_block)
-        self._member = member = relay.join(self._admission, self)
-        self.transport.registerProducer(member.sink, True)
-
-    def processData(self) -> bool:
-        """Take in ``self.data``: what came with the handshake, or over a transport (TLS, UNIX)
-        that hands over bytes."""
-        data, self.data = self.data, b""
-        member = self._member
-        if member is not None and member.source.held and self.state == self.STATE_OPEN:
-            # Such a transport may still have had something to deliver when it was paused.
-            self._tail += data
-            return False
-        buffer = self.factory.relay.buffer
-        for at in range(0, len(data), BLOCK_BYTES):
-            if self._tail:
-                self._tail += data[at:]
-                break
-            block = data[at : at + BLOCK_BYTES]
-            buffer.room[: len(block)] = block
-            self._take_block(len(block))
-        return False
-
-    def onCloseFrame(
-        self,
-        code: int | None,
-        reasonRaw: bytes | None,
-    ) -> bool | None:
-        """The client closes, or answers our Close."""
-        if self._close_code is None:
-            self._close_code = CLOSE_NO_STATUS if code is None else code
-        self._part("closed by the client")
-        return super().onCloseFrame(code, reasonRaw)  # type: ignore[arg-type]
-
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """The connection has gone."""
-        for call in (self._drop_call, self._tail_call):
-            if call is not None and call.active():
-                call.cancel()
-        member, self._member = self._member, None
-        if member is None:
-            return
-        if self._own_reason is None:
-            self._own_reason = "the connection was lost"
-        self.factory.relay.closed(member, self._own_reason, self._close_code or CLOSE_ABNORMAL)
-        if isinstance(self.transport, RelayTransport):
-            self.transport.receive_no_more()
-            del self.offer, self.unsent
-
-    def sendHttpErrorResponse(
-        self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
-    ) -> None:
-        """Refuse the handshake with a JSON body."""
-        self.factory.relay.meters.refused(code)
-        self.sendData(http_refusal(code, reason, responseHeaders or ()))
-
-    # What the member and the service call
+    @property
+    def relay(self) -> RelayService:
+        """See `FramedConnection`."""
+        return self.factory.relay
 
     @property
     def deflates(self) -> bool:
         """Whether permessage-deflate was negotiated."""
         return self._perMessageCompress is not None
 
-    def offer(self, parts: Sequence[Frame]) -> int:
-        """See `flow.Outlet`. Where the transport can't tell what it takes, it takes all, and
-        pauses its producer when that is too much."""
-        data = b"".join(parts)
-        self.transport.write(data)
-        return len(data)
+    # What Autobahn calls
 
-    def write(self, data: bytes) -> None:
-        """See `flow.Outlet`."""
-        self.transport.write(data)
-
-    def unsent(self) -> int:
-        """See `flow.Outlet`."""
-        return 0
-
-    def pause(self) -> None:
-        """Stop reading."""
-        if self.state == self.STATE_OPEN:
-            self.transport.pauseProducing()
-
-    def resume(self) -> None:
-        """Read on: first what is left of the last block, but not now, as others may be in the
-        middle of one."""
-        if self._tail:
-            if self._tail_call is None:
-                self._tail_call = self.factory.relay.clock.callLater(0, self._take_tail)
-        elif self.state in (self.STATE_OPEN, self.STATE_CLOSING):
-            self.transport.resumeProducing()
-
-    def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake; a client that doesn't finish it in time is dropped."""
-        if self.state != self.STATE_OPEN:
-            return
-        self._close_code = code
-        self._part(reason)
-        self.sendCloseFrame(code, encode_truncate(reason, _CLOSE_REASON_BYTES))
-        self.resume()
-
-    def check_alive(self, now_s: float) -> None:
-        """Ping a client that is silent, drop one that stays so. Called at intervals."""
-        member = self._member
-        if member is None or self.state != self.STATE_OPEN:
-            return
-        settings = self.factory.relay.settings
-        if self._heard or member.source.held or member.sink.drains != self._drains:
-            self._heard = self._pinged = False
-            self._drains = member.sink.drains
-            self._alive_s = now_s
-        elif not self._pinged and now_s - self._alive_s >= settings.ping_interval:
-            self._pinged = True
-            self._alive_s = now_s
-            member.sink.control(frame(PING, b""), None)
-        elif self._pinged and now_s - self._alive_s >= settings.ping_timeout:
-            self._own_reason = "no answer to a ping"
-            self.dropConnection(abort=True)
-
-    def _take_block(self, length: int) -> None:
-        """Take in ``length`` bytes that have been received into the relay's buffer."""
-        buffer = self.factory.relay.buffer
-        member = self._member
-        if member is None:
-            return
-        self._heard = True
-        start, stop = buffer.START, buffer.START + length
+    def onConnect(  # type: ignore[override]
+        self, request: ConnectionRequest
+    ) -> Deferred[Answer] | None:
+        """Admit the client and find its place, or refuse its handshake."""
         try:
-            while start < stop and self.state != self.STATE_CLOSED:
-                start = self._read(member, start, stop)
-                if member.source.held and self.state == self.STATE_OPEN:
-                    self._tail = bytes(buffer.view[start:stop])
-                    break
-        finally:
-            member.bytes_in += start - buffer.START
-            member.flush()
+            role, session_id = parse_path(request.path)
+            if role not in self.factory.roles:
+                raise BadRequest(404, "Not found")
+            _, _, query = self.http_request_uri.partition("?")
+            admission = self.relay.admit(role, session_id, query, self._will_deflate(request))
+            found = self.relay.find_place(admission)
+        except BadRequest as refusal:
+            raise ConnectionDeny(refusal.status, str(refusal)) from None
+        if isinstance(found, Deferred):
+            return self._wait_for(found)
+        self._place = found
+        return None
 
-    def _take_tail(self) -> None:
-        """Take in what was left of the last block, and then let more come."""
-        self._tail_call = None
-        member = self._member
-        if member is None or (member.source.held and self.state == self.STATE_OPEN):
-            return
-        tail, later = self._tail[:BLOCK_BYTES], self._tail[BLOCK_BYTES:]
-        self._tail = b""
-        self.factory.relay.buffer.room[: len(tail)] = tail
-        self._take_block(len(tail))
-        self._tail += later
-        if not member.source.held or self.state != self.STATE_OPEN:
-            self.resume()
+    def processHandshake(self) -> None:
+        """See Autobahn. Nothing is due from a client that waits for its answer."""
+        if not self._is_looking:
+            super().processHandshake()
 
-    def _read(self, member: Member, start: int, stop: int) -> int:
-        """Read on in the buffer. Returns how far it went: to ``stop``, to a violation, or to where
-        the member is held."""
-        buffer = self.factory.relay.buffer
-        pieces = member.reader.feed(buffer.data, start, stop)
+    def opened(self) -> Attendee:
+        """See `FramedConnection`."""
+        # Until now the HTTP channel that the request came through was the transport's producer.
+        self.transport.unregisterProducer()
+        place, self._place = self._place, None
+        assert place is not None
+        return place.enter(self)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """The connection has gone."""
+        place, self._place = self._place, None
+        if place is not None:
+            place.abandon()
+        super().onClose(wasClean, code, reason)
+
+    def sendHttpErrorResponse(
+        self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
+    ) -> None:
+        """Refuse the handshake with a JSON body."""
+        self.relay.meters.refused(code)
+        self.sendData(http_refusal(code, reason, responseHeaders or ()))
+
+    # What the connection calls
+
+    def parted(self, end: Attendee, why: str) -> None:  # type: ignore[override]
+        """See `FramedConnection`."""
+        self.relay.leave(end, why)
+
+    def gone(self, end: Attendee, why: str, code: int) -> None:  # type: ignore[override]
+        """See `FramedConnection`."""
+        self.relay.closed(end, why, code)
+
+    def _will_deflate(self, request: ConnectionRequest) -> bool:
+        """Whether Autobahn is going to negotiate permessage-deflate."""
         try:
-            for piece in pieces:
-                if isinstance(piece, list):
-                    member.take_texts(piece)
-                elif not piece[0] & CLOSE:
-                    member.take(piece, buffer.view)
-                else:
-                    opcode, _, _, payload, end = piece
-                    self._control(member, opcode, bytes(buffer.view[payload:end]))
-                    if self.state == self.STATE_CLOSED:
-                        break
-                if member.source.held:
-                    break
-        except FrameError as error:
-            self.close(error.code, error.reason)
-            member.reader.skip_messages()
-        finally:
-            pieces.close()
-        return member.reader.stopped_at if self.state != self.STATE_CLOSED else stop
+            offers = [
+                PerMessageDeflateOffer.parse(parameters)
+                for name, parameters in request.extensions
+                if name == _PERMESSAGE_DEFLATE
+            ]
+        except Exception:  # Autobahn raises just that, and will again
+            return False
+        return bool(offers) and self.perMessageCompressionAccept(offers) is not None
 
-    def _control(self, member: Member, opcode: int, payload: bytes) -> None:
-        if opcode == PING:
-            if self.state == self.STATE_OPEN:
-                member.sink.control(frame(PONG, payload), member.source)
-        elif opcode == CLOSE:
-            code = int.from_bytes(payload[:2], "big") if payload else None
-            # Autobahn would check these as well, but drop the connection before the client has
-            # its Close.
-            if self.state == self.STATE_OPEN:
-                if len(payload) == 1 or not (code is None or self._may_close_with(code)):
-                    self.close(CLOSE_PROTOCOL_ERROR, "bad close code")
-                    return
-                if not is_text(payload[2:]):
-                    self.close(CLOSE_INVALID_PAYLOAD, "close reason that is not UTF-8")
-                    return
-            self.onCloseFrame(code, payload[2:] or None)
+    def _wait_for(self, finding: Deferred[Place], answer: Answer = None) -> Deferred[Answer]:
+        """What Autobahn waits for, and has ``answer`` then. Should the client go meanwhile, that
+        never comes."""
+        self._is_looking = True
+        waiting: Deferred[Answer] = Deferred()
 
-    def _may_close_with(self, code: int) -> bool:
-        return code in self.CLOSE_STATUS_CODES_ALLOWED or 3000 <= code <= 4999
+        def found(place: Place) -> None:
+            self._is_looking = False
+            if self.state == self.STATE_CONNECTING:
+                self._place = place
+                waiting.callback(answer)
+            else:
+                place.abandon()
 
-    def _part(self, why: str) -> None:
-        """Leave the session, and see that the connection ends even if the client does nothing."""
-        if self._drop_call is not None:
-            return
-        relay = self.factory.relay
-        self._own_reason = why
-        self._drop_call = relay.clock.callLater(relay.settings.close_timeout, self._drop)
-        if self._member is not None:
-            self._member.reader.skip_messages()
-            relay.leave(self._member, why)
+        def failed(failure: Failure) -> None:
+            self._is_looking = False
+            if isinstance(failure.value, BadRequest):
+                denial = ConnectionDeny(failure.value.status, str(failure.value))
+            else:
+                _log.failure("looking for a client's place has failed", failure)
+                denial = ConnectionDeny(500, "The relay has failed at this")
+            if self.state == self.STATE_CONNECTING:
+                waiting.errback(Failure(denial))
 
-    def _drop(self) -> None:
-        self.transport.abortConnection()
+        finding.addCallbacks(found, failed)
+        return waiting
 
 
 def _decline(offers: Sequence[object]) -> None:
@@ -312,6 +168,11 @@ class RelayFactory(WebSocketServerFactory):
     def __init__(self, relay: RelayService) -> None:
         super().__init__(server=f"AppTunerRelay/{__version__}", reactor=relay.clock)
         self.relay = relay
+        self.set_up(RelayProtocol)
+
+    def set_up(self, protocol: type[RelayProtocol]) -> None:
+        """Have the factory make ``protocol``."""
+        relay = self.relay
         # The time-outs are ours: they run on the service's clock.
         self.setProtocolOptions(
             versions=[13],
@@ -324,7 +185,7 @@ class RelayFactory(WebSocketServerFactory):
             tcpNoDelay=True,
             perMessageCompressionAccept=accept if relay.settings.compression else _decline,
         )
-        self.protocol = _with_options(RelayProtocol, self)
+        self.protocol = _with_options(protocol, self)
 
 
 class DesktopSideFactory(RelayFactory):

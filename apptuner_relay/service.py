@@ -1,11 +1,12 @@
 """The sessions, and what all connections share: admission, time-outs, shutting down.
 
-Nothing in here touches a socket; the factories of `protocol` bring connections in.
+Nothing in here touches a socket; the factories of `protocol` bring connections in. Where several
+relays share their sessions, `Homes` knows where a session's clients meet.
 """
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -17,27 +18,105 @@ from twisted.python.failure import Failure
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.store import Store
 from apptuner_relay.bundles.tape import Tape
-from apptuner_relay.member import Connection, Member
+from apptuner_relay.member import Connection, End, Ends, Member, make_ends
 from apptuner_relay.meters.meters import Meters
 from apptuner_relay.options import Settings
-from apptuner_relay.session import BadRequest, Device, Role, Session, parse_device, session_hash
+from apptuner_relay.session import (
+    Admission,
+    Arrival,
+    BadRequest,
+    Device,
+    Role,
+    Session,
+    parse_device,
+    session_hash,
+)
 from apptuner_relay.slow import SlowSinks
 from apptuner_relay.transport import ReceiveBuffer
-from apptuner_relay.wire.frames import CLOSE_NORMAL, CLOSE_POLICY, CLOSE_SERVICE_RESTART
+from apptuner_relay.wire.frames import (
+    CLOSE_NORMAL,
+    CLOSE_POLICY,
+    CLOSE_SERVICE_RESTART,
+    FrameReader,
+    PeerReader,
+)
 
 _TICK_S = 1.0
 _LONGEST_SWEEP_S = 15.0
 
 
-@dataclass(frozen=True)
-class Admission:
-    """Who may come in, and where to."""
+class Attendee(End, Protocol):
+    """A client that is connected to this relay, or through another one: a `Member` of a session
+    here, or one that is bridged to where its session is."""
 
-    role: Role
-    session_hash: str
-    device: Device | None
-    bundles_url: str
-    """Where the session's bundles are found over HTTP."""
+    @property
+    def role(self) -> Role: ...
+
+    @property
+    def device(self) -> Device | None: ...
+
+    @property
+    def session(self) -> Session[Member] | None:
+        """None where that is another relay's."""
+
+    @property
+    def through(self) -> str | None:
+        """See `Admission`."""
+
+    @property
+    def label(self) -> str:
+        """How logs name its session."""
+
+    @property
+    def connection(self) -> Connection: ...
+
+    @property
+    def in_message(self) -> bool:
+        """Whether a message from this client is under way to others."""
+
+    def gone(self, why: str) -> bool:
+        """The connection is over. True if that cut a message short."""
+
+
+class Place(Protocol):
+    """What has been found for a client that wants to come in. One of these is called, once."""
+
+    def enter(self, connection: Connection) -> Attendee:
+        """Its handshake is done."""
+
+    def abandon(self) -> None:
+        """It has gone."""
+
+
+class Homes(Protocol):
+    """Where sessions are, for a relay that shares them with others."""
+
+    def find(self, admission: Admission) -> Deferred[Place]:
+        """Find the place of a client.
+
+        :return: fails with `BadRequest`.
+        """
+
+    def left(self, session_hash: str) -> None:
+        """The last member of a session that is here has gone."""
+
+    def drain(self) -> Deferred[None]:
+        """Have other relays take the sessions of this one, where there are any. Never fails."""
+
+
+class LocalPlace:
+    """A `Place` in a session that is here."""
+
+    def __init__(self, relay: "RelayService", admission: Admission) -> None:
+        self._relay = relay
+        self._admission = admission
+
+    def enter(self, connection: Connection) -> Attendee:
+        """See `Place`."""
+        return self._relay.join(self._admission, connection)
+
+    def abandon(self) -> None:
+        """See `Place`."""
 
 
 class RelayService(Service):
@@ -54,9 +133,14 @@ class RelayService(Service):
         self.clock = clock
         self.store = store
         self.sessions: dict[str, Session[Member]] = {}
-        self.members: set[Member] = set()
+        self.members: set[Attendee] = set()
+        """All clients there are: those of sessions that are elsewhere, too."""
+        self.homes: Homes | None = None
+        """None where this relay is alone."""
         self.buffer = ReceiveBuffer()
         self._slow = SlowSinks(settings.slow_rate, settings.slow_time, clock.seconds)
+        self._unhurried = SlowSinks(settings.slow_rate, settings.slow_time, clock.seconds)
+        """Never looked at."""
         self.meters = Meters(settings, clock, self.members, self.sessions, self._slow)
         if store is not None:
             self.meters.watch_spool(store)
@@ -71,8 +155,9 @@ class RelayService(Service):
 
     @property
     def connections(self) -> int:
-        """How many clients there are; one that was told to close counts until it has gone."""
-        return len(self.members)
+        """How many clients are connected to this relay; one that was told to close counts until
+        it has gone."""
+        return len(self.members) - self.meters.visitors
 
     def startService(self) -> None:
         super().startService()
@@ -88,6 +173,11 @@ class RelayService(Service):
         for _, call in self._calls:
             if call.running:
                 call.stop()
+        if self.homes is None:
+            return self._close_all()
+        return self.homes.drain().addCallback(lambda _: self._close_all())
+
+    def _close_all(self) -> "Deferred[None] | None":
         if not self.members:
             return None
         self._stopping = Deferred()
@@ -95,7 +185,7 @@ class RelayService(Service):
             member.connection.close(CLOSE_SERVICE_RESTART, "The relay restarts")
         return self._stopping
 
-    def admit(self, role: Role, session_id: str, query: str) -> Admission:
+    def admit(self, role: Role, session_id: str, query: str, deflates: bool = False) -> Admission:
         """Decide on a client that wants to come in, from what its URL says.
 
         :raises BadRequest: with an HTTP status and a text for the client.
@@ -105,31 +195,97 @@ class RelayService(Service):
         device = None
         if role is Role.MOBILE:
             device = parse_device(query, secrets.token_hex(8), self._now_ms())
-        key = session_hash(session_id)
-        session = self.sessions.get(key)
+        url = f"{self.settings.public_url}/bundles/{session_id}"
+        return Admission(role, session_hash(session_id), device, url, deflates)
+
+    def find_place(self, admission: Admission) -> "Place | Deferred[Place]":
+        """Find the place of a client that was admitted.
+
+        :raises BadRequest: it has none; so may what is returned.
+        """
+        if self.homes is not None:
+            return self.homes.find(admission)
+        self.check_room(admission)
+        return LocalPlace(self, admission)
+
+    def check_room(self, admission: Admission) -> None:
+        """Whether a client fits into its session here.
+
+        :raises BadRequest: 403.
+        """
+        session = self.sessions.get(admission.session_hash)
         if session is not None:
-            session.check_room(role, device, self.settings.max_mobiles)
-        return Admission(role, key, device, f"{self.settings.public_url}/bundles/{session_id}")
+            session.check_room(admission.role, admission.device, self.settings.max_mobiles)
 
     def join(self, admission: Admission, connection: Connection) -> Member:
         """Take in a client whose handshake is done."""
+        reader = FrameReader if admission.through is None else PeerReader
+        return self._enter(admission, connection, self.make_ends(connection, reader))
+
+    def make_ends(
+        self, connection: Connection, reader: type[FrameReader], hurried: bool = True
+    ) -> Ends:
+        """The ends of a new connection; ``hurried`` says that it is given up when it is slow."""
+        slow = self._slow if hurried else self._unhurried
+        return make_ends(connection, self.settings, slow, reader)
+
+    def attend(self, attendee: Attendee) -> None:
+        """Take in a client whose session is elsewhere."""
+        self.members.add(attendee)
+        self.meters.joined(attendee)
+
+    def adopt(self, attendee: Attendee, admission: Admission) -> Member:
+        """Make a client whose session was elsewhere a member of that session here."""
+        self.members.discard(attendee)
+        connection = attendee.connection
+        ends = Ends(attendee.source, attendee.sink, attendee.reader)
+        member = self._enter(admission, connection, ends, attendee)
+        member.bytes_in = attendee.bytes_in
+        connection.serve(member)
+        return member
+
+    def replace(self, member: Member, attendee: Attendee) -> None:
+        """Have ``attendee``, whose session is elsewhere, take the place of a member that was here
+        and is `Member.idle`."""
+        member.session.remove(member)
+        self.members.discard(member)
+        self.members.add(attendee)
+        attendee.bytes_in = member.bytes_in
+        member.detach()
+        member.connection.serve(attendee)
+
+    def give_up(self, session: Session[Member]) -> None:
+        """A session is elsewhere from now on; it has no member here any more."""
+        if self.sessions.get(session.hash) is session:
+            del self.sessions[session.hash]
+        if self.store is not None:
+            self.store.forget(session.hash)
+
+    def _enter(
+        self,
+        admission: Admission,
+        connection: Connection,
+        ends: Ends,
+        before: Attendee | None = None,
+    ) -> Member:
+        """Make a client a member; ``before`` is what it was here until now."""
         key = admission.session_hash
         session = self.sessions.get(key)
         if session is None:
             session = self.sessions[key] = Session(key, since_s=self.clock.seconds())
         member = Member(
-            admission.role,
-            admission.device,
+            admission,
             session,
             connection,
+            ends,
             self.settings,
-            self._slow,
             self.clock.seconds,
             self.meters.traffic,
         )
         session.last_activity_s = self.clock.seconds()
         self.members.add(member)
-        self.meters.joined(member)
+        if before is None:
+            self.meters.joined(member)
         late = not session.desktop_side
         if self.store is not None:
             self._give_bundles(member, admission, self.store)
@@ -139,15 +295,18 @@ class RelayService(Service):
             self._stop(replaced, member.role.replaced_reason)
         notices = session.join(member, self._now_ms())
         self.log.info(
-            "session {session}: {role} connected",
+            "session {session}: {role} {came}{through}",
             session=session.label,
             role=member.role.value,
+            came="connected" if member.arrival is Arrival.NEW else "moved here",
+            through=f" through {member.through}" if member.through else "",
         )
         if replaced is not None:
             replaced.connection.close(CLOSE_NORMAL, member.role.replaced_reason)
         for notice in notices:
             notice.to.tell(notice.message)
-        if member.playback is not None and (late or (member.device and member.device.replay)):
+        replay = late or (member.device is not None and member.device.replay)
+        if member.playback is not None and replay and member.arrival is Arrival.NEW:
             member.playback.arrive()
         return member
 
@@ -162,29 +321,33 @@ class RelayService(Service):
             store, key, member, member.tell, self._now_ms, device.have, announce
         )
 
-    def leave(self, member: Member, why: str) -> None:
+    def leave(self, attendee: Attendee, why: str) -> None:
         """A client's connection is over, or as good as over: nothing it sends counts any more.
         Harmless when it was said before."""
-        session = member.session
-        self._stop(member, why)
-        for notice in session.leave(member, self._now_ms()):
+        self._stop(attendee, why)
+        if not isinstance(attendee, Member):
+            return
+        session = attendee.session
+        for notice in session.leave(attendee, self._now_ms()):
             notice.to.tell(notice.message)
         if session.empty and self.sessions.get(session.hash) is session:
             del self.sessions[session.hash]
+            if self.homes is not None:
+                self.homes.left(session.hash)
 
     def close_session(self, session: Session[Member], reason: str) -> None:
         """Close every client of a session with 1000."""
         for member in session.members:
-            self._retire(member, CLOSE_NORMAL, reason)
+            self.retire(member, CLOSE_NORMAL, reason)
 
-    def closed(self, member: Member, why: str, code: int) -> None:
+    def closed(self, member: Attendee, why: str, code: int) -> None:
         """A client's connection has gone; ``code`` is the close code (RFC 6455 §7.4)."""
         self.leave(member, why)
         self.members.discard(member)
         self.meters.left(member, code)
         self.log.info(
             "session {session}: {role} disconnected: {why}",
-            session=member.session.label,
+            session=member.label,
             role=member.role.value,
             why=why,
         )
@@ -192,17 +355,17 @@ class RelayService(Service):
             stopping, self._stopping = self._stopping, None
             stopping.callback(None)
 
-    def _stop(self, member: Member, why: str) -> None:
+    def _stop(self, member: Attendee, why: str) -> None:
         """Take nothing more from a client, and send it nothing more."""
         if member.gone(why):
             self.log.warn(
                 "session {session}: a message from {role} was cut short: {why}",
-                session=member.session.label,
+                session=member.label,
                 role=member.role.value,
                 why=why,
             )
 
-    def _retire(self, member: Member, code: int, reason: str) -> None:
+    def retire(self, member: Attendee, code: int, reason: str) -> None:
         """Close a client, and count it out at once."""
         self.leave(member, reason)
         member.connection.close(code, reason)
@@ -213,7 +376,7 @@ class RelayService(Service):
         limit_s = self.settings.stall_timeout
         for member in tuple(self.members):
             if member.in_message and member.source.stalled(now_s) >= limit_s:
-                self._retire(member, CLOSE_POLICY, f"Nothing came for {limit_s:g} s in mid-message")
+                self.retire(member, CLOSE_POLICY, f"Nothing came for {limit_s:g} s in mid-message")
 
     def _look_for_idle_sessions(self) -> None:
         deadline_s = self.clock.seconds() - self.settings.session_timeout

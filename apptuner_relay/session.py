@@ -36,6 +36,18 @@ class Role(Enum):
         return f"New {name} connected for this project"
 
 
+class Arrival(Enum):
+    """How a client comes into its session here."""
+
+    NEW = "new"
+    MOVED = "moved"
+    """With a session that came from another relay, and nothing was lost on the way: to those who
+    came with it there is nothing to be told."""
+    RECOVERED = "recovered"
+    """From a relay that has failed. It isn't welcomed twice; but as messages may have been lost,
+    everybody is told of everybody, so that bundles are sent again."""
+
+
 class BadRequest(ValueError):
     """A client asked for something that it can't have. Text for people, and an HTTP status."""
 
@@ -105,6 +117,23 @@ class Device:
         }
 
 
+@dataclass(frozen=True)
+class Admission:
+    """Who may come in, and where to."""
+
+    role: Role
+    session_hash: str
+    device: Device | None
+    """Set for a mobile."""
+    bundles_url: str
+    """Where the session's bundles are found over HTTP."""
+    deflates: bool = False
+    """Whether permessage-deflate is negotiated with the client."""
+    arrival: Arrival = Arrival.NEW
+    through: str | None = None
+    """The relay to which the client is connected, where that is another."""
+
+
 def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
     """Read a phone's query string (``deviceId``, ``name``, ``platform``, ``model``, ``chunks``,
     ``replay``, ``have``, ``announce``; all optional).
@@ -160,6 +189,9 @@ class HasRole(Protocol):
     @property
     def device(self) -> Device | None:
         """Set for a mobile, None for the desktop side."""
+
+    @property
+    def arrival(self) -> Arrival: ...
 
 
 M = TypeVar("M", bound=HasRole)
@@ -223,19 +255,25 @@ class Session(Generic[M]):
         return self._by_role.get(role) if device is None else self._by_device.get(device.device_id)
 
     def join(self, member: M, now_ms: int) -> list[Notice[M]]:
-        """Take ``member`` in, over the place's `occupant`; the welcome is the first notice."""
-        notices = [Notice(member, messages.connected(self.hash, member.role.value, now_ms))]
+        """Take ``member`` in, over the place's `occupant`. The welcome is the first notice, unless
+        it has had one."""
+        notices: list[Notice[M]] = []
+        if member.arrival is Arrival.NEW:
+            welcome = messages.connected(self.hash, member.role.value, now_ms)
+            notices.append(Notice(member, welcome))
         if member.role is Role.MOBILE:
             return notices + self._join_mobile(member, now_ms)
         self._by_role[member.role] = member
         self._recount()
         for phone in self.mobiles:
-            told = messages.mobile_connected(_device_of(phone).describe(), now_ms)
-            notices.append(Notice(member, told))
+            if not _came_together(member, phone):
+                told = messages.mobile_connected(_device_of(phone).describe(), now_ms)
+                notices.append(Notice(member, told))
         if self.mobiles:
             notices.append(Notice(member, self._device_list()))
         if member.role is Role.DESKTOP:
-            notices += self._tell(self.mobiles, messages.event("desktop_connected", now_ms))
+            strangers = tuple(one for one in self.mobiles if not _came_together(member, one))
+            notices += self._tell(strangers, messages.event("desktop_connected", now_ms))
         return notices
 
     def _join_mobile(self, member: M, now_ms: int) -> list[Notice[M]]:
@@ -247,9 +285,17 @@ class Session(Generic[M]):
         if replaced is not None:
             gone = messages.mobile_disconnected(_device_of(replaced).describe(), now_ms)
             notices += self._tell(self.desktop_side, gone)
+        strangers = tuple(one for one in self.desktop_side if not _came_together(member, one))
         come = messages.mobile_connected(device.describe(), now_ms)
-        notices += self._tell(self.desktop_side, come)
+        notices += self._tell(strangers, come)
         return notices + self._tell(self.desktop_side, self._device_list())
+
+    def remove(self, member: M) -> None:
+        """Let ``member``, whose session moves elsewhere, go without a word to anybody."""
+        for places in (self._by_role, self._by_device):
+            for place in [key for key, one in places.items() if one is member]:
+                del places[place]  # type: ignore[arg-type]
+        self._recount()
 
     def leave(self, member: M, now_ms: int) -> list[Notice[M]]:
         """Let ``member`` go; one that was replaced before, or never was in, changes nothing."""
@@ -290,6 +336,11 @@ class Session(Generic[M]):
     @staticmethod
     def _tell(members: tuple[M, ...], message: bytes) -> list[Notice[M]]:
         return [Notice(member, message) for member in members]
+
+
+def _came_together(one: HasRole, other: HasRole) -> bool:
+    """Whether they know of each other from where their session was before."""
+    return one.arrival is other.arrival is Arrival.MOVED
 
 
 def _device_of(member: HasRole) -> Device:

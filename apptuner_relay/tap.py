@@ -10,7 +10,12 @@ from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import IService, MultiService
 from twisted.internet import endpoints
 from twisted.internet.address import UNIXAddress
-from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
@@ -51,6 +56,8 @@ class Listener(StreamServerEndpointService):
         self._description = description
         self._daemon = daemon
         self._wrong: str | None = None
+        self.address: IAddress | None = None
+        """Where it listens, once it does."""
 
     def privilegedStartService(self) -> None:
         """:raises CannotListen: in a daemon, whose parent then reports it and exits with 1."""
@@ -66,6 +73,7 @@ class Listener(StreamServerEndpointService):
 
     def _listening(self, port: IListeningPort) -> IListeningPort:
         tune(port)
+        self.address = port.getHost()
         self.log.info("listening on {address}", address=_show_address(port.getHost()))
         return port
 
@@ -171,12 +179,25 @@ def makeService(options: Options) -> IService:
     tree = Tree(make_observer(options, reactor))
     store = make_store(options.settings, reactor)
     relay = RelayService(options.settings, reactor, store)
-    site = make_site(relay, reactor)
+    listeners: list[Listener] = []
+    cluster = None
+    if options.settings.redis is not None:
+        # Importing it needs packages that a relay without others does without.
+        from apptuner_relay.cluster.node import make_node
+
+        try:
+            cluster = make_node(relay, reactor, lambda: [one.address for one in listeners])
+        except ValueError as wrong:
+            sys.exit(f"apptuner-relay: {wrong}")
+    site = make_site(relay, reactor, None if cluster is None else cluster.peers)
+    listeners += make_listeners(options, site, reactor)
     # The first one stops last.
     make_reporting(relay, reactor).setServiceParent(tree)
     if store is not None:
         store.setServiceParent(tree)
+    if cluster is not None:
+        cluster.homes.setServiceParent(tree)
     relay.setServiceParent(tree)
-    for listener in make_listeners(options, site, reactor):
+    for listener in listeners:
         listener.setServiceParent(tree)
     return tree

@@ -1,9 +1,9 @@
-"""The receive buffer of a reactor, and the TCP transport that receives into it.
+"""The receive buffer of a reactor, and the TCP transports that receive into it.
 
 Twisted's own transport makes a bytes object of every block that it receives and copies whatever it
-is given to write. `RelayTransport` receives into one buffer that all connections share, one after
+is given to write. A `BlockTransport` receives into one buffer that all connections share, one after
 the other, and sends straight out of it. Until a connection's protocol asks for that with
-`RelayTransport.receive_blocks`, it is Twisted's transport, which HTTP requests need.
+`BlockTransport.receive_blocks`, it is Twisted's transport, which HTTP requests need.
 """
 
 import fcntl
@@ -69,7 +69,7 @@ def _ignore(length: int) -> None:
     """Nobody takes blocks any more."""
 
 
-class RelayTransport(tcp.Server):
+class BlockTransport(tcp.Connection):
     """A TCP connection that can receive into a `ReceiveBuffer`, and offer without copying."""
 
     _buffer: ReceiveBuffer | None = None
@@ -144,11 +144,31 @@ class RelayTransport(tcp.Server):
         return None
 
 
+class RelayTransport(BlockTransport, tcp.Server):
+    """Such a connection that a client has opened."""
+
+
+class PeerTransport(BlockTransport, tcp.Client):
+    """Such a connection that this relay has opened."""
+
+
+class PeerConnector(tcp.Connector):
+    """Opens a `PeerTransport`."""
+
+    def _makeTransport(self) -> PeerTransport:
+        return PeerTransport(self.host, self.port, self.bindAddress, self, self.reactor)
+
+
 def tune(port: IListeningPort) -> None:
     """Have ``port``, where it is TCP, make its connections `RelayTransport`; and keep what the
     kernel holds of each unsent small (``TCP_NOTSENT_LOWAT``, inherited from the listening socket),
     so that a slow phone costs little and is told early what matters."""
     if isinstance(port, tcp.Port) and port.addressFamily in _TCP_FAMILIES:
         port.transport = RelayTransport
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOTSENT_BYTES)
+        keep_little_unsent(port.socket)
+
+
+def keep_little_unsent(connection: socket.socket) -> None:
+    """See `tune`; for one connection, or all that a listening socket takes."""
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOTSENT_BYTES)

@@ -9,10 +9,13 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 NONE = "none"
 """How one says that there is no URL or token."""
+
+T = TypeVar("T")
 
 _TOKEN = re.compile(r"[!-~]{8,256}")
 
@@ -44,6 +47,23 @@ def directory(text: str) -> str:
         raise ValueError("must be a directory, auto or off")
     # A daemon goes elsewhere before it opens anything.
     return os.path.abspath(os.path.expanduser(text))
+
+
+def or_none(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    """Reads what ``parse`` does; nothing and ``none`` are None."""
+
+    def parse_or_none(text: str) -> T | None:
+        return None if text.strip() in ("", NONE) else parse(text.strip())
+
+    return parse_or_none
+
+
+def file_path(text: str) -> Path:
+    """The path of a file, absolute from here on."""
+    if "\0" in text:
+        raise ValueError("must be the path of a file")
+    # A daemon goes elsewhere before it opens anything.
+    return Path(os.path.abspath(os.path.expanduser(text)))
 
 
 def web_url(text: str) -> str | None:

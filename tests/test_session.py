@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.session import (
+    Arrival,
     BadRequest,
     Device,
     Notice,
@@ -27,6 +28,7 @@ class Client:
 
     role: Role
     device: Device | None = None
+    arrival: Arrival = Arrival.NEW
 
 
 def phone(device_id: str = "d1", name: str | None = None) -> Client:

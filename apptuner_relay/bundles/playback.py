@@ -129,6 +129,11 @@ class Playback:
         self._left = bool(plans)
         return self._left
 
+    @property
+    def busy(self) -> bool:
+        """Whether the phone is getting something from here."""
+        return bool(self._followers)
+
     def close(self) -> None:
         """The phone has gone."""
         self._closed = True

@@ -205,6 +205,16 @@ class Store(Service):
         """See `bundle.Shelf`."""
         return self._latest.get(session_hash)
 
+    def keeps(self, session_hash: str) -> bool:
+        """Whether there is anything of a session, or about to be."""
+        return self.growing(session_hash) is not None or self.last(session_hash) is not None
+
+    def forget(self, session_hash: str) -> None:
+        """The session is another relay's from now on, and so are its bundles."""
+        bundle = self._latest.get(session_hash)
+        if bundle is not None:
+            self.drop(bundle)
+
     def sweep(self) -> None:
         """Drop what nobody has used for so long, give up what doesn't go on between its messages,
         and see that the disk still works."""

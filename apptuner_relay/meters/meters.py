@@ -24,6 +24,7 @@ from apptuner_relay.session import Role
 
 if TYPE_CHECKING:
     from apptuner_relay.member import Member
+    from apptuner_relay.service import Attendee
     from apptuner_relay.session import Session
     from apptuner_relay.slow import SlowSinks
 
@@ -56,7 +57,7 @@ class Meters:
         self,
         settings: Settings,
         clock: IReactorTime,
-        members: "Collection[Member]",
+        members: "Collection[Attendee]",
         sessions: "Mapping[str, Session[Member]]",
         slow: "SlowSinks",
     ) -> None:
@@ -68,6 +69,8 @@ class Meters:
         self.draining = False
         """Whether the relay is on its way out: it takes in nobody any more."""
         self.connections: Counter[Role] = Counter()
+        self.visitors = 0
+        """Members of sessions here that are connected to other relays, and counted there."""
         self.accepted: Counter[Role] = Counter()
         """Clients that came, since the start."""
         self.closes: Counter[int] = Counter()
@@ -107,23 +110,30 @@ class Meters:
         self.spool = spool
         watch_spool(self.worries, spool, self._clock.seconds, self.settings.worry_time)
 
-    def joined(self, member: "Member") -> None:
+    def joined(self, member: "Attendee") -> None:
         """A client has come in."""
+        if member.through is not None:
+            self.visitors += 1
+            return
         self._turn_day()
         self.connections[member.role] += 1
         self.accepted[member.role] += 1
         self.days.today.connections += 1
         self._raise_peaks()
 
-    def left(self, member: "Member", code: int) -> None:
+    def left(self, member: "Attendee", code: int) -> None:
         """A client's connection has gone; ``code`` is the close code (RFC 6455 §7.4.1)."""
+        self._fewest_sessions = min(self._fewest_sessions, len(self._sessions))
+        if member.session is not None:
+            member.session.bytes_in += member.bytes_in
+            member.session.bytes_out += member.sink.written
+        if member.through is not None:
+            self.visitors -= 1
+            return
         self.connections[member.role] -= 1
         self.closes[code] += 1
         self._gone_in += member.bytes_in
         self._gone_out += member.sink.written
-        member.session.bytes_in += member.bytes_in
-        member.session.bytes_out += member.sink.written
-        self._fewest_sessions = min(self._fewest_sessions, len(self._sessions))
 
     def refused(self, status: int) -> None:
         """A handshake was refused with an HTTP status."""
@@ -198,12 +208,14 @@ class Meters:
     @property
     def bytes_in(self) -> int:
         """Bytes that clients have sent, over their WebSockets."""
-        return self._gone_in + sum(member.bytes_in for member in self._members)
+        own = (member for member in self._members if member.through is None)
+        return self._gone_in + sum(member.bytes_in for member in own)
 
     @property
     def bytes_out(self) -> int:
         """Bytes that clients were sent, over their WebSockets."""
-        return self._gone_out + sum(member.sink.written for member in self._members)
+        own = (member for member in self._members if member.through is None)
+        return self._gone_out + sum(member.sink.written for member in own)
 
     @property
     def loop_lag_ms(self) -> float:
@@ -332,7 +344,7 @@ class Meters:
     def _has_slow(self, session: "Session[Member]") -> bool:
         return any(self._is_slow(member) for member in session.members)
 
-    def _is_slow(self, member: "Member") -> bool:
+    def _is_slow(self, member: "Attendee") -> bool:
         return self._slow.waits_s(member.sink) >= _SLOW_AFTER_S
 
     def _count_day(self, now: Totals) -> None:

@@ -84,9 +84,11 @@ class RelaySite(Site):
         """Nothing: paths hold session ids, which are credentials."""
 
 
-def make_site(relay: RelayService, reactor: Reactor | None = None) -> RelaySite:
+def make_site(
+    relay: RelayService, reactor: Reactor | None = None, peers: RelayFactory | None = None
+) -> RelaySite:
     """The one Site that all of the relay's endpoints serve. ``reactor`` has the threads in which
-    kept bundles are read; without, they are not served."""
+    kept bundles are read; without, they are not served. ``peers`` takes other relays."""
     guard = Guard(relay.settings.admin_token, relay.clock.seconds)
     static = read_static()
     root = JsonResource()
@@ -103,6 +105,8 @@ def make_site(relay: RelayService, reactor: Reactor | None = None) -> RelaySite:
     for role in DesktopSideFactory.roles:
         root.putChild(role.value.encode(), desktop_side)
     root.putChild(b"mobile", RoleResource(MobileFactory(relay)))
+    if peers is not None:
+        root.putChild(b"peer", RoleResource(peers))
     if relay.store is not None and reactor is not None:
         bundles = BundlesResource(relay.store, reactor, relay.settings.slow_time)
         root.putChild(b"bundles", bundles)

@@ -100,6 +100,9 @@ class FrameReader:
         inflated nor checked to be UTF-8 here.
     """
 
+    _mask_bytes = 4
+    _checks_text = True
+
     def __init__(self, max_message: int, deflate: bool = False) -> None:
         self._max_message = max_message
         self._most_small = min(max_message, SMALL_BYTES)
@@ -119,6 +122,12 @@ class FrameReader:
         self.stopped_at = HEADROOM
         """Up to where the last block has been read; all of it, unless `feed` was left early."""
         self._unreadable = False
+
+    @property
+    def between_messages(self) -> bool:
+        """Whether what was read ends where a message ends, but for some of the next one's first
+        header."""
+        return self._opcode == CONTINUATION
 
     def skip_messages(self) -> None:
         """From now on pass over messages, whatever they are; only control frames come out."""
@@ -170,7 +179,8 @@ class FrameReader:
                     if until > stop:
                         break
                     at = until
-                    unmask_frames(buffer, [(begin, until)])
+                    if self._mask_bytes:
+                        unmask_frames(buffer, [(begin, until)])
                     yield (
                         first & 0x0F,
                         True,
@@ -247,14 +257,16 @@ class FrameReader:
         if at + 1 >= stop:
             return 0
         second = buffer[at + 1]
-        if not second & 0x80:
-            raise self._violation("client frame without a mask")
+        if bool(second & 0x80) != bool(self._mask_bytes):
+            raise self._violation(
+                "client frame without a mask" if self._mask_bytes else "frame with a mask"
+            )
         length = second & 0x7F
         if length < 126:
-            return 6
+            return 2 + self._mask_bytes
         if opcode >= CLOSE:
             raise self._violation(f"control frame above {MAX_CONTROL_BYTES} bytes")
-        return 8 if length == 126 else 14
+        return (4 if length == 126 else 10) + self._mask_bytes
 
     def _violation(self, reason: str) -> FrameError:
         self._unreadable = True
@@ -266,7 +278,7 @@ class FrameReader:
         length = buffer[at + 1] & 0x7F
         if length >= 126:
             shortest = 126 if length == 126 else 0x10000
-            length = int.from_bytes(buffer[at + 2 : payload - 4], "big")
+            length = int.from_bytes(buffer[at + 2 : payload - self._mask_bytes], "big")
             if length < shortest:
                 raise self._violation("length not in its shortest form")
             if length >> 63:
@@ -277,7 +289,7 @@ class FrameReader:
             self.announced_bytes = length if first > 0x7F else None
             self.message_bytes = 0
         self._fin = first > 0x7F
-        self._mask = bytes(buffer[payload - 4 : payload])
+        self._mask = bytes(buffer[payload - self._mask_bytes : payload])
         self._left = length
         self.message_bytes += length
         if self.message_bytes > self._max_message and not self._skipping:
@@ -300,10 +312,11 @@ class FrameReader:
             self._opcode = CONTINUATION
         if self._skipping:
             return None
-        if length:
+        if length and mask:
             unmask(buffer, payload, stop, mask)
         if (
             message == TEXT
+            and self._checks_text
             and not (all_of_it and self._is_ascii(buffer, payload, stop))
             and not self._text.check(buffer, payload, stop, end)
         ):
@@ -323,3 +336,35 @@ class FrameReader:
         buffer[:start] = bytes(start)
         buffer[stop:] = bytes(len(buffer) - stop)
         return False
+
+
+class PeerReader(FrameReader):
+    """Reads what another relay sends: frames without masks, whose texts that one has checked.
+
+    Masks (RFC 6455 §5.3) keep scripts in browsers from writing what a proxy takes for requests.
+    Between relays there is neither, and both have agreed to leave them out.
+    """
+
+    _mask_bytes = 0
+    _checks_text = False
+
+    def _small_texts(self, buffer: bytearray, start: int, stop: int) -> tuple[Texts, int]:
+        at = start
+        texts: Texts = []
+        most = self._most_small
+        while at + 4 <= stop and buffer[at] == _WHOLE_TEXT and len(texts) < _MOST_TEXTS:
+            length = buffer[at + 1]
+            begin = at + 2
+            if length == 126:
+                length = buffer[at + 2] << 8 | buffer[at + 3]
+                begin = at + 4
+                if length < 126:
+                    break
+            elif length > 126:
+                break
+            until = begin + length
+            if until > stop or length > most:
+                break
+            texts.append(buffer[begin:until])
+            at = until
+        return texts, at

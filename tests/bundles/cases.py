@@ -99,7 +99,7 @@ class SlowCase(Spooled):
     def wait(self, slow: Client) -> None:
         """Long enough to be found slow, while taking a little."""
         self.relay.clock.advance(1)
-        slow.protocol._member.sink.written += 10
+        slow.protocol._end.sink.written += 10
         self.relay.clock.advance(1)
 
     def drink(self, slow: Client) -> list[bytes]:

@@ -251,7 +251,7 @@ class Phone:
     def drink(self, room: int | None) -> bool:
         """Take so many bytes more; whether the relay had been waiting for that."""
         self.room = room
-        sink = self.protocol._member and self.protocol._member.sink
+        sink = self.protocol._end and self.protocol._end.sink
         if sink is None or sink.closed or not sink.full or room == 0:
             return False
         sink.resumeProducing()
@@ -477,7 +477,7 @@ class Session(RuleBasedStateMachine):
     def phone_pings(self, data: st.DataObject) -> None:
         if self.phones:
             phone = data.draw(st.sampled_from(self.phones))
-            if phone.protocol._member and phone.client.transport.producerState == "producing":
+            if phone.protocol._end and phone.client.transport.producerState == "producing":
                 phone.pings += 1
                 phone.client.send(type="ping", timestamp=1)
 
@@ -515,7 +515,7 @@ class Session(RuleBasedStateMachine):
     @invariant()
     def little_is_in_memory(self) -> None:
         for phone in self.phones:
-            member = phone.protocol._member
+            member = phone.protocol._end
             if member is not None:
                 assert member.sink.waiting < 40 * WINDOW_BYTES + 1_000_000, member.sink.waiting
 
@@ -554,7 +554,7 @@ class Session(RuleBasedStateMachine):
 
     def _nothing_is_held(self) -> None:
         for phone in self.phones:
-            member = phone.protocol._member
+            member = phone.protocol._end
             if member is None:
                 continue
             sink = member.sink
@@ -607,7 +607,7 @@ class Session(RuleBasedStateMachine):
                     rechunked = None
             else:
                 assert kind in ("desktop_connected", "desktop_disconnected", "error"), kind
-        member = phone.protocol._member
+        member = phone.protocol._end
         if client.closed:
             assert client.closed[0] in (1011, 1013), client.closed
             return

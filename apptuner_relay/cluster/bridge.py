@@ -1,0 +1,256 @@
+"""A client of this relay whose session is another's: its frames go there and back as they are.
+
+There are two flows, client to owner and owner to client, each with the same windows as any other.
+A `Bridged` is the client's end of both, and a `_Far` the other relay's. When the session moves, the
+client waits (nothing is read from it, between messages) until `Bridged` has a link again or gives
+way to a `Member`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from apptuner_relay.cluster.directory import Lease
+from apptuner_relay.cluster.link import MOVED, LinkProtocol
+from apptuner_relay.flow import Frame, Lane, Sink, Source
+from apptuner_relay.member import Connection, Ends, Member
+from apptuner_relay.service import RelayService
+from apptuner_relay.session import Admission, Arrival, Device, Role, Session
+from apptuner_relay.wire.frames import (
+    CLOSE_SERVICE_RESTART,
+    CONTINUATION,
+    PING,
+    TEXT_HEADERS,
+    Piece,
+    Texts,
+    frame,
+)
+
+
+class _Stream:
+    """Messages from one source to one sink, frame by frame, as they are."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._sink: Sink | None = None
+        self._lane: Lane | None = None
+        self.sent = False
+        """Whether the sink was given part of the message in progress."""
+
+    def flow_to(self, sink: Sink) -> None:
+        """What begins from now on goes to ``sink``."""
+        self._sink = sink
+        self._source.feeds = (sink,)
+
+    def stop(self, reason: str) -> None:
+        """What comes from now on goes nowhere; a message in progress is cut short."""
+        sink, self._sink = self._sink, None
+        lane, self._lane = self._lane, None
+        if sink is not None and lane is not None:
+            sink.abandon(lane, reason)
+        self._source.feeds = ()
+
+    @property
+    def in_message(self) -> bool:
+        """Whether part of a message was passed on, and its end was not."""
+        return self._lane is not None
+
+    def send_texts(self, texts: Texts) -> None:
+        if self._sink is not None:
+            frames: list[Frame] = [TEXT_HEADERS[len(text)] + text for text in texts]
+            self._sink.send_all(frames, self._source)
+
+    def send(self, piece: Piece, view: memoryview) -> None:
+        opcode, end, begin, _, stop = piece
+        sink = self._sink
+        if sink is None:
+            return
+        if opcode != CONTINUATION:
+            if end:
+                sink.send(view[begin:stop], self._source)
+                return
+            self._lane = sink.open_lane(self._source)
+        if self._lane is not None:
+            sink.pass_on(self._lane, view[begin:stop], end)
+            if end:
+                self._lane = None
+
+
+class _Far:
+    """The other relay's end of a link."""
+
+    def __init__(self, ends: Ends, near: Source, sink: Sink) -> None:
+        self.source, self.sink, self.reader = ends
+        self.bytes_in = 0
+        self.back = _Stream(self.source)
+        self.back.flow_to(sink)
+
+    def take_texts(self, texts: Texts) -> None:
+        """See `member.End`."""
+        self.back.send_texts(texts)
+
+    def take(self, piece: Piece, view: memoryview) -> None:
+        """See `member.End`."""
+        self.back.send(piece, view)
+
+    def flush(self) -> None:
+        """See `member.End`."""
+        self.source.flush()
+
+
+class Bridged:
+    """A client whose session is elsewhere, or whose place is being looked for.
+
+    :param admission: what it came in with; the next link begins with it.
+    :param ends: of its connection.
+    :param on_lost: called when it has no link any more, and needs a place: its `admission` says
+        how it arrives there.
+    :param on_gone: called when the client has gone.
+    """
+
+    through: str | None = None
+    session: Session[Member] | None = None
+
+    def __init__(
+        self,
+        relay: RelayService,
+        admission: Admission,
+        connection: Connection,
+        ends: Ends,
+        on_lost: Callable[["Bridged"], None],
+        on_gone: Callable[["Bridged"], None],
+    ) -> None:
+        self.admission = admission
+        self.connection = connection
+        self.source, self.sink, self.reader = ends
+        self.bytes_in = 0
+        self.link: LinkProtocol | None = None
+        self.lease: Lease | None = None
+        """Whose its session is, as far as it was found out."""
+        self.is_gone = False
+        self._relay = relay
+        self._on_lost = on_lost
+        self._on_gone = on_gone
+        self._there = _Stream(self.source)
+        self._far: _Far | None = None
+        self._is_halting = False
+        self.source.hold(self)
+
+    @property
+    def role(self) -> Role:
+        return self.admission.role
+
+    @property
+    def device(self) -> Device | None:
+        return self.admission.device
+
+    @property
+    def label(self) -> str:
+        """How logs name its session."""
+        return self.admission.session_hash[:8]
+
+    @property
+    def in_message(self) -> bool:
+        """Whether a message from this client is under way."""
+        return self._there.in_message
+
+    def cross(self, link: LinkProtocol, lease: Lease) -> None:
+        """Its session is at the other end of ``link``: let it go on."""
+        self.link, self.lease = link, lease
+        self._far = far = _Far(link.make_ends(), self.source, self.sink)
+        self._there.flow_to(far.sink)
+        link.on_halt, link.on_lost = self._halt, self._lost
+        link.attach(far)
+        self._is_halting = False
+        self.source.let_go(self)
+
+    def cut_off(self) -> None:
+        """The other end of the link isn't where its session is: it needs another place."""
+        link = self.link
+        if link is not None:
+            link.abort()
+            self._lost(CLOSE_SERVICE_RESTART, "the session has moved", False)
+
+    def ask(self) -> bool:
+        """Ping the other relay; false where its answer could not be read."""
+        link, far = self.link, self._far
+        if link is None or far is None or far.source.held or far.sink.closed:
+            return False
+        far.sink.control(frame(PING, b""), None)
+        return True
+
+    # What its connection calls
+
+    def take_texts(self, texts: Texts) -> None:
+        """See `member.End`."""
+        self._there.send_texts(texts)
+        if self._is_halting:
+            self._hold_between_messages()
+
+    def take(self, piece: Piece, view: memoryview) -> None:
+        """See `member.End`."""
+        self._there.send(piece, view)
+        if self._is_halting and piece[1]:
+            self._hold_between_messages()
+
+    def flush(self) -> None:
+        """See `member.End`."""
+        self.source.flush()
+
+    def gone(self, why: str) -> bool:
+        """The connection is over. True if that cut a message short."""
+        if self.is_gone:
+            return False
+        self.is_gone = True
+        self.source.gone = True
+        cut = self._there.in_message
+        link, self.link = self.link, None
+        if link is not None:
+            if cut:
+                # Without a Close the other relay sees that it was cut short.
+                link.abort()
+            else:
+                link.leave(why)
+        self._there.stop(why)
+        self.sink.close()
+        self._on_gone(self)
+        return cut
+
+    # What the link calls
+
+    def _halt(self) -> None:
+        """The session is about to move: pass on what is under way, and nothing more."""
+        self._is_halting = True
+        self._hold_between_messages()
+
+    def _hold_between_messages(self) -> None:
+        """Read nothing more from the client, once its message is complete."""
+        if not self.reader.between_messages:
+            return
+        self.source.hold(self)
+        if self.link is not None and self._far is not None and not self._far.sink.closed:
+            self._far.sink.when_idle(self.link.halted)
+
+    def _lost(self, code: int, why: str, clean: bool) -> None:
+        """There is no link any more."""
+        if self.is_gone:
+            return
+        self.link = None
+        far, self._far = self._far, None
+        moves = not clean or code in (MOVED, CLOSE_SERVICE_RESTART)
+        cut = "a message was cut short: its relay was lost"
+        if far is not None:
+            far.source.gone = True
+            far.back.stop(cut)
+            far.sink.close()
+        self._there.stop(cut)
+        if not moves:
+            self.connection.close(code, why)
+            return
+        if self.is_gone:
+            # It was given part of a message, and could only be closed.
+            return
+        arrival = Arrival.MOVED if clean and code == MOVED else Arrival.RECOVERED
+        self.admission = dataclasses.replace(self.admission, arrival=arrival)
+        self._is_halting = True
+        self._hold_between_messages()
+        self._on_lost(self)

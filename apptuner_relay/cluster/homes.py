@@ -1,0 +1,528 @@
+"""Where the sessions of several relays are: asks the directory, and brings clients there.
+
+For each client that comes in, `Homes.find` asks whose its session is, claims it for this relay if
+it is nobody's, and else opens a link to the owner. A client whose session moves is brought after
+it. While the directory is away, this relay goes on with what it has and knows; a session that
+nobody is known to have is served here, and compared with the directory's when that is back.
+"""
+
+import dataclasses
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.ssl import Certificate
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from apptuner_relay.cluster.bridge import Bridged
+from apptuner_relay.cluster.directory import (
+    Directory,
+    DirectoryAway,
+    Draining,
+    Events,
+    Lease,
+    NodeInfo,
+)
+from apptuner_relay.cluster.link import LinkProtocol, NotReached, open_link
+from apptuner_relay.cluster.moving import Move
+from apptuner_relay.cluster.passes import Gate
+from apptuner_relay.member import Connection, Ends, Member
+from apptuner_relay.service import Attendee, Place, RelayService
+from apptuner_relay.session import Admission, Arrival, BadRequest, Session
+from apptuner_relay.wire.frames import (
+    CLOSE_NORMAL,
+    CLOSE_POLICY,
+    CLOSE_TRY_AGAIN_LATER,
+    FrameReader,
+)
+
+_FIND_S = 12.0
+"""How long a client's place is looked for: longer than a lease and what comes behind it."""
+_AGAIN_S = 0.2
+_WATCH_S = 1.5
+_MOST_UNANSWERED = 3
+"""A relay that leaves this many looks in turn without any sign is taken for gone."""
+_SWEEP_S = 5.0
+_NODES_S = 10.0
+_RUMOUR_S = 1.0
+"""How long the old owner of a session that has moved may take to say so itself."""
+_LOST_PATIENCE_S = 2.0
+"""How long messages under way may take in a session that is already another relay's."""
+
+
+class NotHere(Exception):
+    """Another relay wants to bring a client into a session that isn't this relay's."""
+
+
+class Here:
+    """A `Place` in a session of this relay."""
+
+    def __init__(self, homes: "Homes", admission: Admission) -> None:
+        self._homes, self._admission = homes, admission
+        homes.expected[admission.session_hash] += 1
+
+    def enter(self, connection: Connection) -> Attendee:
+        """See `Place`."""
+        member = self._homes.relay.join(self._admission, connection)
+        self.abandon()
+        return member
+
+    def settle(self, bridged: Bridged) -> None:
+        """Make a client that was bridged until now a member."""
+        self._homes.relay.adopt(bridged, bridged.admission)
+        self._homes.forget(bridged)
+        self.abandon()
+        bridged.source.let_go(bridged)
+
+    def abandon(self) -> None:
+        """See `Place`."""
+        self._homes.unexpect(self._admission.session_hash)
+
+
+class There:
+    """A `Place` in another relay's session."""
+
+    def __init__(
+        self, homes: "Homes", admission: Admission, link: LinkProtocol, lease: Lease
+    ) -> None:
+        self._homes, self._admission = homes, admission
+        self._link, self._lease = link, lease
+        homes.expected[admission.session_hash] += 1
+
+    def enter(self, connection: Connection) -> Attendee:
+        """See `Place`."""
+        bridged = self._homes.make_bridged(self._admission, connection)
+        self.settle(bridged)
+        return bridged
+
+    def settle(self, bridged: Bridged) -> None:
+        """Bridge a client."""
+        bridged.cross(self._link, self._lease)
+        self._homes.unexpect(self._admission.session_hash)
+
+    def abandon(self) -> None:
+        """See `Place`."""
+        self._link.abort()
+        self._homes.unexpect(self._admission.session_hash)
+
+
+class Homes(Service, Events):
+    """The `service.Homes` of a relay in a cluster.
+
+    :param secret: what all nodes share, and nobody else knows.
+    :param make_directory: called when the service starts, which tells others where this relay is.
+    :param trust: who may have signed other nodes' certificates; None for those that the system
+        trusts.
+    """
+
+    log = Logger()
+
+    directory: Directory
+    gate: Gate
+    """Lets other relays in."""
+
+    def __init__(
+        self,
+        relay: RelayService,
+        secret: str,
+        make_directory: Callable[[Events], Directory],
+        trust: Certificate | None = None,
+    ) -> None:
+        self.relay = relay
+        self.secret = secret
+        self._make_directory = make_directory
+        self.expected: Counter[str] = Counter()
+        """By session, the clients that are about to enter here or elsewhere."""
+        self.bridged: defaultdict[str, set[Bridged]] = defaultdict(set)
+        """By session, the clients that are bridged, or wait for it."""
+        self.nodes: list[NodeInfo] = []
+        """The living nodes, as they were seen last."""
+        self.is_draining = False
+        self._trust = trust
+        self._moves: dict[str, list[Deferred[None]]] = {}
+        """The sessions that are leaving, and who waits for that."""
+        self._provisional: set[str] = set()
+        self._unanswered: Counter[str] = Counter()
+        self._calls = [
+            (interval_s, LoopingCall(call))
+            for interval_s, call in (
+                (_WATCH_S, self._watch),
+                (_SWEEP_S, self._sweep),
+                (_NODES_S, self._look_at_nodes),
+            )
+        ]
+        for _, call in self._calls:
+            call.clock = relay.clock
+
+    @property
+    def node(self) -> str:
+        """This node's id."""
+        return self.directory.node
+
+    @property
+    def bridged_count(self) -> int:
+        """How many clients of this relay have their sessions elsewhere."""
+        return sum(map(len, self.bridged.values()))
+
+    def startService(self) -> None:
+        """Look for the directory."""
+        super().startService()
+        self.directory = self._make_directory(self)
+        self.gate = Gate(self.secret, self.directory.node)
+        self.directory.start().addErrback(self._failed)
+        for interval_s, call in self._calls:
+            self._repeat(interval_s, call)
+
+    def stopService(self) -> Deferred[None]:
+        """Give all sessions back."""
+        super().stopService()
+        for _, call in self._calls:
+            if call.running:
+                call.stop()
+        return self.directory.stop()
+
+    # What the service calls
+
+    def find(self, admission: Admission) -> Deferred[Place]:
+        """See `service.Homes`."""
+        return Deferred.fromCoroutine(self._find(admission))
+
+    def left(self, session_hash: str) -> None:
+        """See `service.Homes`. A session nobody is in, and of which nothing is kept, is given
+        back."""
+        store = self.relay.store
+        in_use = (
+            session_hash in self.relay.sessions
+            or session_hash in self.bridged
+            or session_hash in self.expected
+            or session_hash in self._moves
+            or (store is not None and store.keeps(session_hash))
+        )
+        if not in_use:
+            self._provisional.discard(session_hash)
+            self.directory.release(session_hash).addErrback(self._failed)
+
+    # What places call
+
+    def unexpect(self, session_hash: str) -> None:
+        """A client that was `expected` has come, or won't."""
+        self.expected[session_hash] -= 1
+        if not self.expected[session_hash]:
+            del self.expected[session_hash]
+            self.left(session_hash)
+
+    def make_bridged(self, admission: Admission, connection: Connection) -> Bridged:
+        """A client that has just come in, and whose session is elsewhere."""
+        ends = self.relay.make_ends(connection, FrameReader)
+        bridged = self._bridge(admission, connection, ends)
+        self.relay.attend(bridged)
+        self.log.info(
+            "session {session}: {role} connected, its session is elsewhere",
+            session=bridged.label,
+            role=bridged.role.value,
+        )
+        return bridged
+
+    def forget(self, bridged: Bridged) -> None:
+        """A client is bridged no more."""
+        key = bridged.admission.session_hash
+        those = self.bridged.get(key)
+        if those is not None:
+            those.discard(bridged)
+            if not those:
+                del self.bridged[key]
+                self.left(key)
+
+    def _bridge(self, admission: Admission, connection: Connection, ends: Ends) -> Bridged:
+        bridged = Bridged(
+            self.relay, admission, connection, ends, on_lost=self._settle, on_gone=self.forget
+        )
+        self.bridged[admission.session_hash].add(bridged)
+        return bridged
+
+    # Finding
+
+    async def _find(self, admission: Admission) -> Here | There:
+        key = admission.session_hash
+        until_s = self.relay.clock.seconds() + _FIND_S
+        self.expected[key] += 1
+        try:
+            while True:
+                await self._end_of_move(key)
+                lease = await self._owner(admission)
+                if lease.node == self.node:
+                    if key in self._moves:
+                        continue
+                    self.relay.check_room(admission)
+                    return Here(self, admission)
+                try:
+                    link = await open_link(
+                        self.relay,
+                        lease.address,
+                        self.secret,
+                        self.node,
+                        lease.node,
+                        admission,
+                        self._trust,
+                    )
+                    return There(self, admission, link, lease)
+                except NotReached as wrong:
+                    if self.relay.clock.seconds() >= until_s or not self.running:
+                        self.log.warn(
+                            "session {session}: its relay {node} can't be reached: {wrong}",
+                            session=key[:8],
+                            node=lease.node,
+                            wrong=str(wrong),
+                        )
+                        raise BadRequest(
+                            503, "The relay that has this session can't be reached now"
+                        ) from None
+                await deferLater(self.relay.clock, _AGAIN_S)
+        finally:
+            self.unexpect(key)
+
+    async def _owner(self, admission: Admission) -> Lease:
+        """Whose a session is, or is to be."""
+        key = admission.session_hash
+        away = self.directory.state == "away"
+        if not (away and key in self._provisional):
+            try:
+                lease = await self.directory.claim(key)
+                self._provisional.discard(key)
+                return lease
+            except Draining:
+                return await self._successor(admission)
+            except DirectoryAway:
+                for bridged in self.bridged.get(key, ()):
+                    if bridged.link is not None and bridged.lease is not None:
+                        return bridged.lease
+        if self.is_draining:
+            raise BadRequest(503, "The relay restarts")
+        self._provisional.add(key)
+        return Lease(key, self.node, "", 0)
+
+    async def _successor(self, admission: Admission) -> Lease:
+        """Who is to have a session that nobody has, and that this relay, as it drains, may not
+        take: all of its clients choose the same."""
+        if admission.arrival is Arrival.NEW:
+            raise BadRequest(503, "The relay restarts")
+        key = admission.session_hash
+        await self._look_at_nodes()
+        others = [one for one in self.nodes if not one.draining and one.node != self.node]
+        if not others:
+            raise BadRequest(503, "The relay restarts, and there is no other one")
+        chosen = max(others, key=lambda one: _weight(key, one.node))
+        return Lease(key, chosen.node, chosen.address, 0)
+
+    def receive(self, admission: Admission) -> Deferred[Place]:
+        """Find a place here for a client that is connected to another node.
+
+        :return: fails with `NotHere`, or with `BadRequest`.
+        """
+        return Deferred.fromCoroutine(self._receive(admission))
+
+    async def _receive(self, admission: Admission) -> Place:
+        key = admission.session_hash
+        self.expected[key] += 1
+        try:
+            if key in self._moves or not self.running:
+                raise NotHere("the session is about to move")
+            if key not in self._provisional:
+                try:
+                    lease = await self.directory.claim(key)
+                except (Draining, DirectoryAway) as wrong:
+                    raise NotHere(str(wrong)) from None
+                if lease.node != self.node:
+                    raise NotHere(f"the session is {lease.node}'s")
+            if self.is_draining:
+                self._start_move(key, Arrival.MOVED, self.drain_patience_s)
+            if key in self._moves:
+                raise NotHere("the session is about to move")
+            self.relay.check_room(admission)
+            return Here(self, admission)
+        finally:
+            self.unexpect(key)
+
+    # Moving
+
+    drain_patience_s = 30.0
+    """How long messages under way may take when this relay drains."""
+
+    def drain(self) -> Deferred[None]:
+        """Have other nodes take the sessions of this one. Fires when there are none left here, or
+        there is nobody to take them; never fails."""
+        return Deferred.fromCoroutine(self._drain())
+
+    async def _drain(self) -> None:
+        self.is_draining = True
+        await self.directory.announce_drain()
+        await self._look_at_nodes()
+        if self.directory.state == "away" or all(
+            one.draining or one.node == self.node for one in self.nodes
+        ):
+            return
+        moves = [
+            self._start_move(key, Arrival.MOVED, self.drain_patience_s)
+            for key in tuple(self.relay.sessions)
+        ]
+        for move in moves:
+            await move
+
+    def _start_move(self, key: str, arrival: Arrival, patience_s: float) -> Deferred[None]:
+        """Have a session of this relay go elsewhere. Fires, never fails, when it has no member
+        here any more."""
+        session = self.relay.sessions.get(key)
+        if session is not None and key not in self._moves:
+            self._moves[key] = []
+            moving = Deferred.fromCoroutine(self._move(session, arrival, patience_s))
+            moving.addErrback(self._failed)
+        return self._end_of_move(key)
+
+    def _end_of_move(self, key: str) -> Deferred[None]:
+        """Fires when a session doesn't move, or no more."""
+        end: Deferred[None] = Deferred()
+        if key in self._moves:
+            self._moves[key].append(end)
+        else:
+            end.callback(None)
+        return end
+
+    async def _move(self, session: Session[Member], arrival: Arrival, patience_s: float) -> None:
+        key = session.hash
+        homeless: list[Bridged] = []
+        try:
+            for member in await Move(self.relay, session).run(patience_s):
+                admission = dataclasses.replace(member.admission, arrival=arrival)
+                ends = Ends(member.source, member.sink, member.reader)
+                bridged = self._bridge(admission, member.connection, ends)
+                self.relay.replace(member, bridged)
+                homeless.append(bridged)
+            self.relay.give_up(session)
+            self._provisional.discard(key)
+            if arrival is Arrival.MOVED:
+                await self.directory.release(key)
+        finally:
+            for waiting in self._moves.pop(key):
+                waiting.callback(None)
+        for bridged in homeless:
+            self._settle(bridged)
+        if not homeless:
+            self.left(key)
+
+    def _settle(self, bridged: Bridged) -> None:
+        """Bring a client whose session has moved to where that is now."""
+        Deferred.fromCoroutine(self._bring(bridged)).addErrback(self._failed)
+
+    async def _bring(self, bridged: Bridged) -> None:
+        try:
+            place = await self._find(bridged.admission)
+        except BadRequest as refusal:
+            code = CLOSE_POLICY if refusal.status == 403 else CLOSE_TRY_AGAIN_LATER
+            bridged.connection.close(code, str(refusal))
+            return
+        if bridged.is_gone:
+            place.abandon()
+        else:
+            place.settle(bridged)
+
+    # What the directory says
+
+    def lost(self, session: str, lease: Lease | None) -> None:
+        """See `Events`."""
+        Deferred.fromCoroutine(self._compare(session)).addErrback(self._failed)
+
+    def moved(self, session: str) -> None:
+        """See `Events`. The old owner, if it lives, is about to say so itself, and then nothing is
+        lost."""
+
+        async def check() -> None:
+            await deferLater(self.relay.clock, _RUMOUR_S)
+            await self._compare(session)
+
+        Deferred.fromCoroutine(check()).addErrback(self._failed)
+
+    def kicked(self, session: str, role: str, reason: str) -> None:
+        """See `Events`."""
+        here = self.relay.sessions.get(session)
+        for member in here.members if here is not None else ():
+            if member.role.value == role:
+                self.relay.retire(member, CLOSE_NORMAL, reason)
+
+    def back(self) -> None:
+        """See `Events`. What was begun without the directory is compared with it."""
+        for session in self._provisional | set(self.relay.sessions) | set(self.bridged):
+            Deferred.fromCoroutine(self._compare(session)).addErrback(self._failed)
+
+    async def _compare(self, session: str) -> None:
+        """See whether a session is where its clients here are."""
+        known = session in self.relay.sessions or session in self.bridged
+        if session in self._moves or not known or not self.running:
+            return
+        try:
+            lease = await self.directory.claim(session)
+        except (DirectoryAway, Draining):
+            return
+        self._provisional.discard(session)
+        if lease.node != self.node and session in self.relay.sessions:
+            self._start_move(session, Arrival.RECOVERED, _LOST_PATIENCE_S)
+        for bridged in tuple(self.bridged.get(session, ())):
+            known_lease = bridged.lease
+            if bridged.link is not None and known_lease is not None:
+                # A successor was chosen before it had a lease.
+                later = known_lease.epoch and lease.epoch != known_lease.epoch
+                if lease.node != known_lease.node or later:
+                    bridged.cut_off()
+
+    # Looking after
+
+    def _watch(self) -> None:
+        """See that the relays that clients are bridged to still live."""
+        by_node: defaultdict[str, list[Bridged]] = defaultdict(list)
+        for those in self.bridged.values():
+            for bridged in those:
+                if bridged.link is not None and bridged.lease is not None:
+                    by_node[bridged.lease.node].append(bridged)
+        for node in set(self._unanswered) - set(by_node):
+            del self._unanswered[node]
+        since_s = self.relay.clock.seconds() - _WATCH_S
+        for node, clients in by_node.items():
+            if any(one.link is not None and one.link.heard_s > since_s for one in clients):
+                self._unanswered[node] = 0
+            elif self._unanswered[node] >= _MOST_UNANSWERED:
+                self.log.warn("relay {node}: nothing is heard of it any more", node=node)
+                self._unanswered[node] = 0
+                for one in clients:
+                    one.cut_off()
+            elif any(one.ask() for one in clients):
+                self._unanswered[node] += 1
+
+    def _sweep(self) -> None:
+        """Give back what is needed no more: bundles that were kept have been dropped."""
+        for lease in self.directory.held():
+            self.left(lease.session)
+
+    async def _look_at_nodes(self) -> None:
+        try:
+            self.nodes = await self.directory.nodes()
+        except DirectoryAway:
+            return
+
+    def _repeat(self, interval_s: float, call: LoopingCall) -> None:
+        def failed(failure: Failure) -> None:
+            self._failed(failure)
+            if self.running:
+                self._repeat(interval_s, call)
+
+        call.start(interval_s, now=False).addErrback(failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("the cluster has failed at something", failure)
+
+
+def _weight(session: str, node: str) -> bytes:
+    """Rendezvous hashing: the node with the greatest has the session."""
+    return hashlib.sha256(f"{session} {node}".encode()).digest()

@@ -1,0 +1,128 @@
+"""Makes a relay one of several that share their sessions: what ``--redis`` turns on.
+
+Importing this module imports txredisapi, of the extra ``redis``.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+
+from apptuner_relay import __version__
+from apptuner_relay.cluster.directory import Directory, Events, check_node
+from apptuner_relay.cluster.homes import Homes
+from apptuner_relay.cluster.peers import PeerFactory
+from apptuner_relay.cluster.redis import make_directory
+from apptuner_relay.cluster.redis_endpoint import BadCertificates, read_authorities
+from apptuner_relay.cluster.redis_url import RedisUrl
+from apptuner_relay.options import Settings
+from apptuner_relay.service import RelayService
+
+_LOOPBACK = "127.0.0.1"
+
+
+class ClusterNode(NamedTuple):
+    """What `make_node` has made."""
+
+    homes: Homes
+    peers: PeerFactory
+
+
+class NoAddress(ValueError):
+    """It can't be found out where other nodes reach this one."""
+
+
+def make_node(
+    relay: RelayService, reactor: Any, addresses: Callable[[], Sequence[IAddress | None]]
+) -> ClusterNode:
+    """Have ``relay`` share its sessions, as its settings say.
+
+    :param addresses: tells where the relay listens, once its services start.
+    :raises ValueError: something in the settings can't be used; the text says what.
+    """
+    settings = relay.settings
+    assert settings.redis is not None and settings.cluster_secret is not None
+    url: RedisUrl = settings.redis
+    for option, path in (("--redis-ca", settings.redis_ca), ("--node-ca", settings.node_ca)):
+        _check_authorities(option, path)
+
+    def make(events: Events) -> Directory:
+        address = settings.node_address or find_address(url, addresses())
+        return make_directory(
+            reactor,
+            url,
+            settings.node or name_node(address),
+            address,
+            events,
+            connections=lambda: relay.connections,
+            version=__version__,
+            authorities=settings.redis_ca,
+        )
+
+    homes = Homes(relay, settings.cluster_secret, make, _trust(settings))
+    relay.homes = homes
+    return ClusterNode(homes, PeerFactory(homes))
+
+
+def find_address(url: RedisUrl, addresses: Sequence[IAddress | None]) -> str:
+    """Where other nodes reach this one: the address from which this machine reaches Redis, and the
+    port of the first TCP listener.
+
+    :raises NoAddress: that can't be told.
+    """
+    for address in addresses:
+        if isinstance(address, IPv4Address | IPv6Address) and address.type == "TCP":
+            host = address.host
+            if host in ("", "0.0.0.0", "::"):
+                host = _own_address(url)
+            return f"ws://{f'[{host}]' if ':' in host else host}:{address.port}"
+    raise NoAddress(
+        "--node-address: can't be found out without a --listen tcp:…; say where the other relays "
+        "reach this one"
+    )
+
+
+def name_node(address: str) -> str:
+    """This host's name and the port, as far as a node's id may hold them."""
+    port = address.rpartition(":")[2]
+    host = "".join(c for c in socket.gethostname() if c.isascii() and (c.isalnum() or c in "._-"))
+    return check_node(f"{host[:50] or 'relay'}-{port}")
+
+
+def _own_address(url: RedisUrl) -> str:
+    """This machine's address, as it is seen from the Redis server."""
+    if url.path is not None:
+        return _LOOPBACK
+    try:
+        family, kind, protocol, _, target = socket.getaddrinfo(
+            *url.hosts[0], type=socket.SOCK_DGRAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            # Nothing is sent: this only asks the system for the way.
+            probe.connect(target)
+            host: str = probe.getsockname()[0]
+            return host
+    except OSError as wrong:
+        raise NoAddress(
+            f"--node-address: can't be found out, as {url.hosts[0]} can't be looked up or has no "
+            f"way to it ({wrong.strerror}); say where the other relays reach this one"
+        ) from None
+
+
+def _check_authorities(option: str, path: Path | None) -> None:
+    if path is not None:
+        try:
+            read_authorities(path)
+        except BadCertificates as wrong:
+            raise BadCertificates(f"{option}: {wrong}") from None
+
+
+def _trust(settings: Settings) -> Certificate | None:
+    if settings.node_ca is None:
+        return None
+    trust: Certificate = trustRootFromCertificates(read_authorities(settings.node_ca))
+    return trust

@@ -1,0 +1,142 @@
+"""What a relay shows another one to be let in with a client: a signed pass. Pure.
+
+A pass is one header, ``base64url(JSON).hex(HMAC-SHA256)``. It names the node that it is for, the
+time and a nonce, so it lets in one connection to one node, within `LIFETIME_S`. The node that it is
+for proves that it knows the secret as well before it is sent anything.
+"""
+
+import base64
+import dataclasses
+import hashlib
+import hmac
+import json
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from apptuner_relay.cluster.directory import check_node, check_session
+from apptuner_relay.session import Admission, Arrival, Device, Role
+
+PASS_HEADER = "AppTuner-Pass"
+PROOF_HEADER = "AppTuner-Proof"
+REASON_HEADER = "AppTuner-Reason"
+"""Why a handshake was refused, as a JSON string."""
+LIFETIME_S = 30.0
+"""How far the clocks of two nodes may be apart."""
+
+_MOST_BYTES = 4096
+
+
+class BadPass(ValueError):
+    """A pass that lets nobody in. The text is for the log and the other node, and says nothing of
+    what it should have been."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a node says of the client with which it wants to come in."""
+
+    sender: str
+    """The node that the client is connected to."""
+    to: str
+    """The node that is to let it in."""
+    admission: Admission
+    nonce: str
+
+
+def write_pass(
+    secret: str, sender: str, to: str, admission: Admission, now_s: float
+) -> tuple[str, str]:
+    """A pass for one connection, and the proof that is to be expected for it."""
+    nonce = secrets.token_hex(16)
+    device = admission.device
+    claims = {
+        "from": sender,
+        "to": to,
+        "at": now_s,
+        "nonce": nonce,
+        "role": admission.role.value,
+        "session": admission.session_hash,
+        "device": None if device is None else dataclasses.asdict(device),
+        "url": admission.bundles_url,
+        "deflates": admission.deflates,
+        "arrival": admission.arrival.value,
+    }
+    body = base64.urlsafe_b64encode(json.dumps(claims, separators=(",", ":")).encode())
+    return f"{body.decode()}.{_sign(secret, 'pass', body)}", prove(secret, nonce)
+
+
+class Gate:
+    """Reads passes, each once.
+
+    :param node: this node's id.
+    """
+
+    def __init__(self, secret: str, node: str) -> None:
+        self._secret = secret
+        self._node = node
+        self._seen: OrderedDict[str, float] = OrderedDict()
+
+    def read(self, text: str, now_s: float) -> Pass:
+        """Read a pass, which is no good from then on.
+
+        :raises BadPass: it isn't good now.
+        """
+        body, _, signature = text.partition(".")
+        if len(text) > _MOST_BYTES or not text.isascii():
+            raise BadPass("it can't be read")
+        if not hmac.compare_digest(_sign(self._secret, "pass", body.encode()), signature):
+            raise BadPass("it is not signed with this cluster's secret")
+        claims = _parse(body)
+        if claims["to"] != self._node:
+            raise BadPass("it is for another node")
+        if not abs(now_s - claims["at"]) <= LIFETIME_S:
+            raise BadPass("it is too old, or the nodes' clocks are too far apart")
+        self._remember(claims["nonce"], now_s)
+        device = claims["device"]
+        admission = Admission(
+            Role(claims["role"]),
+            check_session(claims["session"]),
+            None if device is None else Device(**device),
+            claims["url"],
+            claims["deflates"],
+            Arrival(claims["arrival"]),
+            check_node(claims["from"]),
+        )
+        return Pass(claims["from"], claims["to"], admission, claims["nonce"])
+
+    def _remember(self, nonce: str, now_s: float) -> None:
+        seen = self._seen
+        while seen and now_s - next(iter(seen.values())) > 2 * LIFETIME_S:
+            seen.popitem(last=False)
+        if nonce in seen:
+            raise BadPass("it has been used")
+        seen[nonce] = now_s
+
+
+def prove(secret: str, nonce: str) -> str:
+    """How the node that a pass is for shows that it knows the secret."""
+    return _sign(secret, "proof", nonce.encode())
+
+
+def _sign(secret: str, purpose: str, data: bytes) -> str:
+    return hmac.new(secret.encode(), purpose.encode() + b"\n" + data, hashlib.sha256).hexdigest()
+
+
+def _parse(body: str) -> dict[str, Any]:
+    """The claims, which are signed, and so what `write_pass` of some version has written.
+
+    :raises BadPass: that was another version.
+    """
+    try:
+        claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body))
+        Role(claims["role"]), Arrival(claims["arrival"]), float(claims["at"])
+        if claims["device"] is not None:
+            Device(**claims["device"])
+        missing = {"from", "to", "nonce", "session", "url", "deflates"} - set(claims)
+    except (ValueError, TypeError, KeyError):
+        missing = {"it"}
+    if missing:
+        raise BadPass("it was written by a relay of another version")
+    return claims

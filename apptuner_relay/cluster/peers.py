@@ -1,0 +1,99 @@
+"""What other relays open to this one: ``/peer/{role}/{session hash}``, a WebSocket for each client
+of theirs whose session is here. To the session it is that client.
+
+Whoever can't show a pass (`passes`) is refused, on whichever endpoint it comes.
+"""
+
+import json
+
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from apptuner_relay.cluster.homes import Homes, NotHere
+from apptuner_relay.cluster.link import HALT, NOT_HERE, SUBPROTOCOL
+from apptuner_relay.cluster.passes import (
+    PASS_HEADER,
+    PROOF_HEADER,
+    REASON_HEADER,
+    BadPass,
+    prove,
+)
+from apptuner_relay.member import End
+from apptuner_relay.protocol import Answer, RelayFactory, RelayProtocol
+from apptuner_relay.service import Place
+from apptuner_relay.session import BadRequest
+from apptuner_relay.wire.frames import PING, PONG, frame
+
+_log = Logger()
+
+
+class PeerProtocol(RelayProtocol):
+    """The connection through which another relay's client comes."""
+
+    factory: "PeerFactory"
+    is_halted = False
+    """Whether all that the client had sent has come: see `moving.Visit`."""
+    _deflates = False
+
+    @property
+    def deflates(self) -> bool:
+        """Whether the client negotiated permessage-deflate; between relays it isn't."""
+        return self._deflates
+
+    def onConnect(  # type: ignore[override]
+        self, request: ConnectionRequest
+    ) -> Deferred[Answer]:
+        """Let the other relay in with its client, or refuse it."""
+        homes = self.factory.homes
+        try:
+            shown = homes.gate.read(
+                request.headers.get(PASS_HEADER.lower(), ""), self.relay.clock.seconds()
+            )
+        except BadPass as wrong:
+            _log.warn("refused {peer} as another relay: {why}", peer=self.peer, why=str(wrong))
+            raise ConnectionDeny(401, f"The pass is not good: {wrong}") from None
+        admission = shown.admission
+        if request.path != f"/peer/{admission.role.value}/{admission.session_hash}":
+            raise ConnectionDeny(400, "The pass is for another path")
+        if SUBPROTOCOL not in request.protocols:
+            raise ConnectionDeny(400, f"Relays speak {SUBPROTOCOL} to each other")
+        self._deflates = admission.deflates
+        finding = homes.receive(admission)
+        finding.addErrback(_not_here)
+        return self._wait_for(
+            finding, (SUBPROTOCOL, {PROOF_HEADER: prove(homes.secret, shown.nonce)})
+        )
+
+    def sendHttpErrorResponse(
+        self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
+    ) -> None:
+        """Refuse the handshake; the reason is in a header as well, which comes with the status."""
+        told = (REASON_HEADER, json.dumps(reason))
+        super().sendHttpErrorResponse(code, reason, [*(responseHeaders or ()), told])
+
+    def ask_to_halt(self) -> None:
+        """See `moving.Visit`."""
+        if self._end is not None:
+            self._end.sink.control(frame(PING, HALT), None)
+
+    def _control(self, end: End, opcode: int, payload: bytes) -> None:
+        if opcode == PONG and payload == HALT:
+            self.is_halted = True
+        else:
+            super()._control(end, opcode, payload)
+
+
+def _not_here(failure: Failure) -> Place:
+    failure.trap(NotHere)
+    raise BadRequest(NOT_HERE, str(failure.value))
+
+
+class PeerFactory(RelayFactory):
+    """Takes other relays."""
+
+    def __init__(self, homes: Homes) -> None:
+        self.homes = homes
+        super().__init__(homes.relay)
+        self.set_up(PeerProtocol)

@@ -1,0 +1,278 @@
+"""A WebSocket connection in which Autobahn does the opening and the closing handshake, and all that
+comes in between goes through our own `FrameReader`, in blocks, to whoever the connection stands
+for: what clients open to this relay, and what relays open to each other.
+"""
+
+from collections.abc import Sequence
+
+from autobahn.util import encode_truncate
+from autobahn.websocket.protocol import WebSocketProtocol
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.tcp import Connection as TCPConnection
+
+from apptuner_relay.flow import Frame
+from apptuner_relay.member import End
+from apptuner_relay.service import RelayService
+from apptuner_relay.transport import BLOCK_BYTES, BlockTransport
+from apptuner_relay.wire.frames import (
+    CLOSE,
+    CLOSE_ABNORMAL,
+    CLOSE_INVALID_PAYLOAD,
+    CLOSE_NO_STATUS,
+    CLOSE_PROTOCOL_ERROR,
+    PING,
+    PONG,
+    FrameError,
+    frame,
+)
+from apptuner_relay.wire.text import is_text
+
+_CLOSE_REASON_BYTES = 123
+
+
+class FramedConnection(WebSocketProtocol):
+    """To go before one of Autobahn's protocols. To its `End` it is the `member.Connection`."""
+
+    transport: TCPConnection
+    _end: End | None = None
+    _drop_call: IDelayedCall | None = None
+    _own_reason: str | None = None
+    _close_code: int | None = None
+    """Of the first Close, whoever sent it."""
+    _tail = b""
+    """What has been received and not been read, as the end was held in mid-block."""
+    _tail_call: IDelayedCall | None = None
+
+    # What a subclass has
+
+    @property
+    def relay(self) -> RelayService:
+        """The service that this belongs to."""
+        raise NotImplementedError
+
+    def parted(self, end: End, why: str) -> None:
+        """The connection is as good as over: nothing that comes counts any more."""
+        raise NotImplementedError
+
+    def gone(self, end: End, why: str, code: int) -> None:
+        """The connection has gone; ``code`` is the close code (RFC 6455 §7.4)."""
+        raise NotImplementedError
+
+    def opened(self) -> End:
+        """The handshake is done: who is there?"""
+        raise NotImplementedError
+
+    # What Autobahn calls
+
+    def onOpen(self) -> None:
+        """The handshake is done."""
+        self._heard = True
+        self._pinged = False
+        self._drains = 0
+        self._alive_s = 0.0
+        if isinstance(self.transport, BlockTransport):
+            self.offer = self.transport.offer  # type: ignore[method-assign]
+            self.unsent = self.transport.unsent  # type: ignore[method-assign]
+            self.transport.receive_blocks(self.relay.buffer, self._take_block)
+        self._end = end = self.opened()
+        self.transport.registerProducer(end.sink, True)
+
+    def processData(self) -> bool:
+        """Take in ``self.data``: what came with the handshake, or over a transport (TLS, UNIX)
+        that hands over bytes."""
+        data, self.data = self.data, b""
+        end = self._end
+        if end is not None and end.source.held and self.state == self.STATE_OPEN:
+            # Such a transport may still have had something to deliver when it was paused.
+            self._tail += data
+            return False
+        buffer = self.relay.buffer
+        for at in range(0, len(data), BLOCK_BYTES):
+            if self._tail:
+                self._tail += data[at:]
+                break
+            block = data[at : at + BLOCK_BYTES]
+            buffer.room[: len(block)] = block
+            self._take_block(len(block))
+        return False
+
+    def onCloseFrame(
+        self,
+        code: int | None,
+        reasonRaw: bytes | None,
+    ) -> bool | None:
+        """The peer closes, or answers our Close."""
+        if self._close_code is None:
+            self._close_code = CLOSE_NO_STATUS if code is None else code
+        self._part("closed by the client")
+        result: bool | None = super().onCloseFrame(code, reasonRaw)  # type: ignore[arg-type]
+        return result
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """The connection has gone."""
+        for call in (self._drop_call, self._tail_call):
+            if call is not None and call.active():
+                call.cancel()
+        end, self._end = self._end, None
+        if end is None:
+            return
+        if self._own_reason is None:
+            self._own_reason = "the connection was lost"
+        self.gone(end, self._own_reason, self._close_code or CLOSE_ABNORMAL)
+        if isinstance(self.transport, BlockTransport):
+            self.transport.receive_no_more()
+            del self.offer, self.unsent
+
+    # What the end and the service call
+
+    def serve(self, end: End) -> None:
+        """From now on stand for ``end``, which has the source, sink and reader of the one before.
+        Not to be called while a block is taken in."""
+        self._end = end
+
+    def offer(self, parts: Sequence[Frame]) -> int:
+        """See `flow.Outlet`. Where the transport can't tell what it takes, it takes all, and
+        pauses its producer when that is too much."""
+        data = b"".join(parts)
+        self.transport.write(data)
+        return len(data)
+
+    def write(self, data: bytes) -> None:
+        """See `flow.Outlet`."""
+        self.transport.write(data)
+
+    def unsent(self) -> int:
+        """See `flow.Outlet`."""
+        return 0
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if self.state == self.STATE_OPEN:
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on: first what is left of the last block, but not now, as others may be in the
+        middle of one."""
+        if self._tail:
+            if self._tail_call is None:
+                self._tail_call = self.relay.clock.callLater(0, self._take_tail)
+        elif self.state in (self.STATE_OPEN, self.STATE_CLOSING):
+            self.transport.resumeProducing()
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; a peer that doesn't finish it in time is dropped."""
+        if self.state != self.STATE_OPEN:
+            return
+        self._close_code = code
+        self._part(reason)
+        self.sendCloseFrame(code, encode_truncate(reason, _CLOSE_REASON_BYTES))
+        self.resume()
+
+    def check_alive(self, now_s: float) -> None:
+        """Ping a peer that is silent, drop one that stays so. Called at intervals."""
+        end = self._end
+        if end is None or self.state != self.STATE_OPEN:
+            return
+        settings = self.relay.settings
+        if self._heard or end.source.held or end.sink.drains != self._drains:
+            self._heard = self._pinged = False
+            self._drains = end.sink.drains
+            self._alive_s = now_s
+        elif not self._pinged and now_s - self._alive_s >= settings.ping_interval:
+            self._pinged = True
+            self._alive_s = now_s
+            end.sink.control(frame(PING, b""), None)
+        elif self._pinged and now_s - self._alive_s >= settings.ping_timeout:
+            self._own_reason = "no answer to a ping"
+            self.dropConnection(abort=True)
+
+    def _take_block(self, length: int) -> None:
+        """Take in ``length`` bytes that have been received into the relay's buffer."""
+        buffer = self.relay.buffer
+        end = self._end
+        if end is None:
+            return
+        self._heard = True
+        start, stop = buffer.START, buffer.START + length
+        try:
+            while start < stop and self.state != self.STATE_CLOSED:
+                start = self._read(end, start, stop)
+                if end.source.held and self.state == self.STATE_OPEN:
+                    self._tail = bytes(buffer.view[start:stop])
+                    break
+        finally:
+            end.bytes_in += start - buffer.START
+            end.flush()
+
+    def _take_tail(self) -> None:
+        """Take in what was left of the last block, and then let more come."""
+        self._tail_call = None
+        end = self._end
+        if end is None or (end.source.held and self.state == self.STATE_OPEN):
+            return
+        tail, later = self._tail[:BLOCK_BYTES], self._tail[BLOCK_BYTES:]
+        self._tail = b""
+        self.relay.buffer.room[: len(tail)] = tail
+        self._take_block(len(tail))
+        self._tail += later
+        if not end.source.held or self.state != self.STATE_OPEN:
+            self.resume()
+
+    def _read(self, end: End, start: int, stop: int) -> int:
+        """Read on in the buffer. Returns how far it went: to ``stop``, to a violation, or to where
+        the end is held."""
+        buffer = self.relay.buffer
+        pieces = end.reader.feed(buffer.data, start, stop)
+        try:
+            for piece in pieces:
+                if isinstance(piece, list):
+                    end.take_texts(piece)
+                elif not piece[0] & CLOSE:
+                    end.take(piece, buffer.view)
+                else:
+                    opcode, _, _, payload, until = piece
+                    self._control(end, opcode, bytes(buffer.view[payload:until]))
+                    if self.state == self.STATE_CLOSED:
+                        break
+                if end.source.held:
+                    break
+        except FrameError as error:
+            self.close(error.code, error.reason)
+            end.reader.skip_messages()
+        finally:
+            pieces.close()
+        return end.reader.stopped_at if self.state != self.STATE_CLOSED else stop
+
+    def _control(self, end: End, opcode: int, payload: bytes) -> None:
+        if opcode == PING:
+            if self.state == self.STATE_OPEN:
+                end.sink.control(frame(PONG, payload), end.source)
+        elif opcode == CLOSE:
+            code = int.from_bytes(payload[:2], "big") if payload else None
+            # Autobahn would check these as well, but drop the connection before the client has
+            # its Close.
+            if self.state == self.STATE_OPEN:
+                if len(payload) == 1 or not (code is None or self._may_close_with(code)):
+                    self.close(CLOSE_PROTOCOL_ERROR, "bad close code")
+                    return
+                if not is_text(payload[2:]):
+                    self.close(CLOSE_INVALID_PAYLOAD, "close reason that is not UTF-8")
+                    return
+            self.onCloseFrame(code, payload[2:] or None)
+
+    def _may_close_with(self, code: int) -> bool:
+        return code in self.CLOSE_STATUS_CODES_ALLOWED or 3000 <= code <= 4999
+
+    def _part(self, why: str) -> None:
+        """See that the connection ends even if the peer does nothing."""
+        if self._drop_call is not None:
+            return
+        relay = self.relay
+        self._own_reason = why
+        self._drop_call = relay.clock.callLater(relay.settings.close_timeout, self._drop)
+        if self._end is not None:
+            self._end.reader.skip_messages()
+            self.parted(self._end, why)
+
+    def _drop(self) -> None:
+        self.transport.abortConnection()
