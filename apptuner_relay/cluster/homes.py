@@ -27,7 +27,7 @@ from apptuner_relay.cluster.directory import (
     Lease,
     NodeInfo,
 )
-from apptuner_relay.cluster.link import LinkProtocol, NotReached, open_link
+from apptuner_relay.cluster.link import LinkProtocol, NotReached, NotTrusted, open_link
 from apptuner_relay.cluster.moving import Move
 from apptuner_relay.cluster.passes import Gate
 from apptuner_relay.member import Connection, Ends, Member
@@ -271,7 +271,8 @@ class Homes(Service, Events):
                     )
                     return There(self, admission, link, lease)
                 except NotReached as wrong:
-                    if self.relay.clock.seconds() >= until_s or not self.running:
+                    late = self.relay.clock.seconds() >= until_s
+                    if late or isinstance(wrong, NotTrusted) or not self.running:
                         self.log.warn(
                             "session {session}: its relay {node} can't be reached: {wrong}",
                             session=key[:8],

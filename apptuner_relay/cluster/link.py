@@ -50,6 +50,11 @@ class NotReached(Exception):
     """The other relay can't be reached, or doesn't have the session."""
 
 
+class NotTrusted(NotReached):
+    """The other relay doesn't take this one for one of the cluster, or the other way round: to try
+    again would not help."""
+
+
 class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[misc]
     """The connection to the other relay."""
 
@@ -76,7 +81,7 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
     def onOpen(self) -> None:
         """The handshake is done."""
         if not self._is_proven:
-            self.factory.fail(NotReached("it doesn't know this cluster's secret"))
+            self.factory.fail(NotTrusted("it doesn't know this cluster's secret"))
             self.dropConnection(abort=True)
             return
         if isinstance(self.transport, PeerTransport):
@@ -169,7 +174,9 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
             text = str(json.loads(self.http_headers[REASON_HEADER.lower()]))
         except (AttributeError, IndexError, KeyError, ValueError):
             return NotReached(reason)
-        return BadRequest(status, text) if status in _THE_CLIENTS else NotReached(text)
+        if status in _THE_CLIENTS:
+            return BadRequest(status, text)
+        return NotTrusted(text) if status == 401 else NotReached(text)
 
     def _control(self, end: End, opcode: int, payload: bytes) -> None:
         if opcode == PING and payload == HALT:

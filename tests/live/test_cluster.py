@@ -1,0 +1,163 @@
+"""Relays that share sessions, and what may become of them: killed, frozen, drained, cut off."""
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from tests.live.clients import Client, NodeClients
+from tests.live.cluster import ClusterCase, owner_in
+from tests.live.harness import together
+from tests.live.processes import PATIENCE_S, RelayProcess
+from tests.live.redis import RedisProcess
+
+SIZE = 3_000_000
+
+
+class FaultCase(ClusterCase):
+    """Three relays: a has the session, b and c have clients of it."""
+
+    async def begin(
+        self, *options: str
+    ) -> tuple[RedisProcess, list[RelayProcess], NodeClients, Client, Client]:
+        redis, relays, node = await self.cluster(3, *options)
+        a, b, c = relays
+        first = await self.join(node, a, "dashboard")
+        cli = await self.join(node, b, "cli")
+        phone = await self.join(node, c, "mobile", query="deviceId=far")
+        self.assertEqual(owner_in(redis), "a")
+        await first.settle()
+        await self.works(cli, phone)
+        return redis, relays, node, cli, phone
+
+    async def works(self, cli: Client, *phones: Client) -> None:
+        """A bundle arrives, whole and once, and is acknowledged."""
+        for client in (cli, *phones):
+            await client.settle()
+        sent = await cli.push_filler(SIZE)
+        for phone in phones:
+            message = await phone.next()
+            self.assertEqual(message.sha256, sent.sha256[0])
+            self.assertEqual(await phone.settle(), [])
+            await phone.send({"type": "bundle_ack", "success": True})
+        for _ in phones:
+            await cli.expect("bundle_ack")
+
+    async def owned_by_one_of(self, redis: RedisProcess, *nodes: str) -> str:
+        """Wait until one of these has the session."""
+        for _ in range(int(PATIENCE_S / 0.05)):
+            owner = owner_in(redis)
+            if owner in nodes:
+                return owner
+            await pause(0.05)
+        raise AssertionError(f"{owner_in(redis)} has the session")
+
+
+async def pause(seconds: float) -> None:
+    """For waiting on what can only be looked at again and again."""
+    from twisted.internet import reactor
+
+    await deferLater(reactor, seconds)  # type: ignore[arg-type]
+
+
+class KilledTest(FaultCase):
+    async def test_the_owner_is_killed(self) -> None:
+        redis, (a, _, _), _, cli, phone = await self.begin()
+        a.child.signal("KILL")
+        a.forget()
+        # Who was not connected to it stays connected, and the CLI is told to send again.
+        await cli.expect("mobile_connected")
+        self.assertIn(await self.owned_by_one_of(redis, "b", "c"), "bc")
+        await self.works(cli, phone)
+
+    async def test_the_owner_is_frozen_and_thawed(self) -> None:
+        redis, (a, b, _), node, cli, phone = await self.begin()
+        here = await self.join(node, a, "mobile", query="deviceId=here")
+        await cli.expect("mobile_connected")
+        a.child.signal("STOP")
+        await cli.expect("mobile_connected")
+        await self.owned_by_one_of(redis, "b", "c")
+        await self.works(cli, phone)
+        a.child.signal("CONT")
+        # Its own clients come after the session, without a new connection.
+        await cli.expect("mobile_connected")
+        await self.works(cli, phone, here)
+
+    async def test_a_relay_that_is_not_the_owner_is_killed(self) -> None:
+        redis, (_, b, c), node, cli, phone = await self.begin()
+        c.child.signal("KILL")
+        c.forget()
+        await cli.expect("mobile_disconnected")
+        self.assertEqual(owner_in(redis), "a")
+        again = await self.join(node, b, "mobile", query="deviceId=far")
+        await self.works(cli, again)
+
+
+class DrainedTest(FaultCase):
+    async def test_the_owner_is_stopped(self) -> None:
+        redis, (a, _, _), node, cli, phone = await self.begin()
+        here = await self.join(node, a, "mobile", query="deviceId=here")
+        await cli.settle()
+        stopping = a.stop()
+        code, _ = await here.closed()
+        self.assertEqual(code, 1012)
+        await stopping
+        self.assertIn(owner_in(redis), ("b", "c"))
+        # Nobody is told anything but that the clients of the relay that stopped have gone.
+        told = [message.type for message in await cli.settle()]
+        self.assertNotIn("mobile_connected", told)
+        self.assertEqual(told.count("mobile_disconnected"), 1)
+        await self.works(cli, phone)
+
+    async def test_while_bundles_pass(self) -> None:
+        redis, (a, _, _), _, cli, phone = await self.begin()
+        codes = [await cli.start_filler(SIZE) for _ in range(5)]
+        await phone.bundle()
+        await a.stop()
+        for code in codes[1:]:
+            self.assertEqual((await phone.bundle()).code, code)
+        self.assertEqual(await phone.settle(), [])
+        await self.works(cli, phone)
+
+    async def test_all_but_one(self) -> None:
+        redis, (a, b, c), node, cli, phone = await self.begin()
+        await a.stop()
+        last = await self.join(node, c, "cli")
+        await cli.closed()
+        await b.stop()
+        self.assertEqual(owner_in(redis), "c")
+        await self.works(last, phone)
+
+
+class RedisTest(FaultCase):
+    async def test_redis_is_killed_and_started_again(self) -> None:
+        redis, (a, b, c), node, cli, phone = await self.begin()
+        await redis.kill()
+        await together(*(relay.logged("can't be reached, trying on") for relay in (a, b, c)))
+        await self.works(cli, phone)
+        # A client of a session that is known finds it.
+        near = await self.join(node, b, "mobile", query="deviceId=near")
+        await self.works(cli, phone, near)
+        await redis.start()
+        await together(*(relay.logged("reached again") for relay in (a, b, c)))
+        await self.owned_by_one_of(redis, "a")
+        await self.works(cli, phone, near)
+
+    async def test_redis_comes_after_the_relays(self) -> None:
+        redis = await self.redis()
+        await redis.kill()
+        a, b = [await self.member(redis.url, name) for name in "ab"]
+        node = await self.node(a)
+        await together(*(relay.logged("can't be reached, trying on") for relay in (a, b)))
+        cli = await self.join(node, a, "cli")
+        here = await self.join(node, a, "mobile", query="deviceId=here")
+        await self.works(cli, here)
+        there = await self.join(node, b, "mobile", query="deviceId=there")
+        await redis.start()
+        # Whoever gets the session, all of them meet there.
+        await cli.expect("mobile_connected")
+        await self.owned_by_one_of(redis, "a", "b")
+        await self.works(cli, here, there)
+
+
+def nothing() -> Deferred[None]:
+    """For type checkers."""
+    return Deferred()
