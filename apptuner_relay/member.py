@@ -138,7 +138,6 @@ class Member:
         self.admission = admission
         self.role = role = admission.role
         self.device = device = admission.device
-        self.arrival = admission.arrival
         self.through = admission.through
         self.session = session
         self.connection = connection

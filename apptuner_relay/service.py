@@ -196,7 +196,15 @@ class RelayService(Service):
         if role is Role.MOBILE:
             device = parse_device(query, secrets.token_hex(8), self._now_ms())
         url = f"{self.settings.public_url}/bundles/{session_id}"
-        return Admission(role, session_hash(session_id), device, url, deflates)
+        return Admission(
+            role,
+            session_hash(session_id),
+            device,
+            url,
+            deflates,
+            client=secrets.token_hex(8),
+            since_ms=self._now_ms(),
+        )
 
     def find_place(self, admission: Admission) -> "Place | Deferred[Place]":
         """Find the place of a client that was admitted.
@@ -211,11 +219,11 @@ class RelayService(Service):
     def check_room(self, admission: Admission) -> None:
         """Whether a client fits into its session here.
 
-        :raises BadRequest: 403.
+        :raises BadRequest: see `Session.check_room`.
         """
         session = self.sessions.get(admission.session_hash)
         if session is not None:
-            session.check_room(admission.role, admission.device, self.settings.max_mobiles)
+            session.check_room(admission, self.settings.max_mobiles)
 
     def join(self, admission: Admission, connection: Connection) -> Member:
         """Take in a client whose handshake is done."""
@@ -298,7 +306,7 @@ class RelayService(Service):
             "session {session}: {role} {came}{through}",
             session=session.label,
             role=member.role.value,
-            came="connected" if member.arrival is Arrival.NEW else "moved here",
+            came="connected" if member.admission.arrival is Arrival.NEW else "moved here",
             through=f" through {member.through}" if member.through else "",
         )
         if replaced is not None:
@@ -306,7 +314,7 @@ class RelayService(Service):
         for notice in notices:
             notice.to.tell(notice.message)
         replay = late or (member.device is not None and member.device.replay)
-        if member.playback is not None and replay and member.arrival is Arrival.NEW:
+        if member.playback is not None and replay and member.admission.arrival is Arrival.NEW:
             member.playback.arrive()
         return member
 

@@ -132,6 +132,10 @@ class Admission:
     arrival: Arrival = Arrival.NEW
     through: str | None = None
     """The relay to which the client is connected, where that is another."""
+    client: str = ""
+    """Names the client's connection, wherever its session is."""
+    since_ms: int = 0
+    """When that was made."""
 
 
 def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
@@ -191,7 +195,7 @@ class HasRole(Protocol):
         """Set for a mobile, None for the desktop side."""
 
     @property
-    def arrival(self) -> Arrival: ...
+    def admission(self) -> Admission: ...
 
 
 M = TypeVar("M", bound=HasRole)
@@ -238,14 +242,22 @@ class Session(Generic[M]):
     def members(self) -> tuple[M, ...]:
         return self.desktop_side + self.mobiles
 
-    def check_room(self, role: Role, device: Device | None, max_mobiles: int) -> None:
-        """Whether a newcomer fits. One that takes over a place always does.
+    def check_room(self, admission: Admission, max_mobiles: int) -> None:
+        """Whether a newcomer fits. One that takes over a place does, unless who has it connected
+        later: then it comes from elsewhere, and too late.
 
-        :raises BadRequest: 403, when the session has its phones.
+        :raises BadRequest: 403, when the session has its phones; 409, when it comes too late.
         """
-        if role is not Role.MOBILE or (device and device.device_id in self._by_device):
-            return
-        if len(self.mobiles) >= max_mobiles:
+        occupant = self.occupant(admission.role, admission.device)
+        if occupant is not None:
+            before = occupant.admission
+            if (
+                admission.arrival is not Arrival.NEW
+                and before.client != admission.client
+                and before.since_ms > admission.since_ms
+            ):
+                raise BadRequest(409, admission.role.replaced_reason)
+        elif admission.role is Role.MOBILE and len(self.mobiles) >= max_mobiles:
             raise BadRequest(
                 403, f"This session already has {len(self.mobiles)} phones, the most it may have"
             )
@@ -258,7 +270,7 @@ class Session(Generic[M]):
         """Take ``member`` in, over the place's `occupant`. The welcome is the first notice, unless
         it has had one."""
         notices: list[Notice[M]] = []
-        if member.arrival is Arrival.NEW:
+        if member.admission.arrival is Arrival.NEW:
             welcome = messages.connected(self.hash, member.role.value, now_ms)
             notices.append(Notice(member, welcome))
         if member.role is Role.MOBILE:
@@ -340,7 +352,7 @@ class Session(Generic[M]):
 
 def _came_together(one: HasRole, other: HasRole) -> bool:
     """Whether they know of each other from where their session was before."""
-    return one.arrival is other.arrival is Arrival.MOVED
+    return one.admission.arrival is other.admission.arrival is Arrival.MOVED
 
 
 def _device_of(member: HasRole) -> Device:

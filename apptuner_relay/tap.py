@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.internet import StreamServerEndpointService
-from twisted.application.service import IService, MultiService
+from twisted.application.service import IService, MultiService, Service
 from twisted.internet import endpoints
 from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -129,10 +130,12 @@ def make_store(settings: Settings, reactor: Any) -> Store | None:
 
 
 class Tree(MultiService):
-    """All of the relay's services.
+    """All of the relay's services. They stop one after the other, the last one first.
 
     :param observer: what takes the log, when twistd isn't told otherwise; None for its own.
     """
+
+    log = Logger()
 
     def __init__(self, observer: ILogObserver | None) -> None:
         super().__init__()
@@ -144,6 +147,19 @@ class Tree(MultiService):
         if self._observer is not None and isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, self._observer)
         super().setServiceParent(parent)
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when all have stopped; one that fails to is logged, and holds up nobody."""
+        Service.stopService(self)
+
+        async def stop() -> None:
+            for service in reversed(self.services):
+                try:
+                    await maybeDeferred(service.stopService)
+                except Exception:  # whatever it is, the others are to stop as well
+                    self.log.failure("{service} failed to stop", service=service)
+
+        return Deferred.fromCoroutine(stop())
 
 
 def make_observer(options: Options, reactor: object) -> ILogObserver | None:

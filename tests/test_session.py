@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.session import (
+    Admission,
     Arrival,
     BadRequest,
     Device,
@@ -29,6 +30,20 @@ class Client:
     role: Role
     device: Device | None = None
     arrival: Arrival = Arrival.NEW
+    client: str = ""
+    since_ms: int = 0
+
+    @property
+    def admission(self) -> Admission:
+        return Admission(
+            self.role,
+            "0" * 64,
+            self.device,
+            "",
+            arrival=self.arrival,
+            client=self.client,
+            since_ms=self.since_ms,
+        )
 
 
 def phone(device_id: str = "d1", name: str | None = None) -> Client:
@@ -156,7 +171,7 @@ class TakingOver(SynchronousTestCase):
         self.session.join(cli, 1)
         ghost, back = phone("same"), phone("same")
         self.session.join(ghost, 1)
-        self.session.check_room(Role.MOBILE, back.device, 1)
+        self.session.check_room(back.admission, 1)
         self.assertIs(self.session.occupant(Role.MOBILE, back.device), ghost)
         expected = ["mobile_disconnected", "mobile_connected", "device_list"]
         self.assertEqual(told(self.session.join(back, 2), cli), expected)
@@ -165,12 +180,64 @@ class TakingOver(SynchronousTestCase):
 
     def test_room(self) -> None:
         for name in "abcde":
-            self.session.check_room(Role.MOBILE, phone(name).device, 5)
+            self.session.check_room(phone(name).admission, 5)
             self.session.join(phone(name), 1)
         with self.assertRaises(BadRequest) as caught:
-            self.session.check_room(Role.MOBILE, phone("f").device, 5)
+            self.session.check_room(phone("f").admission, 5)
         self.assertEqual(caught.exception.status, 403)
-        self.session.check_room(Role.CLI, None, 5)
+        self.session.check_room(Client(Role.CLI).admission, 5)
+
+    def test_who_moves_here_too_late(self) -> None:
+        self.session.join(Client(Role.CLI, client="new", since_ms=2000), 1)
+        for moved, fits in (
+            (Client(Role.CLI, None, Arrival.MOVED, "old", 1000), False),
+            (Client(Role.CLI, None, Arrival.RECOVERED, "old", 1000), False),
+            (Client(Role.CLI, None, Arrival.RECOVERED, "newer", 3000), True),
+            (Client(Role.CLI, None, Arrival.RECOVERED, "new", 2000), True),
+            (Client(Role.CLI, None, Arrival.NEW, "of a node with a slow clock", 1000), True),
+        ):
+            if fits:
+                self.session.check_room(moved.admission, 5)
+                continue
+            with self.assertRaises(BadRequest) as caught:
+                self.session.check_room(moved.admission, 5)
+            self.assertEqual(caught.exception.status, 409)
+            self.assertEqual(str(caught.exception), "New CLI connected for this project")
+
+
+class Moving(SynchronousTestCase):
+    """A session that comes from another relay, member by member."""
+
+    def arrive(self, arrival: Arrival, *later: Client) -> list[list[str]]:
+        session: Session[Client] = Session(session_hash("ABC234"))
+        cli = Client(Role.CLI, None, arrival)
+        session.join(cli, 1)
+        told_cli = []
+        for client in later:
+            told_cli.append(told(session.join(client, 1), cli))
+        return told_cli
+
+    def test_nobody_is_told_of_who_moved_along(self) -> None:
+        moved = Client(Role.MOBILE, Device("d1", None, None, 5), Arrival.MOVED)
+        self.assertEqual(
+            self.arrive(Arrival.MOVED, moved, phone("d2")),
+            [["device_list"], ["mobile_connected", "device_list"]],
+        )
+
+    def test_a_client_that_came_meanwhile_is_told_of_who_moved(self) -> None:
+        moved = Client(Role.MOBILE, Device("d1", None, None, 5), Arrival.MOVED)
+        self.assertEqual(self.arrive(Arrival.NEW, moved), [["mobile_connected", "device_list"]])
+
+    def test_after_a_failure_everybody_is_told(self) -> None:
+        recovered = Client(Role.MOBILE, Device("d1", None, None, 5), Arrival.RECOVERED)
+        self.assertEqual(
+            self.arrive(Arrival.RECOVERED, recovered), [["mobile_connected", "device_list"]]
+        )
+
+    def test_nobody_is_welcomed_twice(self) -> None:
+        session: Session[Client] = Session(session_hash("ABC234"))
+        for arrival in (Arrival.MOVED, Arrival.RECOVERED):
+            self.assertEqual(session.join(Client(Role.CLI, None, arrival), 1), [])
 
 
 class Audience(SynchronousTestCase):

@@ -53,6 +53,9 @@ _RUMOUR_S = 1.0
 _LOST_PATIENCE_S = 2.0
 """How long messages under way may take in a session that is already another relay's."""
 
+_CLOSE_CODES = {403: CLOSE_POLICY, 409: CLOSE_NORMAL}
+"""What becomes of a client whose session has moved, and doesn't take it there."""
+
 
 class NotHere(Exception):
     """Another relay wants to bring a client into a session that isn't this relay's."""
@@ -145,6 +148,8 @@ class Homes(Service, Events):
         self._trust = trust
         self._moves: dict[str, list[Deferred[None]]] = {}
         """The sessions that are leaving, and who waits for that."""
+        self._bringing: set[Deferred[None]] = set()
+        """The clients whose place is being looked for."""
         self._provisional: set[str] = set()
         self._unanswered: Counter[str] = Counter()
         self._calls = [
@@ -372,6 +377,9 @@ class Homes(Service, Events):
         ]
         for move in moves:
             await move
+        # Their clients are to be known where they are now before they are closed here.
+        for bringing in tuple(self._bringing):
+            await bringing
 
     def _start_move(self, key: str, arrival: Arrival, patience_s: float) -> Deferred[None]:
         """Have a session of this relay go elsewhere. Fires, never fails, when it has no member
@@ -416,13 +424,16 @@ class Homes(Service, Events):
 
     def _settle(self, bridged: Bridged) -> None:
         """Bring a client whose session has moved to where that is now."""
-        Deferred.fromCoroutine(self._bring(bridged)).addErrback(self._failed)
+        bringing = Deferred.fromCoroutine(self._bring(bridged))
+        bringing.addErrback(self._failed)
+        self._bringing.add(bringing)
+        bringing.addBoth(lambda _: self._bringing.discard(bringing))
 
     async def _bring(self, bridged: Bridged) -> None:
         try:
             place = await self._find(bridged.admission)
         except BadRequest as refusal:
-            code = CLOSE_POLICY if refusal.status == 403 else CLOSE_TRY_AGAIN_LATER
+            code = _CLOSE_CODES.get(refusal.status, CLOSE_TRY_AGAIN_LATER)
             bridged.connection.close(code, str(refusal))
             return
         if bridged.is_gone:

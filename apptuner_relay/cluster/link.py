@@ -40,7 +40,7 @@ HALT = b"halt"
 NOT_HERE = 421
 """HTTP status: the session is not there (RFC 9110 §15.5.20)."""
 
-_THE_CLIENTS = (400, 403, 429)
+_THE_CLIENTS = (400, 403, 409, 429)
 """HTTP statuses that are the client's, and not this relay's."""
 _ANSWER_S = 2.0
 """How long another relay may take to answer a handshake."""

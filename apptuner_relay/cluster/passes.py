@@ -22,6 +22,8 @@ PASS_HEADER = "AppTuner-Pass"
 PROOF_HEADER = "AppTuner-Proof"
 REASON_HEADER = "AppTuner-Reason"
 """Why a handshake was refused, as a JSON string."""
+_OTHERS = {"from", "to", "nonce", "session", "url", "deflates", "client", "since"}
+"""Claims that any text may stand in."""
 LIFETIME_S = 30.0
 """How far the clocks of two nodes may be apart."""
 
@@ -62,6 +64,8 @@ def write_pass(
         "url": admission.bundles_url,
         "deflates": admission.deflates,
         "arrival": admission.arrival.value,
+        "client": admission.client,
+        "since": admission.since_ms,
     }
     body = base64.urlsafe_b64encode(json.dumps(claims, separators=(",", ":")).encode())
     return f"{body.decode()}.{_sign(secret, 'pass', body)}", prove(secret, nonce)
@@ -103,6 +107,8 @@ class Gate:
             claims["deflates"],
             Arrival(claims["arrival"]),
             check_node(claims["from"]),
+            claims["client"],
+            claims["since"],
         )
         return Pass(claims["from"], claims["to"], admission, claims["nonce"])
 
@@ -134,7 +140,9 @@ def _parse(body: str) -> dict[str, Any]:
         Role(claims["role"]), Arrival(claims["arrival"]), float(claims["at"])
         if claims["device"] is not None:
             Device(**claims["device"])
-        missing = {"from", "to", "nonce", "session", "url", "deflates"} - set(claims)
+        missing = {"from", "to", "nonce", "session", "url", "deflates", "client", "since"} - set(
+            claims
+        )
     except (ValueError, TypeError, KeyError):
         missing = {"it"}
     if missing:

@@ -1,13 +1,13 @@
 """Relays that share sessions, and what may become of them: killed, frozen, drained, cut off."""
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
 from tests.live.clients import Client, NodeClients
-from tests.live.cluster import ClusterCase, owner_in
+from tests.live.cluster import ClusterCase, Wire, owner_in
 from tests.live.harness import together
 from tests.live.processes import PATIENCE_S, RelayProcess
-from tests.live.redis import RedisProcess
+from tests.live.redis import RedisProcess, SentinelProcess, client_of
 
 SIZE = 3_000_000
 
@@ -69,7 +69,7 @@ class KilledTest(FaultCase):
         await self.works(cli, phone)
 
     async def test_the_owner_is_frozen_and_thawed(self) -> None:
-        redis, (a, b, _), node, cli, phone = await self.begin()
+        redis, (a, _, _), node, cli, phone = await self.begin()
         here = await self.join(node, a, "mobile", query="deviceId=here")
         await cli.expect("mobile_connected")
         a.child.signal("STOP")
@@ -82,7 +82,7 @@ class KilledTest(FaultCase):
         await self.works(cli, phone, here)
 
     async def test_a_relay_that_is_not_the_owner_is_killed(self) -> None:
-        redis, (_, b, c), node, cli, phone = await self.begin()
+        redis, (_, b, c), node, cli, _ = await self.begin()
         c.child.signal("KILL")
         c.forget()
         await cli.expect("mobile_disconnected")
@@ -96,7 +96,7 @@ class DrainedTest(FaultCase):
         redis, (a, _, _), node, cli, phone = await self.begin()
         here = await self.join(node, a, "mobile", query="deviceId=here")
         await cli.settle()
-        stopping = a.stop()
+        stopping = ensureDeferred(a.stop())
         code, _ = await here.closed()
         self.assertEqual(code, 1012)
         await stopping
@@ -108,7 +108,7 @@ class DrainedTest(FaultCase):
         await self.works(cli, phone)
 
     async def test_while_bundles_pass(self) -> None:
-        redis, (a, _, _), _, cli, phone = await self.begin()
+        _, (a, _, _), _, cli, phone = await self.begin()
         codes = [await cli.start_filler(SIZE) for _ in range(5)]
         await phone.bundle()
         await a.stop()
@@ -125,6 +125,53 @@ class DrainedTest(FaultCase):
         await b.stop()
         self.assertEqual(owner_in(redis), "c")
         await self.works(last, phone)
+
+
+class CutTest(FaultCase):
+    """Relays that can't reach each other."""
+
+    async def test_the_bridge_is_cut(self) -> None:
+        redis = await self.redis()
+        wire = Wire()
+        self.addCleanup(wire.remove)
+        a = await self.member(redis.url, "a", "--node-address", wire.address)
+        wire.lead_to(a)
+        b = await self.member(redis.url, "b")
+        node = await self.node(a)
+        near = await self.join(node, a, "mobile", query="deviceId=near")
+        phone = await self.join(node, b, "mobile", query="deviceId=far")
+        cli = await self.join(node, b, "cli")
+        await self.works(cli, near, phone)
+        for _ in range(3):
+            wire.cut()
+            await cli.expect("mobile_connected")
+            await phone.settle()
+            await self.works(cli, near, phone)
+        self.assertEqual(owner_in(redis), "a")
+        # In the middle of a bundle, a phone can only be closed.
+        await phone.pause()
+        await cli.start_filler(16_000_000)
+        await phone.bytes_arrived(1)
+        wire.cut()
+        await phone.resume()
+        code, reason = await phone.closed()
+        self.assertEqual(code, 1011)
+        self.assertIn("cut short", reason)
+        again = await self.join(node, b, "mobile", query="deviceId=far")
+        await cli.expect("mobile_connected")
+        await again.settle()
+
+    async def test_two_relays_ask_at_once(self) -> None:
+        redis, (a, b), node = await self.cluster(2)
+        for n in range(10):
+            session = f"SESSION{n}"
+            cli, phone = await together(
+                self.join(node, a, "cli", session),
+                self.join(node, b, "mobile", session),
+            )
+            await cli.expect("mobile_connected")
+            await self.works(cli, phone)
+            self.assertIn(owner_in(redis, session), ("a", "b"))
 
 
 class RedisTest(FaultCase):
@@ -157,7 +204,23 @@ class RedisTest(FaultCase):
         await self.owned_by_one_of(redis, "a", "b")
         await self.works(cli, here, there)
 
-
-def nothing() -> Deferred[None]:
-    """For type checkers."""
-    return Deferred()
+    async def test_sentinel_names_another_server(self) -> None:
+        master, replica = await self.redis(), await self.redis()
+        with client_of(replica) as client:
+            client("REPLICAOF", "127.0.0.1", master.port)
+        sentinel = SentinelProcess(master)
+        self.addCleanup(sentinel.remove)
+        await sentinel.start()
+        await sentinel.logged("+slave ")
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/relay"
+        a, b = [await self.member(url, name) for name in "ab"]
+        node = await self.node(a)
+        phone = await self.join(node, a, "mobile", query="deviceId=d1")
+        cli = await self.join(node, b, "cli")
+        await self.works(cli, phone)
+        await master.kill()
+        await together(*(relay.logged("can't be reached, trying on") for relay in (a, b)))
+        await self.works(cli, phone)
+        await together(*(relay.logged("reached again") for relay in (a, b)))
+        await self.owned_by_one_of(replica, "a")
+        await self.works(cli, phone)
