@@ -126,6 +126,8 @@ class Bridged:
         self.link: LinkProtocol | None = None
         self.lease: Lease | None = None
         """Whose its session is, as far as it was found out."""
+        self.heard_s = relay.clock.seconds()
+        """When its session was last heard of."""
         self.is_gone = False
         self._relay = relay
         self._on_lost = on_lost
@@ -165,9 +167,8 @@ class Bridged:
 
     def cut_off(self) -> None:
         """The other end of the link isn't where its session is: it needs another place."""
-        link = self.link
-        if link is not None:
-            link.abort()
+        if self.link is not None:
+            self.link.abort()
             self._lost(CLOSE_SERVICE_RESTART, "the session has moved", False)
 
     def ask(self) -> bool:
@@ -234,6 +235,8 @@ class Bridged:
         """There is no link any more."""
         if self.is_gone:
             return
+        if self.link is not None:
+            self.heard_s = self.link.heard_s
         self.link = None
         far, self._far = self._far, None
         moves = not clean or code in (MOVED, CLOSE_SERVICE_RESTART)

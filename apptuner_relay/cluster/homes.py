@@ -41,7 +41,12 @@ from apptuner_relay.wire.frames import (
 )
 
 _FIND_S = 12.0
-"""How long a client's place is looked for: longer than a lease and what comes behind it."""
+"""How long the place of a client that comes in is looked for: longer than a lease, and what comes
+behind it."""
+_SILENCE_S = 9.5
+"""How long after the last sign of its session a client's new place is looked for, before it is
+closed to try through another relay; but not less than `_LEAST_S`."""
+_LEAST_S = 2.0
 _AGAIN_S = 0.2
 _WATCH_S = 1.5
 _MOST_UNANSWERED = 3
@@ -194,7 +199,8 @@ class Homes(Service, Events):
 
     def find(self, admission: Admission) -> Deferred[Place]:
         """See `service.Homes`."""
-        return Deferred.fromCoroutine(self._find(admission))
+        until_s = self.relay.clock.seconds() + _FIND_S
+        return Deferred.fromCoroutine(self._find_for_newcomer(admission, until_s))
 
     def left(self, session_hash: str) -> None:
         """See `service.Homes`. A session nobody is in, and of which nothing is kept, is given
@@ -251,9 +257,11 @@ class Homes(Service, Events):
 
     # Finding
 
-    async def _find(self, admission: Admission) -> Here | There:
+    async def _find_for_newcomer(self, admission: Admission, until_s: float) -> Place:
+        return await self._find(admission, until_s)
+
+    async def _find(self, admission: Admission, until_s: float) -> Here | There:
         key = admission.session_hash
-        until_s = self.relay.clock.seconds() + _FIND_S
         self.expected[key] += 1
         try:
             while True:
@@ -431,7 +439,9 @@ class Homes(Service, Events):
 
     async def _bring(self, bridged: Bridged) -> None:
         try:
-            place = await self._find(bridged.admission)
+            now_s = self.relay.clock.seconds()
+            until_s = max(now_s + _LEAST_S, bridged.heard_s + _SILENCE_S)
+            place = await self._find(bridged.admission, until_s)
         except BadRequest as refusal:
             code = _CLOSE_CODES.get(refusal.status, CLOSE_TRY_AGAIN_LATER)
             bridged.connection.close(code, str(refusal))

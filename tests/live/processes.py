@@ -56,8 +56,9 @@ class Child(ProcessProtocol):
         self.transport.write(line.encode() + b"\n")  # type: ignore[union-attr]
 
     def signal(self, name: str) -> None:
+        """``TERM``, ``KILL``, ``STOP``, ``CONT``…"""
         if not self.is_over:
-            self.process.signalProcess(name)
+            self.process.signalProcess(getattr(signal, f"SIG{name}"))
 
     def over(self) -> Deferred[None]:
         """Fires when the process has ended and all of its output has been read."""
@@ -132,15 +133,26 @@ def twistd_command(python: str = sys.executable) -> list[str]:
 
 
 class RelayProcess:
-    """``twistd -n apptuner-relay`` from this checkout."""
+    """``twistd -n apptuner-relay`` from this checkout.
 
-    def __init__(self, options: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    :param host: where it listens.
+    :param within: a command that runs another one.
+    """
+
+    def __init__(
+        self,
+        options: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        host: str = "127.0.0.1",
+        within: Sequence[str] = (),
+    ) -> None:
+        self._host = host
         self._lines: list[str] = []
         self._watches: list[tuple[re.Pattern[str], Deferred[re.Match[str]]]] = []
         self._is_stopped = False
         self.port = 0
         self.child = Child(
-            [*twistd_command(), "apptuner-relay", *options],
+            [*within, *twistd_command(), "apptuner-relay", *options],
             env=checkout_env(**(env or {})),
             on_line=self._line,
         )
@@ -150,7 +162,7 @@ class RelayProcess:
         return self.child.out
 
     async def listening(self) -> None:
-        found = await self.logged(r"listening on \S*?127\.0\.0\.1:(\d+)")
+        found = await self.logged(rf"listening on \S*?{re.escape(self._host)}:(\d+)")
         self.port = int(found.group(1))
 
     async def logged(self, pattern: str) -> re.Match[str]:
@@ -176,7 +188,7 @@ class RelayProcess:
                 watch.callback(found)
 
     def url(self, role: str, session: str, query: str = "") -> str:
-        return f"ws://127.0.0.1:{self.port}/{role}/{session}" + (f"?{query}" if query else "")
+        return f"ws://{self._host}:{self.port}/{role}/{session}" + (f"?{query}" if query else "")
 
     async def get(
         self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None

@@ -4,10 +4,11 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
 
 from tests.live.clients import Client, NodeClients
-from tests.live.cluster import ClusterCase, Wire, owner_in
+from tests.live.cluster import SECRET, ClusterCase, Wire, owner_in
 from tests.live.harness import together
+from tests.live.namespaces import BETWEEN, HERE, OUTSIDE, TwoHosts, missing_namespaces
 from tests.live.processes import PATIENCE_S, RelayProcess
-from tests.live.redis import RedisProcess, SentinelProcess, client_of
+from tests.live.redis import RedisProcess, SentinelProcess, client_of, free_port
 
 SIZE = 3_000_000
 
@@ -73,6 +74,7 @@ class KilledTest(FaultCase):
         here = await self.join(node, a, "mobile", query="deviceId=here")
         await cli.expect("mobile_connected")
         a.child.signal("STOP")
+        self.addCleanup(a.child.signal, "CONT")
         await cli.expect("mobile_connected")
         await self.owned_by_one_of(redis, "b", "c")
         await self.works(cli, phone)
@@ -96,13 +98,16 @@ class DrainedTest(FaultCase):
         redis, (a, _, _), node, cli, phone = await self.begin()
         here = await self.join(node, a, "mobile", query="deviceId=here")
         await cli.settle()
+        told_before = len(cli.seen)
         stopping = ensureDeferred(a.stop())
         code, _ = await here.closed()
         self.assertEqual(code, 1012)
         await stopping
         self.assertIn(owner_in(redis), ("b", "c"))
         # Nobody is told anything but that the clients of the relay that stopped have gone.
-        told = [message.type for message in await cli.settle()]
+        await cli.expect("mobile_disconnected")
+        await cli.settle()
+        told = [message.type for message in cli.seen[told_before:]]
         self.assertNotIn("mobile_connected", told)
         self.assertEqual(told.count("mobile_disconnected"), 1)
         await self.works(cli, phone)
@@ -172,6 +177,74 @@ class CutTest(FaultCase):
             await cli.expect("mobile_connected")
             await self.works(cli, phone)
             self.assertIn(owner_in(redis, session), ("a", "b"))
+
+
+class NetworkTest(FaultCase):
+    """Relays on hosts of their own, and a network that is cut between them."""
+
+    skip = FaultCase.skip or missing_namespaces()
+
+    async def hosts(self) -> tuple[TwoHosts, RedisProcess, RelayProcess, RelayProcess]:
+        hosts = TwoHosts()
+        self.addCleanup(hosts.remove)
+        redis = RedisProcess("--bind", "127.0.0.1", *HERE.values(), "--protected-mode", "no")
+        self.addCleanup(redis.remove)
+        await redis.start()
+        a, b = [await self.on_host(hosts, redis, one) for one in "ab"]
+        return hosts, redis, a, b
+
+    async def on_host(self, hosts: TwoHosts, redis: RedisProcess, name: str) -> RelayProcess:
+        port = free_port()
+        relay = RelayProcess(
+            [
+                *("--listen", f"tcp:{port}:interface={OUTSIDE[name]}"),
+                *("--listen", f"tcp:{port}:interface={BETWEEN[name]}"),
+                *("--redis", f"redis://{HERE[name]}:{redis.port}", "--cluster-secret", SECRET),
+                *("--node", name, "--node-address", f"ws://{BETWEEN[name]}:{port}"),
+            ],
+            host=OUTSIDE[name],
+            within=hosts.within(name),
+        )
+        self.addCleanup(relay.stop)
+        await relay.listening()
+        return relay
+
+    async def test_relays_that_do_not_reach_each_other(self) -> None:
+        hosts, redis, a, b = await self.hosts()
+        node = await self.node(a)
+        phone = await self.join(node, a, "mobile", query="deviceId=d1")
+        cli = await self.join(node, b, "cli")
+        await self.works(cli, phone)
+        hosts.cut("a", "across")
+        # The session stays where it is, and who can't be brought there is sent away.
+        code, _ = await cli.closed()
+        self.assertEqual(code, 1013)
+        self.assertEqual(owner_in(redis), "a")
+        await phone.settle()
+        elsewhere = await self.join(node, a, "cli")
+        await self.works(elsewhere, phone)
+        hosts.mend("a", "across")
+        second = await self.join(node, b, "mobile", query="deviceId=d2")
+        await self.works(elsewhere, phone, second)
+
+    async def test_a_relay_that_reaches_nobody(self) -> None:
+        hosts, redis, a, b = await self.hosts()
+        node = await self.node(a)
+        here = await self.join(node, a, "mobile", query="deviceId=here")
+        cli = await self.join(node, b, "cli")
+        phone = await self.join(node, b, "mobile", query="deviceId=there")
+        await self.works(cli, here, phone)
+        hosts.cut("a", "across")
+        hosts.cut("a", "out")
+        # b takes the session when a's lease is over.
+        await cli.expect("mobile_connected")
+        await self.owned_by_one_of(redis, "b")
+        await self.works(cli, phone)
+        hosts.mend("a", "across")
+        hosts.mend("a", "out")
+        # The one that was cut off with a comes after it, on the connection that it has.
+        await cli.expect("mobile_connected")
+        await self.works(cli, phone, here)
 
 
 class RedisTest(FaultCase):

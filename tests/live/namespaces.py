@@ -1,0 +1,73 @@
+"""Two hosts of the test's own: network namespaces, each with a way to this one and to each other.
+
+here 10.77.1.1 ── 10.77.1.2 a 10.77.3.1 ── 10.77.3.2 b 10.77.2.2 ── 10.77.2.1 here
+"""
+
+import os
+import shutil
+from subprocess import run
+
+IP = shutil.which("ip")
+HERE = {"a": "10.77.1.1", "b": "10.77.2.1"}
+"""This host, as a namespace sees it."""
+OUTSIDE = {"a": "10.77.1.2", "b": "10.77.2.2"}
+"""A namespace, as this host sees it."""
+BETWEEN = {"a": "10.77.3.1", "b": "10.77.3.2"}
+"""A namespace, as the other one sees it."""
+
+
+def missing_namespaces() -> str | None:
+    """Why there can be no network namespaces here, if there can't."""
+    if IP is None:
+        return "needs Debian's iproute2"
+    name = f"apptuner-probe-{os.getpid()}"
+    probe = run([IP, "netns", "add", name], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        return f"can't make network namespaces: {probe.stderr.strip()}"
+    run([IP, "netns", "del", name], check=True)
+    return None
+
+
+class TwoHosts:
+    """Namespaces a and b."""
+
+    def __init__(self) -> None:
+        self._names = {one: f"apptuner-{os.getpid()}-{one}" for one in "ab"}
+        self._links = {one: f"aptn{os.getpid() % 100_000}{one}" for one in "ab"}
+        for one, name in self._names.items():
+            self._ip("netns", "add", name)
+            link = self._links[one]
+            self._ip("link", "add", link, "type", "veth", "peer", "name", "out", "netns", name)
+            self._ip("addr", "add", f"{HERE[one]}/24", "dev", link)
+            self._ip("link", "set", link, "up")
+            self._inside(one, "addr", "add", f"{OUTSIDE[one]}/24", "dev", "out")
+            self._inside(one, "link", "set", "out", "up")
+            self._inside(one, "link", "set", "lo", "up")
+        peer = ("peer", "name", "across", "netns", self._names["b"])
+        self._inside("a", "link", "add", "across", "type", "veth", *peer)
+        for one in "ab":
+            self._inside(one, "addr", "add", f"{BETWEEN[one]}/24", "dev", "across")
+            self._inside(one, "link", "set", "across", "up")
+
+    def within(self, one: str) -> list[str]:
+        """What runs a command there."""
+        return [str(IP), "netns", "exec", self._names[one]]
+
+    def cut(self, one: str, link: str) -> None:
+        """Nothing goes over a link (``out`` or ``across``) of a namespace any more."""
+        self._inside(one, "link", "set", link, "down")
+
+    def mend(self, one: str, link: str) -> None:
+        """It does again."""
+        self._inside(one, "link", "set", link, "up")
+
+    def remove(self) -> None:
+        for name in self._names.values():
+            run([str(IP), "netns", "del", name], check=False)
+
+    def _inside(self, one: str, *words: str) -> None:
+        self._ip("-n", self._names[one], *words)
+
+    @staticmethod
+    def _ip(*words: str) -> None:
+        run([str(IP), *words], check=True)
