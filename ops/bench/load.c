@@ -11,7 +11,8 @@
  *            others move bundles, together at `rate` bytes/s
  *
  * All cases take port=, pids= (the server's, comma-separated: their CPU clocks and
- * memory are read around the measured part) and tag= (makes session ids distinct).
+ * memory are read around the measured part), tag= (makes session ids distinct) and
+ * phone_port= (where phones connect, if not to port=).
  * An `error TEXT` line and exit status 1 mean the case did not run to its end.
  *
  * It is meant to be cheaper than what it measures: see wsclient.h, and `own_cpu_s`
@@ -78,6 +79,8 @@ static void named(struct client *c, const char *role, char kind, size_t session)
     char id[64];
     snprintf(id, sizeof id, "%s%c%05zu", text("tag", "Bench"), kind, session);
     client_prepare(c, role, id);
+    if (!strcmp(role, "mobile"))
+        c->port = number("phone_port", 0);
 }
 
 static void nothing(struct client *c)

@@ -369,7 +369,7 @@ static void writable(struct client *c)
     int n = snprintf(request, sizeof request,
         "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: YmVuY2gtbG9hZC1nZW5lcg==\r\nSec-WebSocket-Version: 13\r\n%s\r\n",
-        c->path, loop_port,
+        c->path, c->port ? c->port : loop_port,
         c->offer_deflate ? "Sec-WebSocket-Extensions: permessage-deflate; "
                            "client_no_context_takeover; server_no_context_takeover\r\n"
                          : "");
@@ -430,7 +430,10 @@ void client_prepare(struct client *c, const char *role, const char *session)
 
 static void client_connect(struct client *c)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(loop_port)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons(c->port ? c->port : loop_port),
+    };
     int one = 1;
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -36,6 +36,7 @@ struct client {
     int index;           /* for the case's own use */
     struct client *peer; /* likewise */
     char path[96];
+    int port; /* in: where to connect, 0 for that of loop_start */
     int offer_deflate; /* in: offer permessage-deflate; */
     int deflate;       /* out: the relay agreed to it */
     int receive_buffer; /* SO_RCVBUF in bytes, 0 for the kernel's choice */

@@ -7,7 +7,7 @@ import os
 import shutil
 from subprocess import run
 
-IP = shutil.which("ip")
+IP = shutil.which("ip") or shutil.which("/usr/sbin/ip")
 HERE = {"a": "10.77.1.1", "b": "10.77.2.1"}
 """This host, as a namespace sees it."""
 OUTSIDE = {"a": "10.77.1.2", "b": "10.77.2.2"}

@@ -46,13 +46,21 @@ def free_port() -> int:
 
 @contextmanager
 def server(
-    command: list[str], port: int, says_ready: bool, log: Path, env: dict[str, str], cwd: Path
+    command: list[str],
+    port: int,
+    says_ready: bool,
+    log: Path,
+    env: dict[str, str],
+    cwd: Path,
+    on: set[int] | None = None,
 ) -> Iterator[list[int]]:
-    """Run a server for the length of a `with`; gives the ids of its processes."""
+    """Run a server for the length of a `with`, on the server's core or those of ``on``; gives the
+    ids of its processes."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         start = output.tell()
-        process = _start(command, cores()[0], stdout=output, stderr=output, env=env, cwd=cwd)
+        where = on or {cores()[0]}
+        process = _start(command, where, stdout=output, stderr=output, env=env, cwd=cwd)
         try:
             _wait_until_ready(process, port, says_ready, log, start)
             yield [process.pid, *_descendants(process.pid)]
@@ -60,9 +68,9 @@ def server(
             _stop(process)
 
 
-def load(command: list[str], timeout_s: float) -> dict[str, float]:
-    """Run the load generator to its end; its results by name."""
-    process = _start(command, cores()[1], stdout=subprocess.PIPE, text=True)
+def load(command: list[str], timeout_s: float, on: set[int] | None = None) -> dict[str, float]:
+    """Run the load generator to its end, on its core or those of ``on``; its results by name."""
+    process = _start(command, on or {cores()[1]}, stdout=subprocess.PIPE, text=True)
     try:
         output, _ = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
@@ -80,10 +88,10 @@ def load(command: list[str], timeout_s: float) -> dict[str, float]:
     return results
 
 
-def _start(command: list[str], core: int, **options: object) -> subprocess.Popen:
+def _start(command: list[str], on: set[int], **options: object) -> subprocess.Popen:
     def in_child() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, on)
 
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, preexec_fn=in_child, start_new_session=True, **options
