@@ -198,11 +198,15 @@ def makeService(options: Options) -> IService:
     listeners: list[Listener] = []
     cluster = None
     if options.settings.redis is not None:
-        # Importing it needs packages that a relay without others does without.
-        from apptuner_relay.cluster.node import make_node
-
         try:
+            # Importing it needs a package that a relay without others does without.
+            from apptuner_relay.cluster.node import make_node
+
             cluster = make_node(relay, reactor, lambda: [one.address for one in listeners])
+        except ImportError as missing:
+            sys.exit(
+                f"apptuner-relay: --redis: {missing}; install apptuner-relay with its extra redis"
+            )
         except ValueError as wrong:
             sys.exit(f"apptuner-relay: {wrong}")
     site = make_site(relay, reactor, None if cluster is None else cluster.peers)

@@ -93,6 +93,22 @@ class Parsing(SynchronousTestCase):
         self.assertEqual(parse(APPTUNER_ALERT_URL=url).alert_url, url)
         self.assertIsNone(parse("--alert-url=none").alert_url)
 
+    def test_a_cluster(self) -> None:
+        with self.assertRaisesRegex(SystemExit, "--cluster-secret"):
+            parse("--redis=redis://127.0.0.1")
+        settings = parse(
+            "--redis=redis://:5ecret@127.0.0.1",
+            "--cluster-secret=battery-staple",
+            "--node=a",
+            "--node-address=wss://relay-1:3000",
+        )
+        self.assertEqual(str(settings.redis), "redis://127.0.0.1:6379")
+        self.assertEqual((settings.node, settings.node_address), ("a", "wss://relay-1:3000"))
+        self.assertIsNone(parse("--node=auto", "--node-address=auto").node_address)
+        for wrong in ("--node=a b", "--node-address=http://relay", "--node-address=ws://relay/x"):
+            with self.assertRaises(SystemExit):
+                parse(wrong)
+
     def test_secrets_are_not_shown(self) -> None:
         for option, value in [
             ("admin-token", "5ecret"),
@@ -102,6 +118,8 @@ class Parsing(SynchronousTestCase):
             ("alert-url", "https://5ecret:port/"),
             ("alert-url", "https://"),
             ("alert-url", "https://h/5ecret\r\nX: y"),
+            ("redis", "redis://:5ecret@"),
+            ("cluster-secret", "5ecret"),
         ]:
             with self.assertRaises(SystemExit) as caught:
                 parse(f"--{option}={value}")

@@ -23,6 +23,10 @@ from apptuner_relay.options import Settings
 from apptuner_relay.service import RelayService
 
 _LOOPBACK = "127.0.0.1"
+_NO_ADDRESS = (
+    "--node-address: can't be found out without a --listen tcp:…; say where the other relays reach "
+    "this one"
+)
 
 
 class ClusterNode(NamedTuple):
@@ -47,11 +51,16 @@ def make_node(
     settings = relay.settings
     assert settings.redis is not None and settings.cluster_secret is not None
     url: RedisUrl = settings.redis
+    own_address = None
+    if settings.node_address is None:
+        if not any("tcp" in one for one in settings.listen):
+            raise NoAddress(_NO_ADDRESS)
+        own_address = find_own_address(url)
     for option, path in (("--redis-ca", settings.redis_ca), ("--node-ca", settings.node_ca)):
         _check_authorities(option, path)
 
     def make(events: Events) -> Directory:
-        address = settings.node_address or find_address(url, addresses())
+        address = settings.node_address or find_address(own_address, addresses())
         return make_directory(
             reactor,
             url,
@@ -68,9 +77,10 @@ def make_node(
     return ClusterNode(homes, PeerFactory(homes))
 
 
-def find_address(url: RedisUrl, addresses: Sequence[IAddress | None]) -> str:
-    """Where other nodes reach this one: the address from which this machine reaches Redis, and the
-    port of the first TCP listener.
+def find_address(own: str | None, addresses: Sequence[IAddress | None]) -> str:
+    """Where other nodes reach this one: where the first TCP listener is.
+
+    :param own: this machine's address, for one that listens on all of them.
 
     :raises NoAddress: that can't be told.
     """
@@ -78,12 +88,9 @@ def find_address(url: RedisUrl, addresses: Sequence[IAddress | None]) -> str:
         if isinstance(address, IPv4Address | IPv6Address) and address.type == "TCP":
             host = address.host
             if host in ("", "0.0.0.0", "::"):
-                host = _own_address(url)
+                host = own or _LOOPBACK
             return f"ws://{f'[{host}]' if ':' in host else host}:{address.port}"
-    raise NoAddress(
-        "--node-address: can't be found out without a --listen tcp:…; say where the other relays "
-        "reach this one"
-    )
+    raise NoAddress(_NO_ADDRESS)
 
 
 def name_node(address: str) -> str:
@@ -93,8 +100,11 @@ def name_node(address: str) -> str:
     return check_node(f"{host[:50] or 'relay'}-{port}")
 
 
-def _own_address(url: RedisUrl) -> str:
-    """This machine's address, as it is seen from the Redis server."""
+def find_own_address(url: RedisUrl) -> str:
+    """This machine's address, as it is seen from the Redis server.
+
+    :raises NoAddress: there is no way to that.
+    """
     if url.path is not None:
         return _LOOPBACK
     try:

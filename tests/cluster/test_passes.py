@@ -1,0 +1,93 @@
+"""Passes: what lets a relay in with a client, and what doesn't."""
+
+import base64
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from apptuner_relay.cluster import passes
+from apptuner_relay.cluster.passes import LIFETIME_S, BadPass, Gate, prove, write_pass
+from apptuner_relay.session import Admission, Arrival, Device, Role
+
+SECRET = "the-secret-of-these-tests"
+NOW_S = 1_700_000_000.0
+PHONE = Admission(
+    Role.MOBILE,
+    "0f" * 32,
+    Device("d1", "Žluťoučký 📱", "ios", 5, True, False, "ab" * 32, True),
+    "https://relay.example/bundles/ABC234",
+    True,
+    Arrival.MOVED,
+    None,
+    "c1",
+    6,
+)
+CLI = Admission(Role.CLI, "0f" * 32, None, "/bundles/ABC234")
+
+
+class Showing(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.gate = Gate(SECRET, "b")
+
+    def refused(self, text: str, why: str, now_s: float = NOW_S) -> None:
+        with self.assertRaises(BadPass) as caught:
+            self.gate.read(text, now_s)
+        self.assertIn(why, str(caught.exception))
+
+    def test_what_was_said_of_the_client(self) -> None:
+        for admission in (PHONE, CLI):
+            text, proof = write_pass(SECRET, "a", "b", admission, NOW_S)
+            shown = self.gate.read(text, NOW_S + 1)
+            self.assertEqual(shown.sender, "a")
+            expected = {**vars(admission), "through": "a"}
+            self.assertEqual(vars(shown.admission), expected)
+            self.assertEqual(prove(SECRET, shown.nonce), proof)
+
+    def test_only_once(self) -> None:
+        text, _ = write_pass(SECRET, "a", "b", CLI, NOW_S)
+        self.gate.read(text, NOW_S)
+        self.refused(text, "has been used")
+
+    def test_only_where_it_is_for(self) -> None:
+        text, _ = write_pass(SECRET, "a", "c", CLI, NOW_S)
+        self.refused(text, "for another node")
+
+    def test_only_with_the_secret(self) -> None:
+        text, _ = write_pass("another-secret", "a", "b", CLI, NOW_S)
+        self.refused(text, "not signed")
+
+    def test_only_for_a_while(self) -> None:
+        for offset_s in (LIFETIME_S + 1, -LIFETIME_S - 1):
+            text, _ = write_pass(SECRET, "a", "b", CLI, NOW_S)
+            self.refused(text, "too old", NOW_S + offset_s)
+
+    def test_what_was_used_is_forgotten_when_it_is_too_old_anyway(self) -> None:
+        for n in range(100):
+            now_s = NOW_S + n * LIFETIME_S
+            text, _ = write_pass(SECRET, "a", "b", CLI, now_s)
+            self.gate.read(text, now_s)
+        self.assertLess(len(self.gate._seen), 5)
+
+    def test_nothing_in_it_can_be_changed(self) -> None:
+        text, _ = write_pass(SECRET, "a", "b", CLI, NOW_S)
+        body, _, signature = text.partition(".")
+        claims = json.loads(base64.urlsafe_b64decode(body))
+        claims["role"] = "mobile"
+        forged = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode()
+        self.refused(f"{forged}.{signature}", "not signed")
+
+    def test_another_version(self) -> None:
+        body = base64.urlsafe_b64encode(b'{"from":"a"}')
+        self.refused(f"{body.decode()}.{passes._sign(SECRET, 'pass', body)}", "another version")
+
+    @given(st.text())
+    def test_anything_else(self, text: str) -> None:
+        with self.assertRaises(BadPass):
+            Gate(SECRET, "b").read(text, NOW_S)
+
+    def test_a_proof_is_no_pass(self) -> None:
+        text, proof = write_pass(SECRET, "a", "b", CLI, NOW_S)
+        body = text.partition(".")[0]
+        self.refused(f"{body}.{proof}", "not signed")
