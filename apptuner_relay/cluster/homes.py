@@ -51,6 +51,8 @@ _AGAIN_S = 0.2
 _WATCH_S = 1.5
 _MOST_UNANSWERED = 3
 """A relay that leaves this many looks in turn without any sign is taken for gone."""
+_ASK_TIMES = 3
+"""How often a relay that stops asks who else there is."""
 _SWEEP_S = 5.0
 _NODES_S = 10.0
 _RUMOUR_S = 1.0
@@ -527,11 +529,13 @@ class Homes(Service, Events):
         for lease in self.directory.held():
             self.left(lease.session)
 
-    async def _look_at_nodes(self) -> None:
+    async def _look_at_nodes(self) -> bool:
+        """Whether the directory has answered."""
         try:
             self.nodes = await self.directory.nodes()
         except DirectoryAway:
-            return
+            return False
+        return True
 
     def _repeat(self, interval_s: float, call: LoopingCall) -> None:
         def failed(failure: Failure) -> None:

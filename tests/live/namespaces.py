@@ -3,6 +3,7 @@
 here 10.77.1.1 ── 10.77.1.2 a 10.77.3.1 ── 10.77.3.2 b 10.77.2.2 ── 10.77.2.1 here
 """
 
+import itertools
 import os
 import shutil
 from subprocess import run
@@ -28,12 +29,17 @@ def missing_namespaces() -> str | None:
     return None
 
 
+_numbers = itertools.count()
+"""A link goes some time after its namespace, so each has a name of its own."""
+
+
 class TwoHosts:
     """Namespaces a and b."""
 
     def __init__(self) -> None:
-        self._names = {one: f"apptuner-{os.getpid()}-{one}" for one in "ab"}
-        self._links = {one: f"aptn{os.getpid() % 100_000}{one}" for one in "ab"}
+        number = f"{os.getpid() % 100_000}-{next(_numbers)}"
+        self._names = {one: f"apptuner-{number}-{one}" for one in "ab"}
+        self._links = {one: f"at{number}{one}" for one in "ab"}
         for one, name in self._names.items():
             self._ip("netns", "add", name)
             link = self._links[one]
