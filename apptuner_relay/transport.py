@@ -23,7 +23,9 @@ from apptuner_relay.wire.frames import HEADROOM
 BLOCK_BYTES = 512 * 1024
 """The most that is received at once."""
 
-_MOST_BUFFERS = 16
+MOST_BUFFERS = 16
+"""How many blocks there may be: the one that is received into, and those that the disk has."""
+
 _NOTSENT_BYTES = 512 * 1024
 _FEW_PARTS = 4
 _TCP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -47,7 +49,7 @@ class ReceiveBuffer:
         in any thread; None when there is no other."""
         if self._spare:
             other = self._spare.pop()
-        elif self._count < _MOST_BUFFERS:
+        elif self._count < MOST_BUFFERS:
             other = self._another()
         else:
             return None

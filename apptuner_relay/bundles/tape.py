@@ -15,8 +15,8 @@ from apptuner_relay.ways import Parcel
 
 _LEND_BYTES = 64 * 1024
 """From how much on in one block the buffer is lent, rather than the bytes copied."""
-_MOST_BACKLOG_BYTES = 8 * 1024 * 1024
-"""A sender is held while more than this waits to be written."""
+MOST_BACKLOG_BYTES = 8 * 1024 * 1024
+"""A sender is held while more than this waits to be written, of all senders together."""
 _MOST_CHUNKS = 1_000_000
 
 
@@ -127,7 +127,7 @@ class Tape:
                 bundle.append_lent(parts, give_back if bundle is taking[-1].bundle else None)
             if not taking:
                 give_back()
-        if self._recorder.backlog_bytes > _MOST_BACKLOG_BYTES:
+        if self._recorder.backlog_bytes > MOST_BACKLOG_BYTES:
             self._source.hold(self)
             self._recorder.when_written(lambda: self._source.let_go(self))
 
