@@ -177,7 +177,7 @@ class Member:
 
     def tell(self, message: bytes) -> None:
         """Send a message (JSON text) of the relay's own."""
-        self._traffic.notices.sent += 1
+        self._traffic.notices.said(len(message))
         self.sink.say(frame(TEXT, message))
 
     def take_texts(self, texts: Texts) -> None:
@@ -185,26 +185,28 @@ class Member:
         self._active = True
         self._opcode = TEXT
         frames: list[Frame] = []
+        size = 0
         mobile = self.role is Role.MOBILE
         usual = self._usual if self.session.audience(self) else b""
         for text in texts:
             # One that begins like the last one, and has nothing that could be a target, goes where
             # that went.
             if usual and text.startswith(usual) and (mobile or b"D" not in text):
-                frames.append(TEXT_HEADERS[len(text)] + text)
+                length = len(text)
+                size += length
+                frames.append(TEXT_HEADERS[length] + text)
                 continue
-            self._send_all(frames)
-            frames = []
+            self._send_all(frames, size)
+            frames, size = [], 0
             self._take_small(bytes(text))
             usual = self._usual
-        self._send_all(frames)
+        self._send_all(frames, size)
 
     def _take_small(self, text: bytes) -> None:
         route = self._route(text, True)
         self._usual = b""
         tally = self._traffic.tally(route.type)
-        tally.received += 1
-        tally.sent += len(route.members)
+        tally.passed(1, len(text), len(route.members))
         if route.type in messages.BUNDLE_TYPES:
             data = frame(TEXT, text)
             parcel = self._parcel(route, text, len(text))
@@ -221,12 +223,11 @@ class Member:
             self._usual = messages.usual_start(text)
             self._usual_tally = tally
 
-    def _send_all(self, frames: list[Frame]) -> None:
+    def _send_all(self, frames: list[Frame], size: int) -> None:
         if not frames:
             return
         self.source.feeds = sinks = [member.sink for member in self.session.audience(self)]
-        self._usual_tally.received += len(frames)
-        self._usual_tally.sent += len(frames) * len(sinks)
+        self._usual_tally.passed(len(frames), size, len(sinks))
         for sink in sinks:
             sink.send_all(frames, self.source)
 
@@ -240,8 +241,8 @@ class Member:
         elif self._head is None:
             if self._way is not None:
                 self._way.send(view[begin:stop], payload - begin, end)
-                if end:
-                    self._passed()
+            if end:
+                self._passed()
             return
         before = self._head or b""
         length = len(before) + stop - payload
@@ -258,24 +259,21 @@ class Member:
         binary = self._opcode & BINARY
         self._tally = self._traffic.binary if binary else self._traffic.tally(route.type)
         self._reach = len(route.members)
-        if not route.members and route.type not in messages.BUNDLE_TYPES:
-            self._tally.received += 1
-            return
-        size = length if end else self.reader.announced_bytes
-        way = self._begin(route, self._parcel(route, head, size))
-        self._way = way
-        if before:
-            first = frame(self._opcode, before, False)
-            way.send(first, len(first) - len(before), False)
-        way.send(view[begin:stop], payload - begin, end)
+        if route.members or route.type in messages.BUNDLE_TYPES:
+            size = length if end else self.reader.announced_bytes
+            way = self._begin(route, self._parcel(route, head, size))
+            self._way = way
+            if before:
+                first = frame(self._opcode, before, False)
+                way.send(first, len(first) - len(before), False)
+            way.send(view[begin:stop], payload - begin, end)
         if end:
             self._passed()
 
     def _passed(self) -> None:
-        """The message that was on its way has come whole."""
+        """The message has come whole."""
         self._way = None
-        self._tally.received += 1
-        self._tally.sent += self._reach
+        self._tally.passed(1, self.reader.message_bytes, self._reach)
         if self._bundle is not None:
             self._bundle.ends(self.reader.message_bytes)
 
@@ -402,7 +400,7 @@ class Member:
         return Route(phones, kind, True)
 
     def _answer(self, message: bytes) -> None:
-        self._traffic.notices.sent += 1
+        self._traffic.notices.said(len(message))
         self.sink.say(frame(TEXT, message), self.source)
 
     def _complain(self, text: str) -> None:

@@ -1,6 +1,7 @@
 """Counters of messages and bundles. The data path increments them; they know nobody.
 
-Bytes are not counted here: connections and sinks know how many they took in and gave out.
+Bytes are counted here by what they are; how many went over the line, with all that frames add,
+connections and sinks know.
 """
 
 import re
@@ -36,13 +37,28 @@ _TOTAL_CHUNKS = re.compile(rb'"totalChunks"\s*:\s*([0-9]{1,9})')
 
 class Tally:
     """Messages of one kind: how many came from clients whole, and how many went to clients. One
-    that goes to three phones came once and went three times, whatever form each gets it in."""
+    that goes to three phones came once and went three times, whatever form each gets it in; its
+    bytes are those that it came with."""
 
-    __slots__ = ("received", "sent")
+    __slots__ = ("received", "received_bytes", "sent", "sent_bytes")
 
     def __init__(self) -> None:
         self.received = 0
+        self.received_bytes = 0
         self.sent = 0
+        self.sent_bytes = 0
+
+    def passed(self, count: int, size: int, reach: int) -> None:
+        """``count`` messages, of ``size`` bytes together, have come, for ``reach`` clients."""
+        self.received += count
+        self.received_bytes += size
+        self.sent += count * reach
+        self.sent_bytes += size * reach
+
+    def said(self, size: int) -> None:
+        """The relay itself has sent one of ``size`` bytes to one client."""
+        self.sent += 1
+        self.sent_bytes += size
 
 
 class Histogram:

@@ -87,13 +87,22 @@ class MeterCollector(Collector):
             "notices are the relay's own.",
             labels=["direction", "kind"],
         )
+        sizes = CounterMetricFamily(
+            "apptuner_relay_message_bytes",
+            "Bytes of those messages, as they came (out: once for each client that they were for).",
+            labels=["direction", "kind"],
+        )
         for kind, tally in traffic.tallies.items():
             messages.add_metric(["in", kind], tally.received)
             messages.add_metric(["out", kind], tally.sent)
+            sizes.add_metric(["in", kind], tally.received_bytes)
+            sizes.add_metric(["out", kind], tally.sent_bytes)
         yield messages
+        yield sizes
         moved = CounterMetricFamily(
             "apptuner_relay_bytes",
-            "Bytes that came from clients (in) and went to clients (out) over WebSockets.",
+            "Bytes that came from clients (in) and went to clients (out) over WebSockets, with all "
+            "that frames add, and with what was kept for phones that came late.",
             labels=["direction"],
         )
         moved.add_metric(["in"], meters.bytes_in)

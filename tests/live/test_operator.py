@@ -134,6 +134,7 @@ class HttpTest(OperatorCase):
         self.assertEqual(values["apptuner_relay_bundles_total", ""], 1)
         chunks = values["apptuner_relay_messages_total", "in bundle_chunk"]
         self.assertEqual(chunks, sent.messages - 1)
+        self.assertGreater(values["apptuner_relay_message_bytes_total", "out bundle_chunk"], FILLER)
         self.assertGreater(values["apptuner_relay_bytes_total", "out"], FILLER)
         self.assertEqual(values["apptuner_relay_handshakes_refused_total", "bad_request"], 1)
         await cli.close(4001)

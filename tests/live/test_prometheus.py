@@ -6,10 +6,11 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from tests.live.harness import LiveCase
 from tests.live.processes import REPOSITORY, run
@@ -117,6 +118,16 @@ class MetricsTest(LiveCase):
         self.assertGreater(len(summed), 10)
         for label, name in summed:
             self.assertIn(label, exposed[name][0], name)
+
+    async def test_names_and_units_are_as_prometheus_has_them(self) -> None:
+        if PROMTOOL is None:
+            raise SkipTest(PromtoolTest.skip)
+        relay = await self.relay("--memory-limit", "512MiB")
+        metrics = Path(self.mktemp()).absolute()
+        metrics.write_text((await relay.get("/metrics")).body)
+        command = f"{quote(PROMTOOL)} check metrics < {quote(str(metrics))}"
+        child = await run(["sh", "-c", command])
+        self.assertEqual((child.exit_code, child.out, child.err), (0, "", ""), repr(child))
 
     async def test_every_worry_has_its_alert(self) -> None:
         exposed = await self.exposed()

@@ -163,6 +163,12 @@ class TrafficTest(PageCase):
         for chart, unit in (("sessions", "0"), ("sending", "B/s"), ("lag", "s")):
             text = await browser.until(f"document.querySelector('.dot') && {value.format(chart)}")
             self.assertRegex(text, rf"^\d\d:\d\d · .*{unit}$")
+        # Another size of the window ends it, and what comes is shown again.
+        await browser.look_from((DESKTOP[0] - 100, DESKTOP[1]))
+        await browser.until("!document.querySelector('.dot')")
+        line = "document.querySelector('[data-chart=lag] .line').getAttribute('d')"
+        drawn = await browser.run(f"return {line}")
+        await browser.until(f"{line} !== '{drawn}'")
 
 
 class FiguresTest(PageCase):

@@ -31,6 +31,10 @@ class MetersCase(SynchronousTestCase):
         tally = self.meters.traffic.tallies[kind]
         return tally.received, tally.sent
 
+    def tally_bytes(self, kind: str) -> tuple[int, int]:
+        tally = self.meters.traffic.tallies[kind]
+        return tally.received_bytes, tally.sent_bytes
+
 
 class ShapeTest(MetersCase):
     def test_every_field(self) -> None:
@@ -206,6 +210,35 @@ class TrafficTest(MetersCase):
         self.assertEqual(self.tally("binary"), (1, 2))
         # Three welcomes, two phones announced and listed, a pong and an error.
         self.assertEqual(self.tally("notice"), (0, 9))
+
+    def test_bytes_by_type(self) -> None:
+        cli, (one, two) = self.session(phones=2)
+        notices = self.tally_bytes("notice")
+        logs = b'{"type":"console_log","payload":{}}'
+        short, long = b'{"type":"x"}', b'{"type":"x","y":"' + b"y" * 2000 + b'"}'
+        one.send_raw(masked(TEXT, logs) * 10 + masked(TEXT, short) + masked(TEXT, logs))
+        self.assertEqual(self.tally_bytes("console_log"), (11 * len(logs), 11 * len(logs)))
+        wire = masked(TEXT, long[:1000], False) + masked(CONTINUATION, long[1000:])
+        for i in range(len(wire)):
+            cli.send_raw(wire[i : i + 1])
+        self.assertEqual(self.tally_bytes("other"), (len(short + long), len(short) + 2 * len(long)))
+        cli.send_raw(masked(BINARY, b"1234"))
+        self.assertEqual(self.tally_bytes("binary"), (4, 8))
+        self.assertEqual(self.tally_bytes("notice"), notices)
+        two.read()
+        two.send(type="ping")
+        self.assertEqual(
+            self.tally_bytes("notice"), (0, notices[1] + len(two.transport.value()) - 2)
+        )
+
+    def test_a_long_message_for_nobody_counts_when_it_is_whole(self) -> None:
+        cli, _ = self.session(phones=0)
+        text = b'{"type":"reload","x":"' + b"x" * 5000
+        cli.send_raw(masked(TEXT, text, False))
+        self.assertEqual(self.tally("other"), (0, 0))
+        cli.send_raw(masked(CONTINUATION, b'"}'))
+        self.assertEqual(self.tally("other"), (1, 0))
+        self.assertEqual(self.tally_bytes("other"), (len(text) + 2, 0))
 
     def test_a_compressed_bundle_counts_as_it_came(self) -> None:
         cli = self.relay.connect("/cli/ABC234", deflate=True)

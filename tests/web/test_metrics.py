@@ -53,6 +53,8 @@ class ValueTest(MetricsCase):
             "messages_total{direction=in,kind=bundle_update}": 1,
             "messages_total{direction=out,kind=bundle_update}": 2,
             "messages_total{direction=out,kind=bundle_ack}": 1,
+            "message_bytes_total{direction=in,kind=bundle_update}": len(text),
+            "message_bytes_total{direction=out,kind=bundle_update}": 2 * len(text),
             "bundles_total": 1,
             "bundle_size_bytes_sum": len(text),
             "bundle_size_bytes_count": 1,

@@ -38,7 +38,7 @@ export class Charts {
     container.addEventListener('pointermove', (event) => this.#point(event));
     container.addEventListener('pointerdown', (event) => this.#point(event));
     container.addEventListener('pointerleave', () => this.#unpoint());
-    new ResizeObserver(() => this.#draw()).observe(container);
+    new ResizeObserver(() => this.#resized()).observe(container);
   }
 
   /** `hour` as in the status: [t_ms, sessions, connections, bytes_out_per_s, loop_lag_ms]. */
@@ -151,6 +151,12 @@ export class Charts {
       );
       setText(value, `${clock(nearest[0])} · ${chart.show(nearest[chart.column])}`);
     }
+  }
+
+  /** Drawn anew, nothing is marked any more: what comes is to be shown again. */
+  #resized() {
+    this.pointed = false;
+    this.#draw();
   }
 
   #unpoint() {
