@@ -25,6 +25,8 @@ CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")
 DESKTOP = (1180, 900)
 PHONE = (360, 740)
+_PAGE_PATIENCE_S = 2 * PATIENCE_S
+"""A browser is many processes, and a chart's first point takes ten seconds of its own."""
 
 # Calls back with the value of an expression as soon as that is something. The expression is part of
 # the script, as the page's policy forbids eval.
@@ -72,7 +74,7 @@ class Browser:
             return webdriver.Chrome(options=options, service=Service(CHROMEDRIVER))
 
         self._driver = await deferToThread(launch)
-        self._driver.set_script_timeout(PATIENCE_S)
+        self._driver.set_script_timeout(_PAGE_PATIENCE_S)
         await self._cdp("Emulation.setTimezoneOverride", {"timezoneId": "UTC"})
         await self.look_from(DESKTOP)
 
