@@ -82,6 +82,7 @@ class SlowPhone(Protocol):
     def hurry(self) -> None:
         """From now on read what comes."""
         self._hurries = True
+        self.transport.socket.setsockopt(1, 8, 1 << 20)  # type: ignore[union-attr]
         self.transport.bufferSize = 1 << 20  # type: ignore[union-attr]
         self._sip()
 

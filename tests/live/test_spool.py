@@ -103,7 +103,7 @@ class SlowPhoneTest(SpoolCase):
         slow = await SlowPhone.join(relay, "ABC234")
         await together(cli.expect("device_list"), quick.settle())
         for chunked in (False, True):
-            sent = await cli.push_filler(20_000_000, chunked)
+            sent = await cli.push_filler(10_000_000, chunked)
             # With the slow one in the group, this would take minutes.
             self.assertEqual((await quick.bundle()).code, sent.code)
             self.assertEqual(slow.bundles, [])
