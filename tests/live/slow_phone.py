@@ -17,12 +17,13 @@ from tests.live.processes import RelayProcess, within_patience
 
 reactor: Any = global_reactor
 
-_SIP_BYTES = 32 * 1024
-_SIP_EVERY_S = 0.02
+_SIP_BYTES = 4 * 1024
+_SIP_EVERY_S = 0.1
+_KERNEL_BYTES = 32 * 1024
 
 
 class SlowPhone(Protocol):
-    """Reads 32 KiB every 20 ms until `hurry` is called. Bundles only."""
+    """Reads 4 KiB ten times a second until `hurry` is called. Bundles only."""
 
     def __init__(self, relay: RelayProcess, session: str, query: str) -> None:
         self.bundles: list[Code] = []
@@ -49,7 +50,7 @@ class SlowPhone(Protocol):
 
     def connectionMade(self) -> None:
         # What the kernel takes for it is not read yet, but the relay can't tell.
-        self.transport.socket.setsockopt(1, 8, _SIP_BYTES)  # type: ignore[union-attr]
+        self.transport.socket.setsockopt(1, 8, _KERNEL_BYTES)  # type: ignore[union-attr]
         self.transport.bufferSize = _SIP_BYTES  # type: ignore[union-attr]
         self.transport.write(self._request.encode())  # type: ignore[union-attr]
 
@@ -81,6 +82,7 @@ class SlowPhone(Protocol):
     def hurry(self) -> None:
         """From now on read what comes."""
         self._hurries = True
+        self.transport.socket.setsockopt(1, 8, 1 << 20)  # type: ignore[union-attr]
         self.transport.bufferSize = 1 << 20  # type: ignore[union-attr]
         self._sip()
 

@@ -10,6 +10,9 @@ from tests.live.harness import LiveCase, together
 from tests.live.processes import MIB
 
 CHUNK_CHARS = 512 * 1024
+SPOOL_BACKLOG_BYTES = MOST_BUFFERS * BLOCK_BYTES + MOST_BACKLOG_BYTES
+"""What may wait in memory for a relay's disk: every buffer that can be lent, and copies once none
+is left, up to what holds the senders."""
 
 
 def code_of(file: Path) -> Code:
@@ -221,6 +224,5 @@ class SpoolMemoryTest(MemoryTest):
     """The same beside a disk, which is behind when it likes."""
 
     OPTIONS = ("--slow-time", "600")
-    # Every buffer that can be lent, and copies once none is left, up to what holds the senders. A
-    # bundle is twice as much.
-    SPOOL_BYTES = MOST_BUFFERS * BLOCK_BYTES + MOST_BACKLOG_BYTES
+    # With the rest 25 MiB, where a bundle is 48.
+    SPOOL_BYTES = SPOOL_BACKLOG_BYTES

@@ -43,7 +43,7 @@ class FormTest(LiveCase):
 
 class SlowTest(LiveCase):
     async def test_a_phone_that_reads_nothing_is_closed_and_the_others_go_on(self) -> None:
-        _, node = await self.stage("--slow-time", "1")
+        _, node = await self.stage("--slow-time", "4")
         cli, reader, sleeper = await together(
             node.join("cli", "ABC234"),
             node.join("mobile", "ABC234"),
@@ -61,7 +61,7 @@ class SlowTest(LiveCase):
         self.assertIn(close_code, (1013, 1006))
 
     async def test_a_cli_that_stops_in_mid_bundle(self) -> None:
-        _, node = await self.stage("--stall-timeout", "1")
+        _, node = await self.stage("--stall-timeout", "2")
         cli, phone = await together(node.join("cli", "ABC234"), node.join("mobile", "ABC234"))
         await cli.settle()
         await cli.send_half('{"type":"bundle_update","payload":"' + "x" * MIB, claim=2 * MIB)
