@@ -50,7 +50,8 @@ class Balancer:
     name: str
     shipped: str
     """The configuration's path below ops/."""
-    logs_requests = True
+    in_turn: tuple[str, str]
+    """The change that has it take the relays in turn, whatever the session."""
 
     def __init__(self, relays: Sequence[RelayProcess]) -> None:
         self.folder = Path(mkdtemp(prefix=f"apptuner-{self.name}-"))
@@ -150,6 +151,7 @@ class Balancer:
 class Nginx(Balancer):
     name = "nginx"
     shipped = "nginx/nginx.conf"
+    in_turn = ("        hash $relay_session consistent;\n", "")
 
     def fit(self, text: str) -> str:
         temporary = "".join(
@@ -183,6 +185,10 @@ class Nginx(Balancer):
 class HAProxy(Balancer):
     name = "haproxy"
     shipped = "haproxy/haproxy.cfg"
+    in_turn = (
+        "    balance hash path,field(3,/)\n    hash-type consistent\n",
+        "    balance roundrobin\n",
+    )
 
     def fit(self, text: str) -> str:
         both = self.folder / "both.pem"
@@ -213,7 +219,7 @@ class HAProxy(Balancer):
 class Caddy(Balancer):
     name = "caddy"
     shipped = "caddy/Caddyfile"
-    logs_requests = False
+    in_turn = ("lb_policy header X-Relay-Session", "lb_policy round_robin")
 
     def fit(self, text: str) -> str:
         # Its own interface would be on a port that is the same for every Caddy of a machine.

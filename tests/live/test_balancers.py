@@ -1,12 +1,16 @@
-"""nginx, HAProxy and Caddy with the configurations of ops/, real clients, and two relays behind."""
+"""nginx, HAProxy and Caddy with the configurations of ops/ between real clients and two relays, which
+share their sessions through Redis.
+"""
 
 import hashlib
 from typing import Any, ClassVar
 
 from tests.live.balancers import HOST, Balancer, Caddy, HAProxy, Nginx, program
 from tests.live.clients import TYPESCRIPT, Client, NodeClients, missing
-from tests.live.harness import LiveCase, together
+from tests.live.cluster import ClusterCase
+from tests.live.harness import together
 from tests.live.processes import KIB, RelayProcess, within_patience
+from tests.live.redis import missing_redis
 
 SESSION = "SECRET"
 ELSEWHERE = "127.0.0.2"
@@ -25,7 +29,7 @@ def label(session: str) -> str:
 
 def missing_balancer(name: str) -> str | None:
     """Why tests with this balancer can't run here, if they can't."""
-    return missing() or (None if program(name) else f"needs {name}: ops/test gets it")
+    return missing() or missing_redis() or (None if program(name) else f"needs {name}: ops/test")
 
 
 class Behind:
@@ -36,10 +40,20 @@ class Behind:
     relays: list[RelayProcess]
     clients: NodeClients
 
-    async def begin(self: Any, *options: str) -> None:
-        """Two relays, the balancer before them, and a process for clients."""
-        self.relays = await together(*(self.relay(*TRUST, *options) for _ in range(2)))
+    async def begin(self: Any, shared: bool = True, affinity: bool = True) -> None:
+        """Two relays, the balancer before them, and a process for clients.
+
+        ``shared``: sessions are, through Redis. ``affinity``: the file is as it is shipped.
+        """
+        if shared:
+            redis = await self.redis()
+            starting = [self.member(redis.url, name, *TRUST) for name in "ab"]
+        else:
+            starting = [self.relay(*TRUST) for _ in "ab"]
+        self.relays = await together(*starting)
         self.balancer = self.balancer_class(self.relays)
+        if not affinity:
+            self.balancer.changes = [self.balancer.in_turn]
         self.addCleanup(self.balancer.stop)
         await self.balancer.start()
         self.clients = await self.node(self.balancer)
@@ -79,6 +93,13 @@ class Behind:
 
     async def test_a_session(self: Any) -> None:
         await self.begin()
+        await self.use_a_session()
+
+    async def test_a_session_without_redis(self: Any) -> None:
+        await self.begin(shared=False)
+        await self.use_a_session()
+
+    async def use_a_session(self: Any) -> None:
         cli = await self.join("cli", perMessageDeflate=True)
         phone = await self.join("mobile", perMessageDeflate=True)
         plain = await self.join("mobile")
@@ -111,6 +132,42 @@ class Behind:
         self.assertTrue(first and second, "one relay has all")
         for row in (*first.values(), *second.values()):
             self.assertEqual(row["roles"], ["cli", "dashboard", "mobile"])
+
+    async def test_who_comes_to_the_other_relay(self: Any) -> None:
+        """As a client does that comes another way, or did before the balancer lost a relay."""
+        await self.begin()
+        near = await self.join("mobile", perMessageDeflate=True)
+        (home,) = await self.homes(SESSION)
+        (other,) = [relay for relay in self.relays if relay is not home]
+        far = await self.clients.join(
+            "mobile", SESSION, url=other.url("mobile", SESSION), localAddress="127.0.0.4"
+        )
+        cli = await self.join("cli", perMessageDeflate=True, localAddress=ELSEWHERE)
+        for chunked in (False, True):
+            sent = await cli.push(TYPESCRIPT, chunked=chunked)
+            self.assertEqual((await near.bundle()).code, sent.code)
+            self.assertEqual((await far.bundle()).code, sent.code)
+        self.assertEqual(await self.homes(SESSION), [home])
+        addresses = [one["address"] for one in (await rows(home))[label(SESSION)]["clients"]]
+        self.assertEqual(addresses, [ELSEWHERE, HOST, "127.0.0.4"])
+
+    async def test_without_affinity(self: Any) -> None:
+        """Clients of a session come to both relays, and their addresses with them."""
+        await self.begin(affinity=False)
+        phones = [await self.join("mobile", localAddress=f"127.0.1.{n}") for n in range(1, 5)]
+        cli = await self.join("cli", perMessageDeflate=True, localAddress=ELSEWHERE)
+        sent = await cli.push(TYPESCRIPT)
+        for phone in phones:
+            self.assertEqual((await phone.bundle()).code, sent.code)
+            await phone.send({"type": "bundle_ack", "success": True, "timestamp": 1})
+            await cli.expect("bundle_ack")
+        (home,) = await self.homes(SESSION)
+        row = (await rows(home))[label(SESSION)]
+        addresses = {one["address"] for one in row["clients"]}
+        self.assertEqual(addresses, {ELSEWHERE, *(f"127.0.1.{n}" for n in range(1, 5))})
+        at_each = [(await relay.get("/health")).json()["connections"] for relay in self.relays]
+        self.assertEqual(sum(at_each), 5)
+        self.assertTrue(all(at_each), at_each)
 
     async def test_where_clients_are(self: Any) -> None:
         await self.begin()
@@ -216,16 +273,16 @@ async def rows(relay: RelayProcess) -> dict[str, Any]:
     return {row["session"]: row for row in reply.json()["sessions"]}
 
 
-class NginxTest(Behind, LiveCase):
+class NginxTest(Behind, ClusterCase):
     balancer_class = Nginx
     skip = missing_balancer("nginx")
 
 
-class HAProxyTest(Behind, LiveCase):
+class HAProxyTest(Behind, ClusterCase):
     balancer_class = HAProxy
     skip = missing_balancer("haproxy")
 
 
-class CaddyTest(Behind, LiveCase):
+class CaddyTest(Behind, ClusterCase):
     balancer_class = Caddy
     skip = missing_balancer("caddy")
