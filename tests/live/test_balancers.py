@@ -1,5 +1,5 @@
-"""nginx, HAProxy and Caddy with the configurations of ops/ between real clients and two relays, which
-share their sessions through Redis.
+"""nginx, HAProxy and Caddy with the configurations of ops/: real clients, and two relays that share
+their sessions through Redis.
 """
 
 import hashlib
