@@ -50,6 +50,8 @@ class Balancer:
     name: str
     shipped: str
     """The configuration's path below ops/."""
+    logged = ""
+    """How a CLI's handshake shows in its log."""
     in_turn: tuple[str, str]
     """The change that has it take the relays in turn, whatever the session."""
 
@@ -151,6 +153,7 @@ class Balancer:
 class Nginx(Balancer):
     name = "nginx"
     shipped = "nginx/nginx.conf"
+    logged = "GET /cli/... 101 "
     in_turn = ("        hash $relay_session consistent;\n", "")
 
     def fit(self, text: str) -> str:
@@ -185,6 +188,7 @@ class Nginx(Balancer):
 class HAProxy(Balancer):
     name = "haproxy"
     shipped = "haproxy/haproxy.cfg"
+    logged = "GET kind=cli 101 "
     in_turn = (
         "    balance hash path,field(3,/)\n    hash-type consistent\n",
         "    balance roundrobin\n",

@@ -246,6 +246,7 @@ class Behind:
         refused = await self.clients.refused("cli", SESSION, ca=self.balancer.ca)
         self.assertIn(refused.status, (502, 503))
         await self.balancer.stop_process()
+        self.assertIn(self.balancer.logged, self.balancer.said())
         self.assertNotIn("SECRET", self.balancer.said())
 
     async def homes_of_the_living(self, session: str) -> list[RelayProcess]:
