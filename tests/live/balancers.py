@@ -52,6 +52,8 @@ class Balancer:
     """The configuration's path below ops/."""
     logged = ""
     """How a CLI's handshake shows in its log."""
+    quiet: tuple[str, ...] = ()
+    """What its file calls the times after which it ends a WebSocket on which nothing passes."""
     in_turn: tuple[str, str]
     """The change that has it take the relays in turn, whatever the session."""
 
@@ -154,6 +156,7 @@ class Nginx(Balancer):
     name = "nginx"
     shipped = "nginx/nginx.conf"
     logged = "GET /cli/... 101 "
+    quiet = ("proxy_read_timeout", "proxy_send_timeout", "send_timeout")
     in_turn = ("        hash $relay_session consistent;\n", "")
 
     def fit(self, text: str) -> str:
@@ -189,6 +192,7 @@ class HAProxy(Balancer):
     name = "haproxy"
     shipped = "haproxy/haproxy.cfg"
     logged = "GET kind=cli 101 "
+    quiet = ("timeout tunnel",)
     in_turn = (
         "    balance hash path,field(3,/)\n    hash-type consistent\n",
         "    balance roundrobin\n",

@@ -3,13 +3,15 @@ their sessions through Redis.
 """
 
 import hashlib
+import re
 from typing import Any, ClassVar
 
+from apptuner_relay.options import Settings
 from tests.live.balancers import HOST, Balancer, Caddy, HAProxy, Nginx, program
 from tests.live.clients import TYPESCRIPT, Client, NodeClients, missing
 from tests.live.cluster import ClusterCase
 from tests.live.harness import together
-from tests.live.processes import KIB, RelayProcess, within_patience
+from tests.live.processes import KIB, REPOSITORY, RelayProcess, within_patience
 from tests.live.redis import missing_redis
 
 SESSION = "SECRET"
@@ -85,6 +87,17 @@ class Behind:
             if len(found) == len(self.relays):
                 return found
         raise AssertionError(f"all {MANY_SESSIONS} sessions came to one relay: {self.balancer!r}")
+
+    def test_the_relay_is_first_to_give_up(self: Any) -> None:
+        """A CLI that waits for a slow phone has been seen to wait for twice the slow time."""
+        text = (REPOSITORY / "ops" / self.balancer_class.shipped).read_text()
+        settings = Settings()
+        for name in self.balancer_class.quiet:
+            minutes = re.findall(rf"^ +{name} +(\d+)m;?$", text, re.MULTILINE)
+            self.assertEqual(len(minutes), 1, name)
+            wait_s = int(minutes[0]) * 60
+            self.assertGreater(wait_s, 3 * settings.slow_time)
+            self.assertGreater(wait_s, 3 * max(settings.ping_interval, settings.ping_timeout))
 
     async def kill(self, relay: RelayProcess) -> None:
         relay.forget()
