@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from apptuner_relay import __version__
 from apptuner_relay.connection import FramedConnection
+from apptuner_relay.forwarded import FIELD, host_of
 from apptuner_relay.service import Attendee, Place, RelayService
 from apptuner_relay.session import BadRequest, Role, parse_path
 from apptuner_relay.wire.deflate import accept
@@ -46,6 +47,14 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
         """Whether permessage-deflate was negotiated."""
         return self._perMessageCompress is not None
 
+    @property
+    def client_address(self) -> str | None:
+        """Where the client is; see `TrustedProxies.client`."""
+        trusted = self.relay.settings.trusted_proxy
+        # Autobahn puts fields of one name together, with commas.
+        fields = [self.http_headers[FIELD]] if FIELD in self.http_headers else []
+        return trusted.client(host_of(self.transport.getPeer()), fields)
+
     # What Autobahn calls
 
     def onConnect(  # type: ignore[override]
@@ -57,7 +66,9 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
             if role not in self.factory.roles:
                 raise BadRequest(404, "Not found")
             _, _, query = self.http_request_uri.partition("?")
-            admission = self.relay.admit(role, session_id, query, self._will_deflate(request))
+            admission = self.relay.admit(
+                role, session_id, query, self._will_deflate(request), self.client_address
+            )
             found = self.relay.find_place(admission)
         except BadRequest as refusal:
             raise ConnectionDeny(refusal.status, str(refusal)) from None
@@ -90,7 +101,7 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
         self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
     ) -> None:
         """Refuse the handshake with a JSON body."""
-        self.relay.meters.refused(code)
+        self.relay.refused(code, self.client_address)
         self.sendData(http_refusal(code, reason, responseHeaders or ()))
 
     # What the connection calls

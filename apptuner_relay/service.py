@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.store import Store
 from apptuner_relay.bundles.tape import Tape
+from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.member import Connection, End, Ends, Member, make_ends
 from apptuner_relay.meters.meters import Meters
 from apptuner_relay.options import Settings
@@ -43,6 +44,7 @@ from apptuner_relay.wire.frames import (
 
 _TICK_S = 1.0
 _LONGEST_SWEEP_S = 15.0
+_REFUSALS_LOGGED_S = 10.0
 
 
 class Attendee(End, Protocol):
@@ -145,6 +147,8 @@ class RelayService(Service):
         if store is not None:
             self.meters.watch_spool(store)
         self._stopping: Deferred[None] | None = None
+        self._refusals = 0
+        self._refusal_logged_s: float | None = None
         sweep_s = min(_LONGEST_SWEEP_S, settings.session_timeout / 4)
         pings_s = min(settings.ping_interval, settings.ping_timeout) / 2
         self._calls = [
@@ -185,7 +189,14 @@ class RelayService(Service):
             member.connection.close(CLOSE_SERVICE_RESTART, "The relay restarts")
         return self._stopping
 
-    def admit(self, role: Role, session_id: str, query: str, deflates: bool = False) -> Admission:
+    def admit(
+        self,
+        role: Role,
+        session_id: str,
+        query: str,
+        deflates: bool = False,
+        address: str | None = None,
+    ) -> Admission:
         """Decide on a client that wants to come in, from what its URL says.
 
         :raises BadRequest: with an HTTP status and a text for the client.
@@ -204,6 +215,7 @@ class RelayService(Service):
             deflates,
             client=secrets.token_hex(8),
             since_ms=self._now_ms(),
+            address=address,
         )
 
     def find_place(self, admission: Admission) -> "Place | Deferred[Place]":
@@ -224,6 +236,23 @@ class RelayService(Service):
         session = self.sessions.get(admission.session_hash)
         if session is not None:
             session.check_room(admission, self.settings.max_mobiles)
+
+    def refused(self, status: int, address: str | None) -> None:
+        """A handshake was refused with an HTTP status. Logged, but not so often that who is
+        refused can fill the disk, and without the path: it may hold a session id."""
+        self.meters.refused(status)
+        self._refusals += 1
+        now_s = self.clock.seconds()
+        last_s = self._refusal_logged_s
+        if last_s is None or now_s - last_s >= _REFUSALS_LOGGED_S:
+            self.log.info(
+                "a handshake from {address} was refused with {status} ({count} refused since the "
+                "last such line)",
+                address=address or UNKNOWN,
+                status=status,
+                count=self._refusals,
+            )
+            self._refusals, self._refusal_logged_s = 0, now_s
 
     def join(self, admission: Admission, connection: Connection) -> Member:
         """Take in a client whose handshake is done."""
@@ -303,10 +332,11 @@ class RelayService(Service):
             self._stop(replaced, member.role.replaced_reason)
         notices = session.join(member, self._now_ms())
         self.log.info(
-            "session {session}: {role} {came}{through}",
+            "session {session}: {role} {came} from {address}{through}",
             session=session.label,
             role=member.role.value,
             came="connected" if member.admission.arrival is Arrival.NEW else "moved here",
+            address=admission.address or UNKNOWN,
             through=f" through {member.through}" if member.through else "",
         )
         if replaced is not None:

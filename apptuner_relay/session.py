@@ -136,6 +136,8 @@ class Admission:
     """Names the client's connection, wherever its session is."""
     since_ms: int = 0
     """When that was made."""
+    address: str | None = None
+    """The client's IP address, as `TrustedProxies.client` has it."""
 
 
 def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:

@@ -3,8 +3,10 @@
 import hashlib
 import json
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from apptuner_relay.forwarded import TrustedProxies
 from apptuner_relay.wire.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT
 from tests.memory import Client, Relay, masked
 
@@ -65,6 +67,47 @@ class Handshake(InMemory):
         text = b'{"type":"console_log","payload":{}}'
         Client(self.relay.service, "/mobile/ABC234", then=masked(TEXT, text))
         self.assertIn("console_log", cli.types())
+
+
+class Addresses(SynchronousTestCase):
+    """Where a client is; `StringTransport` says that of every one's connection."""
+
+    peer = "192.168.1.1"
+    fields = "X-Forwarded-For: 198.51.100.7\r\nx-forwarded-for: 203.0.113.9, 192.168.1.2\r\n"
+
+    def client(self, trusted: str) -> tuple[object, str]:
+        """What the operator is told of a phone."""
+        relay = Relay(trusted_proxy=TrustedProxies.parse(trusted))
+        with capturedLogs() as events:
+            Client(relay.service, "/mobile/ABC234", extra=self.fields)
+        (row,) = relay.service.meters.sessions()
+        (line,) = [line for line in map(formatEvent, events) if "mobile connected" in line]
+        return row["clients"], line.partition(" from ")[2]
+
+    def test_the_connections_own(self) -> None:
+        expected = [{"role": "mobile", "address": self.peer}], self.peer
+        self.assertEqual(self.client("none"), expected)
+        self.assertEqual(self.client("10.0.0.0/8"), expected)
+
+    def test_what_trusted_proxies_say(self) -> None:
+        expected = [{"role": "mobile", "address": "203.0.113.9"}], "203.0.113.9"
+        self.assertEqual(self.client("192.168.0.0/16"), expected)
+
+    def test_refusals_are_logged_now_and_then(self) -> None:
+        relay = Relay(trusted_proxy=TrustedProxies.parse("192.168.0.0/16"))
+        with capturedLogs() as events:
+            for i in range(12):
+                Client(relay.service, f"/cli/bad%20{i}", extra=self.fields)
+                relay.clock.advance(1)
+        lines = [line for line in map(formatEvent, events) if "was refused" in line]
+        self.assertEqual(
+            lines,
+            [
+                f"a handshake from 203.0.113.9 was refused with 400 ({count} refused since the "
+                "last such line)"
+                for count in (1, 10)
+            ],
+        )
 
 
 class Routing(InMemory):

@@ -30,6 +30,7 @@ from apptuner_relay.cluster.directory import (
 from apptuner_relay.cluster.link import LinkProtocol, NotReached, NotTrusted, open_link
 from apptuner_relay.cluster.moving import Move
 from apptuner_relay.cluster.passes import Gate
+from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.member import Connection, Ends, Member
 from apptuner_relay.service import Attendee, Place, RelayService
 from apptuner_relay.session import Admission, Arrival, BadRequest, Session
@@ -234,9 +235,10 @@ class Homes(Service, Events):
         bridged = self._bridge(admission, connection, ends)
         self.relay.attend(bridged)
         self.log.info(
-            "session {session}: {role} connected, its session is elsewhere",
+            "session {session}: {role} connected from {address}, its session is elsewhere",
             session=bridged.label,
             role=bridged.role.value,
+            address=admission.address or UNKNOWN,
         )
         return bridged
 

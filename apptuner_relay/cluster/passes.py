@@ -66,6 +66,7 @@ def write_pass(
         "arrival": admission.arrival.value,
         "client": admission.client,
         "since": admission.since_ms,
+        "address": admission.address,
     }
     body = base64.urlsafe_b64encode(json.dumps(claims, separators=(",", ":")).encode())
     return f"{body.decode()}.{_sign(secret, 'pass', body)}", prove(secret, nonce)
@@ -109,6 +110,7 @@ class Gate:
             check_node(claims["from"]),
             claims["client"],
             claims["since"],
+            claims["address"],
         )
         return Pass(claims["from"], claims["to"], admission, claims["nonce"])
 
@@ -140,9 +142,8 @@ def _parse(body: str) -> dict[str, Any]:
         Role(claims["role"]), Arrival(claims["arrival"]), float(claims["at"])
         if claims["device"] is not None:
             Device(**claims["device"])
-        missing = {"from", "to", "nonce", "session", "url", "deflates", "client", "since"} - set(
-            claims
-        )
+        others = {"from", "to", "nonce", "session", "url", "deflates", "client", "since", "address"}
+        missing = others - set(claims)
     except (ValueError, TypeError, KeyError):
         missing = {"it"}
     if missing:

@@ -334,6 +334,12 @@ class Meters:
                 for member in session.mobiles
                 if member.device is not None
             ],
+            "clients": [
+                {"role": one.role.value, "address": one.admission.address}
+                for role in Role
+                for one in members
+                if one.role is role
+            ],
             "age_s": round(max(0.0, now_s - session.since_s), 1),
             "idle_s": round(max(0.0, now_s - session.last_activity_s), 1),
             "bytes_in": session.bytes_in + sum(member.bytes_in for member in members),

@@ -14,17 +14,16 @@ another site's DNS can't have.
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 
-from twisted.internet.address import IPv4Address
-from twisted.internet.address import IPv6Address as IPv6Peer
 from twisted.logger import Logger
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from zope.interface import implementer
 
+from apptuner_relay.forwarded import FIELD, UNKNOWN, TrustedProxies, host_of
 from apptuner_relay.web.cookies import cookie_name, is_good
 from apptuner_relay.web.headers import header
 from apptuner_relay.web.json import write_json
@@ -74,13 +73,20 @@ class Guard:
 
     :param token: the admin token, or None.
     :param now_s: tells the time, in seconds since the epoch.
+    :param trusted: whose word is taken for where a request comes from.
     """
 
     log = Logger()
 
-    def __init__(self, token: str | None, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        token: str | None,
+        now_s: Callable[[], float],
+        trusted: TrustedProxies,
+    ) -> None:
         self.token = token
         self.now_s = now_s
+        self._trusted = trusted
         self._failures = 0
         self._logged_s: float | None = None
 
@@ -127,13 +133,15 @@ class Guard:
         if self._logged_s is None or now_s - self._logged_s >= _LOG_INTERVAL_S:
             self.log.warn(
                 "wrong admin token from {peer} ({count} since the last such line)",
-                peer=show_peer(request),
+                peer=client_address(request, self._trusted) or UNKNOWN,
                 count=self._failures,
             )
             self._failures, self._logged_s = 0, now_s
 
     def _check_loopback(self, request: Request) -> None:
-        if not _is_loopback(request) or any(map(request.requestHeaders.hasHeader, _PROXY_HEADERS)):
+        address = client_address(request, self._trusted)
+        is_here = address is not None and ip_address(address).is_loopback
+        if not is_here or any(map(request.requestHeaders.hasHeader, _PROXY_HEADERS)):
             raise Denied(
                 403,
                 "Without --admin-token this is open to the relay's own machine only, and not "
@@ -188,10 +196,11 @@ class _DeniedResource(Resource):
         return self._denied.write(request)
 
 
-def show_peer(request: Request) -> str:
-    """Where a request comes from, for the log: never what it says of itself."""
-    peer = request.getClientAddress()
-    return peer.host if isinstance(peer, IPv4Address | IPv6Peer) else "a UNIX socket"
+def client_address(request: Request, trusted: TrustedProxies) -> str | None:
+    """Where a request comes from; see `TrustedProxies.client`."""
+    raw: Sequence[bytes] = request.requestHeaders.getRawHeaders(FIELD.encode(), ())
+    fields = [field.decode("latin-1") for field in raw]
+    return trusted.client(host_of(request.getClientAddress()), fields)
 
 
 def is_secure(request: Request) -> bool:
@@ -206,16 +215,6 @@ def _challenge(error: str | None = None) -> str:
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
-
-
-def _is_loopback(request: Request) -> bool:
-    peer = request.getClientAddress()
-    if not isinstance(peer, IPv4Address | IPv6Peer):
-        return False
-    address = ip_address(peer.host.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_loopback
 
 
 def _is_local_name(host: str) -> bool:

@@ -8,10 +8,11 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.member import Member
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import BadRequest, Session
-from apptuner_relay.web.guard import show_peer
+from apptuner_relay.web.guard import client_address
 from apptuner_relay.web.json import ErrorResource, JsonResource, write_json
 
 CLOSE_REASON = "Closed by the operator"
@@ -63,7 +64,7 @@ class CloseResource(JsonResource):
         self.log.info(
             "session {session}: closed by the operator, from {peer}",
             session=session.label,
-            peer=show_peer(request),
+            peer=client_address(request, self._relay.settings.trusted_proxy) or UNKNOWN,
         )
         self._relay.close_session(session, CLOSE_REASON)
         return write_json(request, {"session": session.label, "closed": closed})

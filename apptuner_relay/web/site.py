@@ -89,7 +89,8 @@ def make_site(
 ) -> RelaySite:
     """The one Site that all of the relay's endpoints serve. ``reactor`` has the threads in which
     kept bundles are read; without, they are not served. ``peers`` takes other relays."""
-    guard = Guard(relay.settings.admin_token, relay.clock.seconds)
+    settings = relay.settings
+    guard = Guard(settings.admin_token, relay.clock.seconds, settings.trusted_proxy)
     static = read_static()
     root = JsonResource()
     root.putChild(b"", PageResource(guard, static))

@@ -23,6 +23,7 @@ PHONE = Admission(
     None,
     "c1",
     6,
+    "203.0.113.9",
 )
 CLI = Admission(Role.CLI, "0f" * 32, None, "/bundles/ABC234")
 

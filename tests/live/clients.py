@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from tests.live.processes import Child, RelayProcess, Reply, within_patience
+from tests.live.processes import Child, Reply, within_patience
 
 NODE_DIRECTORY = Path(__file__).resolve().parent / "node"
 # Code that npm ships: 9,112,572 bytes of it.
@@ -73,10 +73,16 @@ class Sent:
     sha256: list[str]
 
 
+class Place(Protocol):
+    """Where clients connect to: a relay, or what stands before some."""
+
+    def url(self, role: str, session: str, query: str = "") -> str: ...
+
+
 class NodeClients:
     """One Node process that plays any number of clients of one relay."""
 
-    def __init__(self, relay: RelayProcess) -> None:
+    def __init__(self, relay: Place) -> None:
         self._relay = relay
         self._clients: dict[int, Client] = {}
         self._requests: dict[int, Deferred[dict[str, Any]]] = {}
@@ -168,6 +174,8 @@ class Client:
     role: str
     seen: list[Message] = field(default_factory=list)
     """Everything it received, read or not."""
+    extensions: str = ""
+    """What was negotiated (RFC 6455 §9.1)."""
 
     def __post_init__(self) -> None:
         self._read = 0
@@ -325,6 +333,7 @@ class Client:
             self.seen.append(_message(event))
         elif kind == "open":
             self._is_open = True
+            self.extensions = event["extensions"]
         elif kind == "close":
             self._close = (event["code"], event["reason"])
         elif kind == "refused":

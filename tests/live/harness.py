@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.trial.unittest import TestCase
 
-from tests.live.clients import Message, NodeClients, missing
+from tests.live.clients import Message, NodeClients, Place, missing
 from tests.live.processes import RelayProcess
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ class LiveCase(TestCase):
         await relay.listening()
         return relay
 
-    async def node(self, relay: RelayProcess) -> NodeClients:
+    async def node(self, relay: Place) -> NodeClients:
         """A Node process that plays clients of this relay."""
         node = NodeClients(relay)
         self.addCleanup(node.stop)

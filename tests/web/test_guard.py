@@ -7,6 +7,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from apptuner_relay.forwarded import TrustedProxies
 from apptuner_relay.web.cookies import LIFETIME_S, cookie_name, is_good, make_cookie
 from tests.memory import Relay
 from tests.web.http import LOCAL, REMOTE, Answer, Visitor
@@ -51,6 +52,15 @@ class Loopback(SynchronousTestCase):
         here = visitor()
         for name in ("X_Forwarded_For", "Forwarded", "X_Real_IP", "Via", "X_Forwarded_Proto"):
             self.assertDenied(here.ask("/api/sessions", **{name: "127.0.0.1"}))
+
+    def test_a_proxy_that_is_trusted(self) -> None:
+        """Whoever is on the proxy's machine is still not the relay's own, nor who says so."""
+        relay = Relay(trusted_proxy=TrustedProxies.parse("127.0.0.1 10.0.0.1 unix")).service
+        for peer in (LOCAL, IPv4Address("TCP", "10.0.0.1", 1), UNIXAddress(None)):
+            for client in ("127.0.0.1", "203.0.113.9", "unknown"):
+                answer = Visitor(relay, peer).ask("/api/sessions", X_Forwarded_For=client)
+                self.assertDenied(answer)
+        self.assertEqual(Visitor(relay, LOCAL).ask("/api/sessions").status, 200)
 
     def test_names_that_only_this_machine_can_have(self) -> None:
         here = visitor()
@@ -135,7 +145,8 @@ class Token(SynchronousTestCase):
         for _ in range(5):
             there.ask("/api/sessions", Authorization="Bearer guess")
         relay.clock.advance(11)
-        there.ask("/api/sessions", Authorization="Bearer guess")
+        spoofed = {"X_Forwarded_For": "198.51.100.7"}
+        there.ask("/api/sessions", Authorization="Bearer guess", **spoofed)
         there.ask("/api/sessions")
         warnings = [e for e in events if e["log_level"] is LogLevel.warn]
         self.assertEqual([e["count"] for e in warnings], [1, 5])
