@@ -18,6 +18,7 @@ from apptuner_relay import __version__
 from apptuner_relay.bundles.directory import default_directory
 from apptuner_relay.cluster.directory import check_address, check_node
 from apptuner_relay.cluster.redis_url import RedisUrl, parse_redis_url
+from apptuner_relay.forwarded import NOBODY, TrustedProxies
 from apptuner_relay.values import (
     NONE,
     choice,
@@ -45,6 +46,7 @@ class Settings:
     """The options, validated. Sizes are in bytes, times in seconds, rates in bytes per second."""
 
     listen: tuple[str, ...] = ("tcp:3000",)
+    trusted_proxy: TrustedProxies = NOBODY
     max_mobiles: int = 5
     max_message: int = 50 * MIB
     session_timeout: float = 1800.0
@@ -184,6 +186,14 @@ class Option(NamedTuple):
 
 
 OPTIONS = (
+    Option(
+        "trusted-proxy",
+        NONE,
+        TrustedProxies.parse,
+        "Load balancers and proxies in front, as addresses or networks such as 10.0.0.0/8, with "
+        "commas or spaces between them; unix is who connects to a UNIX socket. X-Forwarded-For is "
+        "believed from them alone, and only what they have added to it",
+    ),
     Option("max-mobiles", "5", _count(1, 1000), "Phones that a session may have at once"),
     Option(
         "max-message",

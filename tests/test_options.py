@@ -62,6 +62,8 @@ class Parsing(SynchronousTestCase):
             (["--state-dir="], {}, "--state-dir"),
             (["--metrics=closed"], {}, "--metrics"),
             (["--admin-token=@/no/such/file"], {}, "--admin-token"),
+            (["--trusted-proxy=10.0.0.1/8"], {}, "--trusted-proxy"),
+            ([], {"APPTUNER_TRUSTED_PROXY": "0.0.0.0/0"}, "APPTUNER_TRUSTED_PROXY"),
         ]:
             with self.assertRaises(SystemExit) as caught:
                 parse(*arguments, **environment)
