@@ -1,4 +1,4 @@
-"""The PROXY protocol: what a load balancer that passes TCP on says, before all else, of who connects.
+"""The PROXY protocol: what a load balancer that passes TCP on says first of all, of who connects.
 
 Both versions are read, the line of text and the binary header
 (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, sections 2.1 and 2.2). Whether one
