@@ -68,9 +68,9 @@ class Live:
     a renewal has point to new files."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
         self._number = 0
-        directory.mkdir(exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        directory = directory.resolve()
         self.chain = directory / "fullchain.pem"
         self.key = directory / "privkey.pem"
 

@@ -34,7 +34,11 @@ function fingerprint(code) {
 }
 
 class Client {
-  constructor(id, url, { headers, perMessageDeflate = false, closeTimeout = 30000 } = {}) {
+  constructor(
+    id,
+    url,
+    { headers, perMessageDeflate = false, closeTimeout = 30000, ca, localAddress } = {},
+  ) {
     this.id = id;
     this.received = 0;
     this.chunks = [];
@@ -43,6 +47,8 @@ class Client {
       headers,
       perMessageDeflate,
       closeTimeout,
+      ca,
+      localAddress,
       maxPayload: MAX_PAYLOAD_BYTES,
     });
     this.ws.on('open', () => this.say('open', { extensions: this.ws.extensions }));
