@@ -18,16 +18,16 @@ from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
     IProtocol,
     IProtocolFactory,
-    ISSLTransport,
 )
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from apptuner_relay.certificate import explain
 from apptuner_relay.forwarded import UNKNOWN, TrustedProxies, host_of, read_address
+from apptuner_relay.secure import SecureTransport
 from apptuner_relay.wire.messages import http_refusal
 from apptuner_relay.wire.proxy_header import BadHeader, Header, read_header
 
@@ -226,11 +226,6 @@ class Preface(Protocol):
 
     def _complain(self, reason: str, why: str) -> None:
         self._front.complaints.add(reason, host_of(self._peer), why)
-
-
-@implementer(ISSLTransport)
-class SecureTransport(BufferingTLSTransport):
-    """TLS over a connection; it says so to HTTP."""
 
 
 @implementer(IHandshakeListener)
