@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from apptuner_relay.transport import BlockTransport, ReceiveBuffer
 
-CIPHERTEXT_BYTES = 256 * 1024
+CIPHERTEXT_BYTES = 128 * 1024
 """The most that is received at once. Decrypted it fits into a `ReceiveBuffer`, with the rest of the
 record before it."""
 

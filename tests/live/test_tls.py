@@ -218,6 +218,18 @@ class FlowTest(TlsCase):
         grown = relay.peak_rss() - before
         self.assertLess(grown, 10 * MIB, f"the relay has grown by {grown / MIB:.1f} MiB")
 
+    async def test_a_sender_that_dies_in_the_middle_of_a_bundle(self) -> None:
+        relay = await self.serve()
+        node = await self.node(relay)
+        cli, phone = await together(self.join(node, relay, "cli"), self.join(node, relay, "mobile"))
+        start = '{"type":"bundle_update","payload":{"code":"'
+        await cli.send_half(start + "x" * MIB, claim=9 * MIB)
+        await phone.bytes_arrived(MIB // 2)
+        await cli.terminate()
+        code, reason = await phone.closed()
+        self.assertEqual(code, 1011)
+        self.assertIn("cut short", reason)
+
 
 class ProxyHeaderTest(TlsCase):
     """Who may see the operator's pages tells whom the relay takes a client for."""
