@@ -12,6 +12,7 @@ from twisted.internet.tcp import Connection as TCPConnection
 
 from apptuner_relay.flow import Frame
 from apptuner_relay.member import End
+from apptuner_relay.secure import SecureTransport
 from apptuner_relay.service import RelayService
 from apptuner_relay.transport import BLOCK_BYTES, BlockTransport
 from apptuner_relay.wire.frames import (
@@ -74,6 +75,8 @@ class FramedConnection(WebSocketProtocol):
             self.offer = self.transport.offer  # type: ignore[method-assign]
             self.unsent = self.transport.unsent  # type: ignore[method-assign]
             self.transport.receive_blocks(self.relay.buffer, self._take_block)
+        elif isinstance(self.transport, SecureTransport):
+            self.transport.receive_blocks(self.relay.buffer, self._take_block)
         self._end = end = self.opened()
         self.transport.registerProducer(end.sink, True)
 
@@ -122,6 +125,8 @@ class FramedConnection(WebSocketProtocol):
         if isinstance(self.transport, BlockTransport):
             self.transport.receive_no_more()
             del self.offer, self.unsent
+        elif isinstance(self.transport, SecureTransport):
+            self.transport.receive_no_more()
 
     # What the end and the service call
 

@@ -47,6 +47,11 @@ class Settings:
 
     listen: tuple[str, ...] = ("tcp:3000",)
     trusted_proxy: TrustedProxies = NOBODY
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    """None where it is in the file of the certificate."""
+    tls_look: float = 60.0
+    tls_expiry_days: int = 14
     max_mobiles: int = 5
     max_message: int = 50 * MIB
     session_timeout: float = 1800.0
@@ -194,6 +199,27 @@ OPTIONS = (
         "commas or spaces between them; unix is who connects to a UNIX socket. X-Forwarded-For is "
         "believed from them alone, and only what they have added to it",
     ),
+    Option(
+        "tls-cert",
+        NONE,
+        or_none(file_path),
+        "Certificate of the tls: endpoints, a PEM file with those that sign it behind it, such as "
+        "certbot's fullchain.pem. A renewed one is taken without a restart, when the files change "
+        "and at a SIGHUP",
+    ),
+    Option(
+        "tls-key",
+        NONE,
+        or_none(file_path),
+        "PEM file of its key, such as certbot's privkey.pem; none: it is in --tls-cert",
+    ),
+    Option("tls-look", "60s", _duration(1, 86400), "Look for a renewed certificate so often"),
+    Option(
+        "tls-expiry-days",
+        "14",
+        _count(0, 365),
+        "Warn when the certificate expires in less than so many days",
+    ),
     Option("max-mobiles", "5", _count(1, 1000), "Phones that a session may have at once"),
     Option(
         "max-message",
@@ -257,7 +283,8 @@ OPTIONS = (
         "handshake-timeout",
         "10s",
         _duration(0.1, 300),
-        "Drop a connection on whose HTTP request nothing comes for so long",
+        "Drop a connection on whose HTTP request nothing comes for so long, and one whose PROXY "
+        "header and TLS handshake together take longer",
     ),
     Option(
         "close-timeout",
@@ -452,7 +479,11 @@ class Options(usage.Options):
     # One line, as it is printed with its spaces.
     opt_listen.__doc__ = (
         "Where to listen, as a Twisted endpoint string: tcp:3000, tcp:8080:interface=127.0.0.1, "
-        "tcp6:3000, unix:/run/relay.sock. Repeat it for more. "
+        "tcp6:3000, unix:/run/relay.sock. tls:tcp:443 speaks TLS, over any endpoint (--tls-cert). "
+        "With proxy: before all that, it takes connections of --trusted-proxy alone, each of which "
+        "has to begin with a header of the PROXY protocol, v1 or v2: proxy:tcp:3000, "
+        "proxy:tls:tcp:443. "
+        "Repeat it for more. "
         f"[{LISTEN_VARIABLE}, separated by spaces, default: tcp:3000]"
     )
 

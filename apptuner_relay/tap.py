@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
+    IProtocolFactory,
     IReactorTime,
     IStreamServerEndpoint,
 )
@@ -25,18 +26,24 @@ from twisted.web.server import Site
 from apptuner_relay.bundles.disk import Spares, ThreadedDisk
 from apptuner_relay.bundles.offload import Offload
 from apptuner_relay.bundles.store import Store
+from apptuner_relay.certificate import BadCertificate
+from apptuner_relay.forwarded import NOBODY
+from apptuner_relay.front import Complaints, Front, Prefixes, split_prefixes
 from apptuner_relay.logs import json_observer
 from apptuner_relay.meters.alerts import Alerts, WebhookPoster
 from apptuner_relay.meters.reporting import Reporting
 from apptuner_relay.meters.state import find_directory
 from apptuner_relay.options import Options, Settings
+from apptuner_relay.renewal import HangUp, Renewal
 from apptuner_relay.service import RelayService
 from apptuner_relay.transport import tune
 from apptuner_relay.web.site import make_site
 
 __all__ = ["Options", "makeService"]
 
-ENDPOINT_EXAMPLES = "try tcp:3000, tcp:3000:interface=127.0.0.1 or unix:/run/relay.sock"
+ENDPOINT_EXAMPLES = (
+    "try tcp:3000, tcp:3000:interface=127.0.0.1, unix:/run/relay.sock or tls:tcp:443"
+)
 MOST_SPARE_BYTES = 128 * 1024 * 1024
 GC_THRESHOLDS = (20_000, 10, 10)
 
@@ -51,14 +58,18 @@ class Listener(StreamServerEndpointService):
     log = Logger()
 
     def __init__(
-        self, description: str, endpoint: IStreamServerEndpoint, site: Site, daemon: bool
+        self,
+        description: str,
+        endpoint: IStreamServerEndpoint,
+        factory: IProtocolFactory,
+        daemon: bool,
     ) -> None:
-        super().__init__(endpoint, site)
+        super().__init__(endpoint, factory)
         self._description = description
         self._daemon = daemon
         self._wrong: str | None = None
         self.address: IAddress | None = None
-        """Where it listens, once it does."""
+        """Where it listens, once it does, for plain HTTP."""
 
     def privilegedStartService(self) -> None:
         """:raises CannotListen: in a daemon, whose parent then reports it and exits with 1."""
@@ -74,8 +85,11 @@ class Listener(StreamServerEndpointService):
 
     def _listening(self, port: IListeningPort) -> IListeningPort:
         tune(port)
-        self.address = port.getHost()
-        self.log.info("listening on {address}", address=_show_address(port.getHost()))
+        prefixes = split_prefixes(self._description)
+        if not (prefixes.proxied or prefixes.secure):
+            self.address = port.getHost()
+        front = self._description.removesuffix(prefixes.endpoint)
+        self.log.info("listening on {address}", address=front + _show_address(port.getHost()))
         return port
 
     def _failed(self, failure: Failure) -> None:
@@ -91,21 +105,77 @@ def _show_address(address: object) -> str:
     return f"tcp:{f'[{host}]' if ':' in host else host}:{getattr(address, 'port', '?')}"
 
 
-def make_listeners(options: Options, site: Site, reactor: object) -> list[Listener]:
-    """One for each endpoint; exits with one line if one is no endpoint string."""
+def _addresses(services: list[IService]) -> list[IAddress | None]:
+    return [one.address for one in services if isinstance(one, Listener)]
+
+
+def make_listeners(
+    options: Options, relay: RelayService, site: Site, reactor: Any
+) -> list[IService]:
+    """A `Listener` for each endpoint, and what keeps the certificate of those that speak TLS;
+    exits with one line if one is no endpoint string."""
     # Endpoint plugins read files and parse numbers, and raise whatever that raises.
     daemon = options.parent is not None and not options.parent["nodaemon"]
+    fronts = Fronts(relay, site, reactor)
     listeners = []
     for description in options.settings.listen:
         try:
-            endpoint = endpoints.serverFromString(reactor, description)
+            prefixes = split_prefixes(description)
+            endpoint = endpoints.serverFromString(reactor, prefixes.endpoint)
         except Exception as wrong:
             sys.exit(
                 f"apptuner-relay: {options.listen_source}: {description!r} can't be listened on: "
                 f"{str(wrong) or type(wrong).__name__} ({ENDPOINT_EXAMPLES})"
             )
-        listeners.append(Listener(description, endpoint, site, daemon))
-    return listeners
+        try:
+            factory = fronts.make(prefixes)
+        except ValueError as wrong:
+            sys.exit(f"apptuner-relay: {options.listen_source}: {description!r}: {wrong}")
+        listeners.append(Listener(description, endpoint, factory, daemon))
+    return [*listeners, *fronts.services]
+
+
+class Fronts:
+    """Makes what stands before the Site at each endpoint. `services` keep their certificate."""
+
+    def __init__(self, relay: RelayService, site: Site, reactor: Any) -> None:
+        self._relay = relay
+        self._site = site
+        self._reactor = reactor
+        self._complaints = Complaints(relay.meters.turn_away, relay.clock.seconds)
+        self._renewal: Renewal | None = None
+        self.services: list[IService] = []
+
+    def make(self, prefixes: Prefixes) -> IProtocolFactory:
+        """:raises ValueError: an option that it needs is missing or wrong."""
+        if not (prefixes.proxied or prefixes.secure):
+            return self._site
+        settings = self._relay.settings
+        if prefixes.proxied and settings.trusted_proxy == NOBODY:
+            raise ValueError("proxy: needs --trusted-proxy, which says whose PROXY headers count")
+        return Front(
+            self._site,
+            self._reactor,
+            settings.handshake_timeout,
+            self._complaints,
+            settings.trusted_proxy if prefixes.proxied else None,
+            self._find_renewal() if prefixes.secure else None,
+        )
+
+    def _find_renewal(self) -> Renewal:
+        if self._renewal is None:
+            settings = self._relay.settings
+            if settings.tls_cert is None:
+                raise ValueError("tls: needs --tls-cert, the certificate's file")
+            try:
+                self._renewal = renewal = Renewal(
+                    settings.tls_cert, settings.tls_key, self._reactor, settings.tls_look
+                )
+            except BadCertificate as wrong:
+                raise ValueError(f"--tls-cert, --tls-key: {wrong}") from None
+            self._relay.meters.watch_certificate(renewal)
+            self.services = [renewal, HangUp(self._reactor, renewal.reload)]
+        return self._renewal
 
 
 def tune_collector() -> None:
@@ -195,14 +265,14 @@ def makeService(options: Options) -> IService:
     tree = Tree(make_observer(options, reactor))
     store = make_store(options.settings, reactor)
     relay = RelayService(options.settings, reactor, store)
-    listeners: list[Listener] = []
+    listeners: list[IService] = []
     cluster = None
     if options.settings.redis is not None:
         try:
             # Importing it needs a package that a relay without others does without.
             from apptuner_relay.cluster.node import make_node
 
-            cluster = make_node(relay, reactor, lambda: [one.address for one in listeners])
+            cluster = make_node(relay, reactor, lambda: _addresses(listeners))
         except ImportError as missing:
             sys.exit(
                 f"apptuner-relay: --redis: {missing}; install apptuner-relay with its extra redis"
@@ -210,7 +280,7 @@ def makeService(options: Options) -> IService:
         except ValueError as wrong:
             sys.exit(f"apptuner-relay: {wrong}")
     site = make_site(relay, reactor, None if cluster is None else cluster.peers)
-    listeners += make_listeners(options, site, reactor)
+    listeners += make_listeners(options, relay, site, reactor)
     # The first one stops last.
     make_reporting(relay, reactor).setServiceParent(tree)
     if store is not None:

@@ -22,7 +22,7 @@ PASS_HEADER = "AppTuner-Pass"
 PROOF_HEADER = "AppTuner-Proof"
 REASON_HEADER = "AppTuner-Reason"
 """Why a handshake was refused, as a JSON string."""
-_OTHERS = {"from", "to", "nonce", "session", "url", "deflates", "client", "since"}
+_OTHERS = {"from", "to", "nonce", "session", "url", "deflates", "client", "since", "address"}
 """Claims that any text may stand in."""
 LIFETIME_S = 30.0
 """How far the clocks of two nodes may be apart."""
@@ -142,8 +142,7 @@ def _parse(body: str) -> dict[str, Any]:
         Role(claims["role"]), Arrival(claims["arrival"]), float(claims["at"])
         if claims["device"] is not None:
             Device(**claims["device"])
-        others = {"from", "to", "nonce", "session", "url", "deflates", "client", "since", "address"}
-        missing = others - set(claims)
+        missing = _OTHERS - set(claims)
     except (ValueError, TypeError, KeyError):
         missing = {"it"}
     if missing:

@@ -16,7 +16,13 @@ from apptuner_relay import __version__
 from apptuner_relay.meters import process
 from apptuner_relay.meters.days import Day, Days
 from apptuner_relay.meters.lag import LoopLag
-from apptuner_relay.meters.thresholds import Spool, watch_spool, watch_thresholds
+from apptuner_relay.meters.thresholds import (
+    Certificate,
+    Spool,
+    watch_certificate,
+    watch_spool,
+    watch_thresholds,
+)
 from apptuner_relay.meters.traffic import Traffic
 from apptuner_relay.meters.worries import Change, Worries
 from apptuner_relay.options import Settings
@@ -77,6 +83,8 @@ class Meters:
         """Connections that ended, by the close code of RFC 6455 §7.4.1."""
         self.refusals: Counter[int] = Counter()
         """Handshakes that were refused, by HTTP status."""
+        self.turned_away: Counter[str] = Counter()
+        """Connections that never got to HTTP, by one of `front.REASONS`."""
         self.alerts: Counter[str] = Counter()
         """What became of alerts: ``delivered``, ``failed`` or ``dropped``."""
         self._clock = clock
@@ -95,6 +103,7 @@ class Meters:
         """What `days` has of it."""
         self._samples: deque[Totals] = deque([self._counted])
         self.spool: Spool | None = None
+        self.certificate: Certificate | None = None
         self.memory_limit = settings.memory_limit
         if self.memory_limit is None:
             self.memory_limit = process.cgroup_memory_limit()
@@ -109,6 +118,12 @@ class Meters:
         """Bundles are kept in ``spool``."""
         self.spool = spool
         watch_spool(self.worries, spool, self._clock.seconds, self.settings.worry_time)
+
+    def watch_certificate(self, certificate: Certificate) -> None:
+        """TLS clients are shown ``certificate``."""
+        self.certificate = certificate
+        days = self.settings.tls_expiry_days
+        watch_certificate(self.worries, certificate, self._clock.seconds, days)
 
     def joined(self, member: "Attendee") -> None:
         """A client has come in."""
@@ -138,6 +153,10 @@ class Meters:
     def refused(self, status: int) -> None:
         """A handshake was refused with an HTTP status."""
         self.refusals[status] += 1
+
+    def turn_away(self, reason: str) -> None:
+        """A connection never got to HTTP; ``reason`` is one of `front.REASONS`."""
+        self.turned_away[reason] += 1
 
     def check_worries(self) -> list[Change]:
         """Look for what is worth a worry; returns what has started or ended."""

@@ -1,7 +1,8 @@
-"""The thresholds that `Meters` watches: sessions, loop lag, memory, descriptors, the spool."""
+"""The thresholds that `Meters` watches: sessions, loop lag, memory, descriptors, the spool, the
+certificate."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from apptuner_relay.meters.amounts import show_count, show_memory
@@ -16,6 +17,7 @@ SPOOL_SHARE = 0.9
 """So is the spool above this share of its budget."""
 _SOON_S = 60.0
 """What may end the process is told sooner than what is a matter of planning."""
+_DAY_S = 86400.0
 
 
 class Spool(Protocol):
@@ -69,6 +71,59 @@ def watch_spool(
 
     worries.watch("spool", off)
     worries.watch("spool_budget", budget, level=Level.NOTICE)
+
+
+class Certificate(Protocol):
+    """What TLS clients are shown: `renewal.Renewal`."""
+
+    @property
+    def refused(self) -> str | None:
+        """Why what is in its files now was not taken; None where it was."""
+
+    @property
+    def reloads(self) -> Mapping[str, int]:
+        """How often files that had changed were ``taken`` and ``refused``."""
+
+    @property
+    def expires_s(self) -> float:
+        """When it expires, in seconds since the epoch."""
+
+    @property
+    def expires(self) -> str:
+        """Likewise, as a date."""
+
+    @property
+    def shown(self) -> str:
+        """Its names, for people."""
+
+
+def watch_certificate(
+    worries: Worries, certificate: Certificate, seconds: Callable[[], float], days: int
+) -> None:
+    """Have ``worries`` watch the certificate: that it is renewed in time, ``days`` before it
+    expires, and that what it is renewed with can be used."""
+
+    def expiry() -> str | None:
+        left_s = certificate.expires_s - seconds()
+        if left_s >= days * _DAY_S:
+            return None
+        if left_s <= 0:
+            when = f"has expired on {certificate.expires}: clients refuse it"
+        else:
+            left = show_count(math.floor(left_s / _DAY_S), "day")
+            when = f"expires in {left}, on {certificate.expires}"
+        return f"The TLS certificate of {certificate.shown} {when}"
+
+    def renewal() -> str | None:
+        if certificate.refused is None:
+            return None
+        return (
+            f"The new TLS certificate is refused: {certificate.refused}. The old one goes on "
+            f"until {certificate.expires}"
+        )
+
+    worries.watch("certificate", expiry)
+    worries.watch("certificate_renewal", renewal)
 
 
 def watch_thresholds(meters: "Meters") -> None:

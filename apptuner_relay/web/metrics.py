@@ -19,8 +19,9 @@ from prometheus_client.registry import Collector
 from twisted.web.server import Request
 
 from apptuner_relay import __version__
+from apptuner_relay.front import REASONS
 from apptuner_relay.meters.meters import Meters
-from apptuner_relay.meters.thresholds import Spool
+from apptuner_relay.meters.thresholds import Certificate, Spool
 from apptuner_relay.meters.traffic import Histogram
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import Role
@@ -28,6 +29,7 @@ from apptuner_relay.web.headers import header
 from apptuner_relay.web.json import JsonResource
 
 STATES = ("ok", "degraded", "draining")
+RELOAD_RESULTS = ("taken", "refused")
 ALERT_RESULTS = ("delivered", "failed", "dropped")
 _CLOSE_CODES = range(1000, 1016)
 """Those of RFC 6455 and IANA's registry. Clients may send others, of which there are too many for a
@@ -47,6 +49,8 @@ class MeterCollector(Collector):
         yield from self._health()
         if self._meters.spool is not None:
             yield from _spool(self._meters.spool)
+        if self._meters.certificate is not None:
+            yield from _certificate(self._meters.certificate)
 
     def _now(self) -> Iterator[Metric]:
         meters = self._meters
@@ -148,6 +152,14 @@ class MeterCollector(Collector):
         for reason, count in reasons.items():
             refused.add_metric([reason], count)
         yield refused
+        turned_away = CounterMetricFamily(
+            "apptuner_relay_turned_away",
+            "Connections that ended before HTTP began, by what was wrong.",
+            labels=["reason"],
+        )
+        for why in REASONS:
+            turned_away.add_metric([why], meters.turned_away[why])
+        yield turned_away
 
     def _health(self) -> Iterator[Metric]:
         meters = self._meters
@@ -197,6 +209,22 @@ def _spool(spool: Spool) -> Iterator[Metric]:
     )
     failures.add_metric([], spool.failures)
     yield failures
+
+
+def _certificate(certificate: Certificate) -> Iterator[Metric]:
+    yield _gauge(
+        "certificate_expiry_timestamp_seconds",
+        "When the TLS certificate expires, in seconds since the epoch.",
+        certificate.expires_s,
+    )
+    reloads = CounterMetricFamily(
+        "apptuner_relay_certificate_reloads",
+        "Times that the TLS certificate's files had changed, by what became of it.",
+        labels=["result"],
+    )
+    for result in RELOAD_RESULTS:
+        reloads.add_metric([result], certificate.reloads.get(result, 0))
+    yield reloads
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
