@@ -58,8 +58,7 @@ class TrustedProxies:
             or a trusted proxy that names what is no address.
         """
         address = None if peer is None else read_address(peer)
-        trusted = self.unix if peer is None else self._trusts(address)
-        if not trusted:
+        if not self.trusts(peer):
             return None if address is None else str(address)
         for text in reversed(",".join(fields).split(",")):
             if not text.strip():
@@ -68,6 +67,10 @@ class TrustedProxies:
             if not self._trusts(address):
                 break
         return None if address is None else str(address)
+
+    def trusts(self, peer: str | None) -> bool:
+        """Whether what ``peer`` says of its clients is believed; None is a UNIX socket."""
+        return self.unix if peer is None else self._trusts(read_address(peer))
 
     def _trusts(self, address: IPv4Address | IPv6Address | None) -> bool:
         return address is not None and any(address in network for network in self.networks)

@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from apptuner_relay.certificate import explain
-from apptuner_relay.forwarded import UNKNOWN, TrustedProxies, host_of, read_address
+from apptuner_relay.forwarded import UNKNOWN, TrustedProxies, host_of
 from apptuner_relay.secure import SecureTransport
 from apptuner_relay.wire.messages import http_refusal
 from apptuner_relay.wire.proxy_header import BadHeader, Header, read_header
@@ -134,7 +134,7 @@ class Front(ServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> "Preface | None":
         """None turns the connection away."""
-        if self.trusted is not None and not _trusts(self.trusted, host_of(addr)):
+        if self.trusted is not None and not self.trusted.trusts(host_of(addr)):
             peer = host_of(addr) or "a UNIX socket"
             self.complaints.add("untrusted_proxy", peer, "it is not in --trusted-proxy")
             return None
@@ -271,13 +271,6 @@ class Handshake(Protocol):
 
     def _complain(self, reason: str, why: str) -> None:
         self._front.complaints.add(reason, host_of(self._peer), why)
-
-
-def _trusts(trusted: TrustedProxies, peer: str | None) -> bool:
-    if peer is None:
-        return trusted.unix
-    where = read_address(peer)
-    return where is not None and any(where in network for network in trusted.networks)
 
 
 def _client(header: Header) -> IAddress:

@@ -197,7 +197,8 @@ OPTIONS = (
         TrustedProxies.parse,
         "Load balancers and proxies in front, as addresses or networks such as 10.0.0.0/8, with "
         "commas or spaces between them; unix is who connects to a UNIX socket. X-Forwarded-For is "
-        "believed from them alone, and only what they have added to it",
+        "believed from them alone, and only what they have added to it; proxy: endpoints are for "
+        "them alone",
     ),
     Option(
         "tls-cert",
