@@ -309,8 +309,8 @@ class ProxyHeaderTest(TlsCase):
         phone = await ProxiedPhone.join(relay, "ABC234")
         self.addCleanup(phone.leave)
         await cli.expect("mobile_connected")
-        sent = await cli.push(TYPESCRIPT)
         phone.hurry()
+        sent = await cli.push(TYPESCRIPT)
         self.assertEqual(await phone.bundle(0), sent.code)
 
 
