@@ -67,6 +67,8 @@ class BundlesResource(JsonResource):
         self._shelf = shelf
         self._reactor = reactor
         self._slow_s = slow_s
+        self.active = 0
+        """How many requests are being answered."""
 
     def render(self, request: Request) -> bytes | int:
         request.setHeader(b"x-content-type-options", b"nosniff")
@@ -88,9 +90,11 @@ class BundlesResource(JsonResource):
         if bundle is None:
             raise BadRequest(404, "No bundle of this session is kept")
         bundle.retain()
+        self.active += 1
         try:
             await self._answer_from(bundle, request, outlet, target)
         finally:
+            self.active -= 1
             bundle.release()
         if outlet.cut:
             self.log.info(

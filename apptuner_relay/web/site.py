@@ -110,6 +110,7 @@ def make_site(
     if relay.store is not None and reactor is not None:
         bundles = BundlesResource(relay.store, reactor, relay.settings.slow_time)
         root.putChild(b"bundles", bundles)
+        relay.count_downloads = lambda: bundles.active
     return RelaySite(root, timeout=relay.settings.handshake_timeout, reactor=relay.clock)
 
 
