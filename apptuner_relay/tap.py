@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from apptuner_relay.logs import json_observer
 from apptuner_relay.meters.alerts import Alerts, WebhookPoster
 from apptuner_relay.meters.reporting import Reporting
 from apptuner_relay.meters.state import find_directory
+from apptuner_relay.notify import Notifier
 from apptuner_relay.options import Options, Settings
 from apptuner_relay.service import RelayService
 from apptuner_relay.transport import tune
@@ -39,6 +41,8 @@ __all__ = ["Options", "makeService"]
 ENDPOINT_EXAMPLES = "try tcp:3000, tcp:3000:interface=127.0.0.1 or unix:/run/relay.sock"
 MOST_SPARE_BYTES = 128 * 1024 * 1024
 GC_THRESHOLDS = (20_000, 10, 10)
+ADOPTED = "systemd:"
+"""Endpoints whose sockets come from systemd, which holds them on while this relay restarts."""
 
 
 class CannotListen(Exception):
@@ -55,6 +59,7 @@ class Listener(StreamServerEndpointService):
     ) -> None:
         super().__init__(endpoint, site)
         self._description = description
+        self.is_adopted = description.startswith(ADOPTED)
         self._daemon = daemon
         self._wrong: str | None = None
         self.address: IAddress | None = None
@@ -100,9 +105,12 @@ def make_listeners(options: Options, site: Site, reactor: object) -> list[Listen
         try:
             endpoint = endpoints.serverFromString(reactor, description)
         except Exception as wrong:
+            why = f"{str(wrong) or type(wrong).__name__} ({ENDPOINT_EXAMPLES})"
+            if description.startswith(ADOPTED) and isinstance(wrong, LookupError):
+                why = "systemd has passed no such socket on (is its .socket unit started?)"
             sys.exit(
                 f"apptuner-relay: {options.listen_source}: {description!r} can't be listened on: "
-                f"{str(wrong) or type(wrong).__name__} ({ENDPOINT_EXAMPLES})"
+                f"{why}"
             )
         listeners.append(Listener(description, endpoint, site, daemon))
     return listeners
@@ -211,13 +219,43 @@ def makeService(options: Options) -> IService:
             sys.exit(f"apptuner-relay: {wrong}")
     site = make_site(relay, reactor, None if cluster is None else cluster.peers)
     listeners += make_listeners(options, site, reactor)
-    # The first one stops last.
-    make_reporting(relay, reactor).setServiceParent(tree)
+    relay.hands_over = all(listener.is_adopted for listener in listeners)
+    notifier = Notifier(reactor, os.environ, lambda: show_status(relay))
+    reactor.addSystemEventTrigger("before", "shutdown", notifier.begin_stop)
+    reactor.addSystemEventTrigger("before", "shutdown", heed_another_signal, relay, reactor)
+    # The first one stops last. While the relay drains, others answer on its adopted sockets, and
+    # nobody but itself on those of its own.
+    services: list[IService] = [notifier, make_reporting(relay, reactor)]
     if store is not None:
-        store.setServiceParent(tree)
+        services.append(store)
     if cluster is not None:
-        cluster.homes.setServiceParent(tree)
-    relay.setServiceParent(tree)
-    for listener in listeners:
-        listener.setServiceParent(tree)
+        services.append(cluster.homes)
+    services += [listener for listener in listeners if not listener.is_adopted]
+    services.append(relay)
+    services += [listener for listener in listeners if listener.is_adopted]
+    for service in services:
+        service.setServiceParent(tree)
     return tree
+
+
+def show_status(relay: RelayService) -> str:
+    """What ``systemctl status`` shows."""
+    if relay.drain is not None:
+        return f"draining: {relay.drain.status}"
+    return f"{len(relay.sessions)} sessions, {relay.connections} connections"
+
+
+def heed_another_signal(relay: RelayService, reactor: Any) -> None:
+    """The relay stops: one more SIGTERM or SIGINT has it end at once. Twisted alone would complain
+    that it stops already."""
+
+    def again(number: int, frame: object) -> None:
+        reactor.callFromThread(hurry, signal.Signals(number).name)
+
+    def hurry(name: str) -> None:
+        if relay.drain is not None:
+            relay.log.info("received {name} again: not waiting for anybody", name=name)
+            relay.drain.hurry()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, again)
