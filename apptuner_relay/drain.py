@@ -23,6 +23,8 @@ from apptuner_relay.wire.frames import CLOSE_SERVICE_RESTART
 
 RESTARTS = "The relay restarts"
 _LOOK_S = 0.02
+_NEWCOMERS_S = 1.0
+"""How long one that was taken just before may take to say what it wants."""
 _LEAST_GAP_S = 0.01
 """Fewer sessions than would fill the window at this distance are closed in less time."""
 
@@ -66,6 +68,10 @@ class House(Protocol):
     @property
     def downloads(self) -> int:
         """How many bundles are on their way over HTTP."""
+
+    @property
+    def newcomers(self) -> int:
+        """How many connections were taken on which a client is about to ask for something."""
 
 
 class Stage(Enum):
@@ -157,8 +163,14 @@ class Drain:
                 self._give_up(party)
             else:
                 party.proceed()
-        if not self._house.members and (late or not self._house.downloads):
+        if not self._house.members and (late or not self._is_asked_for(now_s)):
             self._finish()
+
+    def _is_asked_for(self, now_s: float) -> bool:
+        """Whether there is anybody beside the members to wait for."""
+        if self._house.newcomers and now_s < self._begun_s + _NEWCOMERS_S:
+            return True
+        return self._house.downloads > 0
 
     def _begin_to_close(self, now_s: float) -> None:
         self.stage = Stage.CLOSING

@@ -155,6 +155,8 @@ class RelayService(Service):
         while it drains, and needn't refuse those that it has taken."""
         self.count_downloads: Callable[[], int] = lambda: 0
         """How many bundles are on their way over HTTP."""
+        self.count_silent: Callable[[], int] = lambda: 0
+        """On how many connections nothing has been asked yet."""
         sweep_s = min(_LONGEST_SWEEP_S, settings.session_timeout / 4)
         pings_s = min(settings.ping_interval, settings.ping_timeout) / 2
         self._calls = [
@@ -172,6 +174,7 @@ class RelayService(Service):
     def startService(self) -> None:
         super().startService()
         self.meters.draining = False
+        self.drain = None
         for interval_s, call in self._calls:
             self._start(interval_s, call)
 
@@ -202,6 +205,11 @@ class RelayService(Service):
     def downloads(self) -> int:
         """See `count_downloads`."""
         return self.count_downloads()
+
+    @property
+    def newcomers(self) -> int:
+        """How many clients may be about to ask for something, whom nobody else can answer."""
+        return self.count_silent() if self.hands_over else 0
 
     def _check_open(self, session_hash: str) -> None:
         """:raises BadRequest: 503, when the relay has stopped, or stops and can't wait for a client

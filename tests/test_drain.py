@@ -153,6 +153,35 @@ class Refusing(DrainCase):
         self.pass_time()
         self.successResultOf(stopping)
 
+    def test_who_has_not_asked_yet_is_waited_for_a_little(self) -> None:
+        self.start()
+        self.relay.service.hands_over = True
+        silent = 1
+        self.relay.service.count_silent = lambda: silent
+        stopping = self.stop()
+        self.pass_time(0.5)
+        self.assertNoResult(stopping)
+        silent = 0
+        late = self.relay.connect("/cli/NEW")
+        self.pass_time()
+        self.assertEqual(self.code(late), 1012)
+        self.answer(late)
+        self.pass_time()
+        self.successResultOf(stopping)
+
+    def test_who_never_asks_is_not_waited_for(self) -> None:
+        self.start()
+        self.relay.service.hands_over = True
+        self.relay.service.count_silent = lambda: 1
+        stopping = self.stop()
+        self.pass_time(1.1)
+        self.successResultOf(stopping)
+
+    def test_where_nobody_takes_over_such_are_left(self) -> None:
+        self.start()
+        self.relay.service.count_silent = lambda: 1
+        self.successResultOf(self.stop())
+
 
 class InFlight(DrainCase):
     def test_a_bundle_on_its_way_is_waited_for_by_all(self) -> None:
