@@ -3,14 +3,16 @@
 import json
 import shutil
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
 
 from tests.live.clients import NODE_DIRECTORY
 from tests.live.harness import LiveCase
-from tests.live.processes import MIB, Child, RelayProcess, within_patience
+from tests.live.processes import MIB, PATIENCE_S, Child, RelayProcess, within_patience
 from tests.live.systemd import ADOPTED, listening_socket
 
 CODE = "x" * 300_000
@@ -63,6 +65,29 @@ class DrainTest(LiveCase):
         await within_patience(relay.child.over(), lambda: repr(relay.child))
         relay.forget()
 
+    async def test_a_download_on_its_way_arrives(self) -> None:
+        relay, node = await self.stage()
+        cli = await node.join("cli", "ABC234")
+        await cli.push_filler(20 * MIB)
+        with socket.socket() as reader:
+            # So that most of it waits in the relay.
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 * 1024)
+            reader.settimeout(PATIENCE_S)
+            await deferToThread(reader.connect, ("127.0.0.1", relay.port))
+            reader.sendall(b"GET /bundles/ABC234 HTTP/1.1\r\nHost: relay\r\n\r\n")
+            head = await deferToThread(reader.recv, 2000)
+            self.assertIn(b" 200 OK", head)
+            relay.child.signal("TERM")
+            self.assertEqual((await cli.closed())[0], 1012)
+            self.assertFalse(relay.child.is_over)
+            rest = await deferToThread(read_all, reader)
+        head, _, beginning = head.partition(b"\r\n\r\n")
+        self.assertIn(f"content-length: {20 * MIB}".encode(), head.lower())
+        self.assertEqual(len(beginning) + rest, 20 * MIB)
+        await within_patience(relay.child.over(), lambda: repr(relay.child))
+        relay.forget()
+        self.assertNotIn("Traceback", relay.log)
+
     async def test_a_second_sigterm_does_not_wait(self) -> None:
         await self.stop_twice("TERM")
 
@@ -87,6 +112,15 @@ class DrainTest(LiveCase):
         for output in (relay.child.out, relay.child.err):
             self.assertNotIn("Traceback", output)
             self.assertNotIn("Unhandled", output)
+
+
+def read_all(reader: socket.socket) -> int:
+    """How many bytes come until the connection ends; not all of them at once."""
+    count = 0
+    while data := reader.recv(65536):
+        count += len(data)
+        time.sleep(0.001)
+    return count
 
 
 class RestartTest(LiveCase):
