@@ -1,11 +1,11 @@
 // Sessions under load across a restart of their relay: `node restart.mjs URL SESSIONS CHARS`.
 //
-// Each session has a CLI, which sends bundle after bundle while its phone is there, and a phone,
-// which acknowledges them. Both come back when they are closed. What a CLI believes sent is what
-// ws says it has handed to the kernel. Prints a JSON object a line: {"event":"acked","count":…} now
-// and then, {"event":"returned"} when each session has got a bundle through on a second connection
-// of both. When its stdin ends it sends no more, and prints {"event":"done", …} when all that was
-// believed sent has come, or nothing comes any more.
+// Each session has a CLI, which sends bundle after bundle while its phone is there (those of every
+// third one in chunks), and a phone, which acknowledges them. Both come back when they are closed.
+// What a CLI believes sent is what ws says it has handed to the kernel. Prints a JSON object a
+// line: {"event":"acked","count":…} now and then, {"event":"returned"} when each session has got a
+// bundle through on a second connection of both. When its stdin ends it sends no more, and prints
+// {"event":"done", …} when all that was believed sent has come, or nothing comes any more.
 
 import { createHash, randomBytes } from 'node:crypto';
 import WebSocket from 'ws';
@@ -15,6 +15,7 @@ const filler = randomBytes(chars).toString('base64').slice(0, chars);
 const BACK_MS = 100;
 const REST_MS = 200;
 const SETTLED_MS = 5000;
+const CHUNKS = 4;
 
 const troubles = [];
 const codes = {};
@@ -25,9 +26,25 @@ let lastNews = Date.now();
 const say = (event, more = {}) => process.stdout.write(JSON.stringify({ event, ...more }) + '\n');
 const digest = (text) => createHash('sha256').update(text).digest('hex');
 
+const whole = (code) =>
+  JSON.stringify({ type: 'bundle_update', payload: { code }, timestamp: Date.now() });
+
+// As the CLI sends what is too much for one message, but smaller.
+function inChunks(code) {
+  const size = Math.ceil(code.length / CHUNKS);
+  const start = { type: 'bundle_start', totalChunks: CHUNKS, totalSize: code.length };
+  const chunks = Array.from({ length: CHUNKS }, (_, index) => {
+    const data = code.slice(index * size, (index + 1) * size);
+    return { type: 'bundle_chunk', index, totalChunks: CHUNKS, data };
+  });
+  return [{ ...start, timestamp: Date.now() }, ...chunks].map((one) => JSON.stringify(one));
+}
+
 class Session {
   constructor(n) {
     this.id = `LOAD${n}`;
+    this.chunked = n % 3 === 0;
+    this.parts = [];
     this.believed = new Map(); // number of a bundle -> hash of its code
     this.received = new Map();
     this.next = 0;
@@ -80,9 +97,9 @@ class Session {
     this.busy = true;
     const number = this.next++;
     const code = `${number}:${this.id}:${filler}`;
-    const bundle = JSON.stringify({ type: 'bundle_update', payload: { code }, timestamp: Date.now() });
-    this.cli.send(bundle, (error) => {
-      if (!error) this.believed.set(number, digest(code));
+    const texts = this.chunked ? inChunks(code) : [whole(code)];
+    Promise.all(texts.map((text) => this.send(text))).then((sent) => {
+      if (sent.every(Boolean)) this.believed.set(number, digest(code));
       setTimeout(() => {
         this.busy = false;
         this.push();
@@ -90,10 +107,22 @@ class Session {
     });
   }
 
+  // Whether the kernel has it.
+  send(text) {
+    return new Promise((resolve) => this.cli.send(text, (error) => resolve(!error)));
+  }
+
   on_mobile(message) {
-    if (message.type !== 'bundle_update') return;
+    if (message.type === 'bundle_start') this.parts = [];
+    if (message.type === 'bundle_chunk') this.parts.push(message.data);
+    if (message.type === 'bundle_update') this.got(message.payload.code);
+    if (message.type === 'bundle_chunk' && this.parts.length === message.totalChunks) {
+      this.got(this.parts.join(''));
+    }
+  }
+
+  got(code) {
     lastNews = Date.now();
-    const { code } = message.payload;
     this.received.set(Number(code.split(':', 1)[0]), digest(code));
     this.mobile.send(JSON.stringify({ type: 'bundle_ack', success: true, timestamp: Date.now() }));
   }
