@@ -290,7 +290,10 @@ class FramedConnection(WebSocketProtocol):
         )
 
     def _progress(self, end: End) -> tuple[int, int]:
-        return end.bytes_in, self.unsent()
+        # TLS stands on a connection that can tell.
+        below = getattr(self.transport, "transport", None)
+        unsent = below.unsent if isinstance(below, BlockTransport) else self.unsent
+        return end.bytes_in, unsent()
 
     def _wait_for_close(self, end: End, before: tuple[int, int]) -> None:
         """Look again after a while, and drop a peer that has done nothing meanwhile."""

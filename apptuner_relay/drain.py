@@ -141,7 +141,9 @@ class Drain:
     def status(self) -> str:
         """For people: what it is about."""
         left = f"{len(self._house.members)} clients left"
-        if self.stage is Stage.WAITING and self._awaited:
+        if self.stage is Stage.WAITING and not self._awaited:
+            return f"handing sessions over, {left}"
+        if self.stage is Stage.WAITING:
             return f"waiting for bundles on their way in {len(self._awaited)} sessions, {left}"
         return f"closing, {left}"
 
