@@ -43,6 +43,8 @@ class FramedConnection(WebSocketProtocol):
     _tail = b""
     """What has been received and not been read, as the end was held in mid-block."""
     _tail_call: IDelayedCall | None = None
+    _is_dismissed = False
+    """Whether our Close is sent and what comes still counts, until `_part`."""
 
     # What a subclass has
 
@@ -85,7 +87,7 @@ class FramedConnection(WebSocketProtocol):
         that hands over bytes."""
         data, self.data = self.data, b""
         end = self._end
-        if end is not None and end.source.held and self.state == self.STATE_OPEN:
+        if end is not None and end.source.held and self._counts:
             # Such a transport may still have had something to deliver when it was paused.
             self._tail += data
             return False
@@ -152,7 +154,7 @@ class FramedConnection(WebSocketProtocol):
 
     def pause(self) -> None:
         """Stop reading."""
-        if self.state == self.STATE_OPEN:
+        if self._counts:
             self.transport.pauseProducing()
 
     def resume(self) -> None:
@@ -166,12 +168,29 @@ class FramedConnection(WebSocketProtocol):
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; a peer that doesn't finish it in time is dropped."""
-        if self.state != self.STATE_OPEN:
+        if self.state == self.STATE_OPEN:
+            self._close_code = code
+            self._part(reason)
+            self.sendCloseFrame(code, encode_truncate(reason, _CLOSE_REASON_BYTES))
+        elif self._is_dismissed:
+            self._part(reason)
+        else:
+            return
+        self.resume()
+
+    def dismiss(self, code: int, reason: str) -> None:
+        """Begin the closing handshake, but take in what comes until the peer has answered: it
+        believes that to be sent. A peer that goes on neither sending nor reading is dropped. To be
+        called when nothing is on its way to it."""
+        end = self._end
+        if end is None or self.state != self.STATE_OPEN:
             return
         self._close_code = code
-        self._part(reason)
+        self._own_reason = reason
+        end.sink.close()
         self.sendCloseFrame(code, encode_truncate(reason, _CLOSE_REASON_BYTES))
-        self.resume()
+        self._is_dismissed = True
+        self._wait_for_close(end, self._progress(end))
 
     def check_alive(self, now_s: float) -> None:
         """Ping a peer that is silent, drop one that stays so. Called at intervals."""
@@ -202,7 +221,7 @@ class FramedConnection(WebSocketProtocol):
         try:
             while start < stop and self.state != self.STATE_CLOSED:
                 start = self._read(end, start, stop)
-                if end.source.held and self.state == self.STATE_OPEN:
+                if end.source.held and self._counts:
                     self._tail = bytes(buffer.view[start:stop])
                     break
         finally:
@@ -213,14 +232,14 @@ class FramedConnection(WebSocketProtocol):
         """Take in what was left of the last block, and then let more come."""
         self._tail_call = None
         end = self._end
-        if end is None or (end.source.held and self.state == self.STATE_OPEN):
+        if end is None or (end.source.held and self._counts):
             return
         tail, later = self._tail[:BLOCK_BYTES], self._tail[BLOCK_BYTES:]
         self._tail = b""
         self.relay.buffer.room[: len(tail)] = tail
         self._take_block(len(tail))
         self._tail += later
-        if not end.source.held or self.state != self.STATE_OPEN:
+        if not end.source.held or not self._counts:
             self.resume()
 
     def _read(self, end: End, start: int, stop: int) -> int:
@@ -268,12 +287,45 @@ class FramedConnection(WebSocketProtocol):
     def _may_close_with(self, code: int) -> bool:
         return code in self.CLOSE_STATUS_CODES_ALLOWED or 3000 <= code <= 4999
 
+    @property
+    def _counts(self) -> bool:
+        """Whether what comes is taken in as messages."""
+        return self.state == self.STATE_OPEN or (
+            self._is_dismissed and self.state == self.STATE_CLOSING
+        )
+
+    def _progress(self, end: End) -> tuple[int, int]:
+        # TLS stands on a connection that can tell.
+        below = getattr(self.transport, "transport", None)
+        unsent = below.unsent if isinstance(below, BlockTransport) else self.unsent
+        return end.bytes_in, unsent()
+
+    def _wait_for_close(self, end: End, before: tuple[int, int]) -> None:
+        """Look again after a while, and drop a peer that has done nothing meanwhile."""
+
+        def look() -> None:
+            self._drop_call = None
+            now = self._progress(end)
+            if end.source.held or now != before:
+                self._wait_for_close(end, now)
+            else:
+                self._drop()
+
+        clock = self.relay.clock
+        self._drop_call = clock.callLater(self.relay.settings.close_timeout, look)
+
     def _part(self, why: str) -> None:
         """See that the connection ends even if the peer does nothing."""
-        if self._drop_call is not None:
+        if self._is_dismissed:
+            self._is_dismissed = False
+            if self._drop_call is not None:
+                self._drop_call.cancel()
+                self._drop_call = None
+        elif self._drop_call is None:
+            self._own_reason = why
+        else:
             return
         relay = self.relay
-        self._own_reason = why
         self._drop_call = relay.clock.callLater(relay.settings.close_timeout, self._drop)
         if self._end is not None:
             self._end.reader.skip_messages()

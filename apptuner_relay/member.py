@@ -77,6 +77,9 @@ class Connection(Outlet, Protocol):
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake, or do nothing when it has begun."""
 
+    def dismiss(self, code: int, reason: str) -> None:
+        """Likewise, but what comes until it is done still counts."""
+
     def pause(self) -> None:
         """Stop reading."""
 
@@ -330,6 +333,12 @@ class Member:
         that are to reach it."""
         playing = self.playback is not None and self.playback.busy
         return self.reader.between_messages and not playing and not self.sink.expects_more
+
+    @property
+    def settled(self) -> bool:
+        """Whether no message and no bundle is on its way from it or to it."""
+        recording = self.tape is not None and self.tape.bundle is not None
+        return self.idle and not recording and not self.sink.busy
 
     def detach(self) -> Ends:
         """It is no member any more, though its connection goes on; to be called when it is

@@ -65,6 +65,8 @@ class Settings:
     ping_timeout: float = 20.0
     handshake_timeout: float = 10.0
     close_timeout: float = 5.0
+    drain_timeout: float = 30.0
+    drain_spread: float = 3.0
     spool_dir: str | None = str(default_directory())
     spool_limit: int = 2048 * MIB
     bundle_ttl: float = 600.0
@@ -292,6 +294,20 @@ OPTIONS = (
         "5s",
         _duration(0.1, 300),
         "Drop a client that leaves the closing handshake unfinished for so long",
+    ),
+    Option(
+        "drain-timeout",
+        "30s",
+        _duration(0, 3600),
+        "When the relay stops, let bundles that are on their way take so long to arrive; 0 closes "
+        "everybody at once. A second SIGTERM or SIGINT does, too",
+    ),
+    Option(
+        "drain-spread",
+        "3s",
+        _duration(0, 600),
+        "When the relay stops, spread the closing of many sessions over so long, so that their "
+        "clients don't all come back at once; a hundred a second or fewer take less",
     ),
     Option(
         "spool-dir",

@@ -3,6 +3,7 @@ factory for each side.
 """
 
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.compress import PerMessageDeflateOffer
@@ -25,6 +26,8 @@ Answer = tuple[str, dict[str, str]] | None
 """The subprotocol of a handshake's answer, and headers."""
 
 _PERMESSAGE_DEFLATE = "permessage-deflate"
+_RETRY_AFTER_S = 5
+"""What a client is told that comes while this relay can't take it."""
 
 
 class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[misc]
@@ -102,7 +105,10 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
     ) -> None:
         """Refuse the handshake with a JSON body."""
         self.relay.refused(code, self.client_address)
-        self.sendData(http_refusal(code, reason, responseHeaders or ()))
+        headers = list(responseHeaders or ())
+        if code == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers.append(("Retry-After", str(_RETRY_AFTER_S)))
+        self.sendData(http_refusal(code, reason, headers))
 
     # What the connection calls
 

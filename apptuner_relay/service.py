@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.store import Store
 from apptuner_relay.bundles.tape import Tape
+from apptuner_relay.drain import RESTARTS, Drain, Stage
 from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.member import Connection, End, Ends, Member, make_ends
 from apptuner_relay.meters.meters import Meters
@@ -37,7 +38,6 @@ from apptuner_relay.transport import ReceiveBuffer
 from apptuner_relay.wire.frames import (
     CLOSE_NORMAL,
     CLOSE_POLICY,
-    CLOSE_SERVICE_RESTART,
     FrameReader,
     PeerReader,
 )
@@ -75,6 +75,10 @@ class Attendee(End, Protocol):
     @property
     def in_message(self) -> bool:
         """Whether a message from this client is under way to others."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is on its way from it or to it."""
 
     def gone(self, why: str) -> bool:
         """The connection is over. True if that cut a message short."""
@@ -146,9 +150,17 @@ class RelayService(Service):
         self.meters = Meters(settings, clock, self.members, self.sessions, self._slow)
         if store is not None:
             self.meters.watch_spool(store)
-        self._stopping: Deferred[None] | None = None
         self._refusals = 0
         self._refusal_logged_s: float | None = None
+        self.drain: Drain | None = None
+        """Set when the relay stops."""
+        self.hands_over = False
+        """Whether other relays take connections where this one listens, so that it may stop to
+        while it drains, and needn't refuse those that it has taken."""
+        self.count_downloads: Callable[[], int] = lambda: 0
+        """How many bundles are on their way over HTTP."""
+        self.count_silent: Callable[[], int] = lambda: 0
+        """On how many connections nothing has been asked yet."""
         sweep_s = min(_LONGEST_SWEEP_S, settings.session_timeout / 4)
         pings_s = min(settings.ping_interval, settings.ping_timeout) / 2
         self._calls = [
@@ -166,28 +178,53 @@ class RelayService(Service):
     def startService(self) -> None:
         super().startService()
         self.meters.draining = False
+        self.drain = None
         for interval_s, call in self._calls:
             self._start(interval_s, call)
 
-    def stopService(self) -> "Deferred[None] | None":
-        """Close every client with 1012 (with 1011, who is left with half a message); fires when
-        the last has gone."""
+    def stopService(self) -> Deferred[None]:
+        """Let what is on its way arrive, and close every client with 1012 (with 1011, who is left
+        with half a message); fires when the last has gone. See `Drain`."""
         super().stopService()
         self.meters.draining = True
-        for _, call in self._calls:
+        settings = self.settings
+        self.drain = drain = Drain(self, self.clock, settings.drain_timeout, settings.drain_spread)
+        if self.homes is None:
+            drain.begin()
+        else:
+            self.homes.drain().addCallback(lambda _: drain.begin())
+        return drain.over.addCallback(self._stop_calls)
+
+    def _stop_calls(self, _: None) -> None:
+        for _interval_s, call in self._calls:
             if call.running:
                 call.stop()
-        if self.homes is None:
-            return self._close_all()
-        return self.homes.drain().addCallback(lambda _: self._close_all())
 
-    def _close_all(self) -> "Deferred[None] | None":
-        if not self.members:
-            return None
-        self._stopping = Deferred()
-        for member in tuple(self.members):
-            member.connection.close(CLOSE_SERVICE_RESTART, "The relay restarts")
-        return self._stopping
+    @property
+    def guests(self) -> list[Attendee]:
+        """The clients whose session is elsewhere."""
+        return [one for one in self.members if not isinstance(one, Member)]
+
+    @property
+    def downloads(self) -> int:
+        """See `count_downloads`."""
+        return self.count_downloads()
+
+    @property
+    def newcomers(self) -> int:
+        """How many clients may be about to ask for something, whom nobody else can answer."""
+        return self.count_silent() if self.hands_over else 0
+
+    def _check_open(self, session_hash: str) -> None:
+        """:raises BadRequest: 503, when the relay has stopped, or stops and can't wait for a client
+        of that session."""
+        if self.running:
+            return
+        drain = self.drain
+        if drain is None or self.homes is not None or drain.stage is Stage.OVER:
+            raise BadRequest(503, RESTARTS)
+        if drain.refuses(session_hash) and not self.hands_over:
+            raise BadRequest(503, RESTARTS)
 
     def admit(
         self,
@@ -201,15 +238,15 @@ class RelayService(Service):
 
         :raises BadRequest: with an HTTP status and a text for the client.
         """
-        if not self.running:
-            raise BadRequest(503, "The relay restarts")
+        key = session_hash(session_id)
+        self._check_open(key)
         device = None
         if role is Role.MOBILE:
             device = parse_device(query, secrets.token_hex(8), self._now_ms())
         url = f"{self.settings.public_url}/bundles/{session_id}"
         return Admission(
             role,
-            session_hash(session_id),
+            key,
             device,
             url,
             deflates,
@@ -389,9 +426,6 @@ class RelayService(Service):
             role=member.role.value,
             why=why,
         )
-        if self._stopping is not None and not self.members:
-            stopping, self._stopping = self._stopping, None
-            stopping.callback(None)
 
     def _stop(self, member: Attendee, why: str) -> None:
         """Take nothing more from a client, and send it nothing more."""

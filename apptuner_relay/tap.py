@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from apptuner_relay.logs import json_observer
 from apptuner_relay.meters.alerts import Alerts, WebhookPoster
 from apptuner_relay.meters.reporting import Reporting
 from apptuner_relay.meters.state import find_directory
+from apptuner_relay.notify import Notifier
 from apptuner_relay.options import Options, Settings
 from apptuner_relay.renewal import HangUp, Renewal
 from apptuner_relay.service import RelayService
@@ -46,6 +48,8 @@ ENDPOINT_EXAMPLES = (
 )
 MOST_SPARE_BYTES = 128 * 1024 * 1024
 GC_THRESHOLDS = (20_000, 10, 10)
+ADOPTED = "systemd:"
+"""Endpoints whose sockets come from systemd, which holds them on while this relay restarts."""
 
 
 class CannotListen(Exception):
@@ -66,6 +70,7 @@ class Listener(StreamServerEndpointService):
     ) -> None:
         super().__init__(endpoint, factory)
         self._description = description
+        self.is_adopted = split_prefixes(description).endpoint.startswith(ADOPTED)
         self._daemon = daemon
         self._wrong: str | None = None
         self.address: IAddress | None = None
@@ -105,6 +110,10 @@ def _show_address(address: object) -> str:
     return f"tcp:{f'[{host}]' if ':' in host else host}:{getattr(address, 'port', '?')}"
 
 
+def _is_adopted(service: IService) -> bool:
+    return isinstance(service, Listener) and service.is_adopted
+
+
 def _addresses(services: list[IService]) -> list[IAddress | None]:
     return [one.address for one in services if isinstance(one, Listener)]
 
@@ -123,9 +132,12 @@ def make_listeners(
             prefixes = split_prefixes(description)
             endpoint = endpoints.serverFromString(reactor, prefixes.endpoint)
         except Exception as wrong:
+            why = f"{str(wrong) or type(wrong).__name__} ({ENDPOINT_EXAMPLES})"
+            if ADOPTED in description and isinstance(wrong, LookupError):
+                why = "systemd has passed no such socket on (is its .socket unit started?)"
             sys.exit(
                 f"apptuner-relay: {options.listen_source}: {description!r} can't be listened on: "
-                f"{str(wrong) or type(wrong).__name__} ({ENDPOINT_EXAMPLES})"
+                f"{why}"
             )
         try:
             factory = fronts.make(prefixes)
@@ -281,13 +293,43 @@ def makeService(options: Options) -> IService:
             sys.exit(f"apptuner-relay: {wrong}")
     site = make_site(relay, reactor, None if cluster is None else cluster.peers)
     listeners += make_listeners(options, relay, site, reactor)
-    # The first one stops last.
-    make_reporting(relay, reactor).setServiceParent(tree)
+    relay.hands_over = all(_is_adopted(one) for one in listeners if isinstance(one, Listener))
+    notifier = Notifier(reactor, os.environ, lambda: show_status(relay))
+    reactor.addSystemEventTrigger("before", "shutdown", notifier.begin_stop)
+    reactor.addSystemEventTrigger("before", "shutdown", heed_another_signal, relay, reactor)
+    # The first one stops last. While the relay drains, others answer on its adopted sockets, and
+    # nobody but itself on those of its own.
+    services: list[IService] = [notifier, make_reporting(relay, reactor)]
     if store is not None:
-        store.setServiceParent(tree)
+        services.append(store)
     if cluster is not None:
-        cluster.homes.setServiceParent(tree)
-    relay.setServiceParent(tree)
-    for listener in listeners:
-        listener.setServiceParent(tree)
+        services.append(cluster.homes)
+    services += [one for one in listeners if not _is_adopted(one)]
+    services.append(relay)
+    services += [one for one in listeners if _is_adopted(one)]
+    for service in services:
+        service.setServiceParent(tree)
     return tree
+
+
+def show_status(relay: RelayService) -> str:
+    """What ``systemctl status`` shows."""
+    if relay.drain is not None:
+        return f"draining: {relay.drain.status}"
+    return f"{len(relay.sessions)} sessions, {relay.connections} connections"
+
+
+def heed_another_signal(relay: RelayService, reactor: Any) -> None:
+    """The relay stops: one more SIGTERM or SIGINT has it end at once. Twisted alone would complain
+    that it stops already."""
+
+    def again(number: int, frame: object) -> None:
+        reactor.callFromThread(hurry, signal.Signals(number).name)
+
+    def hurry(name: str) -> None:
+        if relay.drain is not None:
+            relay.log.info("received {name} again: not waiting for anybody", name=name)
+            relay.drain.hurry()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, again)

@@ -125,6 +125,11 @@ class BlockTransport(tcp.Connection):
             self.startWriting()
         return sent
 
+    @property
+    def pending(self) -> bool:
+        """Whether anything that was written waits for the kernel to take it."""
+        return bool(self.connected and (self.dataBuffer or self._tempDataBuffer))
+
     def unsent(self) -> int:
         """How many bytes the kernel holds that the peer hasn't acknowledged."""
         if not self.connected:

@@ -353,26 +353,6 @@ class Closing(InMemory):
         cli.send(type="bundle_update")
         self.assertEqual(phone.types(), ["bundle_update"])
 
-    def test_stop_closes_everybody_with_1012(self) -> None:
-        cli, (phone,) = self.session()
-        done: list[object] = []
-        stopping = self.relay.service.stopService()
-        assert stopping is not None
-        stopping.addCallback(done.append)
-        for client in (cli, phone):
-            client.read()
-            self.assertEqual((client.closed or (0, ""))[0], 1012)
-        self.assertEqual(self.relay.connect("/cli/X", welcome=False).status, 503)
-        cli.lose()
-        self.assertEqual(done, [])
-        phone.lose()
-        self.assertEqual(done, [None])
-        self.assertEqual(self.relay.connect("/cli/X", welcome=False).status, 503)
-
-    def test_stop_without_clients(self) -> None:
-        self.assertIsNone(self.relay.service.stopService())
-        self.assertEqual(self.relay.connect("/cli/X", welcome=False).status, 503)
-
     def test_sessions_do_not_outlive_their_clients(self) -> None:
         cli, (phone,) = self.session()
         self.assertEqual(len(self.relay.service.sessions), 1)

@@ -155,6 +155,11 @@ class Bridged:
         """Whether a message from this client is under way."""
         return self._there.in_message
 
+    @property
+    def settled(self) -> bool:
+        """Whether no message is on its way from it or to it."""
+        return self.reader.between_messages and not self.sink.busy
+
     def cross(self, link: LinkProtocol, lease: Lease) -> None:
         """Its session is at the other end of ``link``: let it go on."""
         self.link, self.lease = link, lease

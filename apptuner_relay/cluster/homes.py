@@ -357,7 +357,7 @@ class Homes(Service, Events):
                 if lease.node != self.node:
                     raise NotHere(f"the session is {lease.node}'s")
             if self.is_draining:
-                self._start_move(key, Arrival.MOVED, self.drain_patience_s)
+                self._start_move(key, Arrival.MOVED, self.relay.settings.drain_timeout)
             if key in self._moves:
                 raise NotHere("the session is about to move")
             self.relay.check_room(admission)
@@ -366,9 +366,6 @@ class Homes(Service, Events):
             self.unexpect(key)
 
     # Moving
-
-    drain_patience_s = 30.0
-    """How long messages under way may take when this relay drains."""
 
     def drain(self) -> Deferred[None]:
         """Have other nodes take the sessions of this one. Fires when there are none left here, or
@@ -384,7 +381,7 @@ class Homes(Service, Events):
         ):
             return
         moves = [
-            self._start_move(key, Arrival.MOVED, self.drain_patience_s)
+            self._start_move(key, Arrival.MOVED, self.relay.settings.drain_timeout)
             for key in tuple(self.relay.sessions)
         ]
         for move in moves:

@@ -67,6 +67,9 @@ class BundlesResource(JsonResource):
         self._shelf = shelf
         self._reactor = reactor
         self._slow_s = slow_s
+        self._answering: set[Outlet] = set()
+        self._ending: set[Outlet] = set()
+        """Those whose answer is complete, and not yet with the kernel."""
 
     def render(self, request: Request) -> bytes | int:
         request.setHeader(b"x-content-type-options", b"nosniff")
@@ -81,6 +84,8 @@ class BundlesResource(JsonResource):
         answering = ensureDeferred(self._answer(request, outlet, target))
         answering.addErrback(self._refuse, request, outlet)
         answering.addErrback(self._fail, request, outlet, target)
+        self._answering.add(outlet)
+        answering.addBoth(self._answered, outlet)
         return NOT_DONE_YET
 
     async def _answer(self, request: Request, outlet: Outlet, target: _Target) -> None:
@@ -155,6 +160,17 @@ class BundlesResource(JsonResource):
         finally:
             file.close()
         outlet.finish()
+
+    @property
+    def active(self) -> int:
+        """How many requests have answers that the kernel hasn't got all of."""
+        self._ending = {outlet for outlet in self._ending if outlet.pending}
+        return len(self._answering) + len(self._ending)
+
+    def _answered(self, result: object, outlet: Outlet) -> object:
+        self._answering.discard(outlet)
+        self._ending = {one for one in (*self._ending, outlet) if one.pending}
+        return result
 
     def _refuse(self, failure: Failure, request: Request, outlet: Outlet) -> None:
         """Answer what is a matter between client and bundle; not a fault of the relay."""

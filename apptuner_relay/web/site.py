@@ -4,7 +4,11 @@ before those that are the operator's.
 Errors have a JSON body, ``{"error": text}``. Requests are not logged: their paths hold session ids.
 """
 
+from typing import Any
+
 from autobahn.twisted.resource import WebSocketResource
+from twisted.internet.interfaces import IAddress
+from twisted.python.failure import Failure
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
@@ -75,10 +79,41 @@ class RelayRequest(Request):
 
 
 class RelaySite(Site):
-    """A Site that doesn't log requests, nor take bodies."""
+    """A Site that doesn't log requests, nor take bodies, and knows on which connections nothing has
+    been asked yet."""
 
     displayTracebacks = False
     requestFactory = RelayRequest
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.silent: set[object] = set()
+        """Those connections' channels."""
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """See `IProtocolFactory`."""
+        channel: Any = super().buildProtocol(addr)
+        end = channel.connectionLost
+
+        def request(*arguments: Any) -> RelayRequest:
+            no_longer_silent()
+            return self.requestFactory(*arguments)
+
+        def lost(reason: Failure) -> None:
+            no_longer_silent()
+            end(reason)
+
+        def no_longer_silent() -> None:
+            self.silent.discard(channel)
+            # What refers to the channel goes, so that it needs no garbage collector to go.
+            channel.requestFactory = self.requestFactory
+            if channel.connectionLost is lost:
+                del channel.connectionLost
+
+        self.silent.add(channel)
+        channel.requestFactory = request
+        channel.connectionLost = lost
+        return channel
 
     def log(self, request: HTTPRequest) -> None:
         """Nothing: paths hold session ids, which are credentials."""
@@ -111,7 +146,10 @@ def make_site(
     if relay.store is not None and reactor is not None:
         bundles = BundlesResource(relay.store, reactor, relay.settings.slow_time)
         root.putChild(b"bundles", bundles)
-    return RelaySite(root, timeout=relay.settings.handshake_timeout, reactor=relay.clock)
+        relay.count_downloads = lambda: bundles.active
+    site = RelaySite(root, timeout=relay.settings.handshake_timeout, reactor=relay.clock)
+    relay.count_silent = lambda: len(site.silent)
+    return site
 
 
 def make_api(relay: RelayService, guard: Guard) -> Resource:

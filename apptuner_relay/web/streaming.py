@@ -55,6 +55,7 @@ class Outlet:
         self.cut = False
         """It was cut off, as it took nothing."""
         self._request = request
+        self._transport = request.transport
         self._reactor = reactor
         self._slow_s = slow_s
         self._full = False
@@ -94,6 +95,12 @@ class Outlet:
             self._request.unregisterProducer()
         self._request.write(last)
         self._request.finish()
+
+    @property
+    def pending(self) -> bool:
+        """Whether the kernel hasn't taken all that was written, as far as the connection can
+        tell."""
+        return bool(getattr(self._transport, "pending", False))
 
     def abort(self) -> None:
         """Drop the connection: the response can't be completed."""

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Child(ProcessProtocol):
         cwd: Path = REPOSITORY,
         env: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] = lambda line: None,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
         self.out = ""
         self.err = ""
@@ -47,8 +49,15 @@ class Child(ProcessProtocol):
         self._pending = b""
         self._ends: list[Deferred[None]] = []
         self.is_over = False
+        # What it inherits has the numbers that systemd gives, from 3 on.
+        inherited = {3 + n: one.fileno() for n, one in enumerate(sockets)}
         self.process = reactor.spawnProcess(  # type: ignore[attr-defined]
-            self, argv[0], argv, env=dict(os.environ if env is None else env), path=str(cwd)
+            self,
+            argv[0],
+            argv,
+            env=dict(os.environ if env is None else env),
+            path=str(cwd),
+            childFDs={0: "w", 1: "r", 2: "r", **inherited},
         )
         self.pid: int = self.process.pid
 
@@ -132,11 +141,21 @@ def twistd_command(python: str = sys.executable) -> list[str]:
     return [python, "-c", run, "-n", "--pidfile="]
 
 
+def _passing_on(sockets: Sequence[socket.socket]) -> list[str]:
+    """What goes before a command that is to find these as sd_listen_fds(3) has it."""
+    if not sockets:
+        return []
+    names = ":".join(["relay"] * len(sockets))
+    script = f'LISTEN_PID=$$ LISTEN_FDS={len(sockets)} LISTEN_FDNAMES={names} exec "$@"'
+    return ["/bin/sh", "-c", script, "sh"]
+
+
 class RelayProcess:
     """``twistd -n apptuner-relay`` from this checkout.
 
     :param host: where it listens.
     :param within: a command that runs another one.
+    :param sockets: listening sockets that it inherits, as from systemd; all are called "relay".
     """
 
     def __init__(
@@ -145,6 +164,7 @@ class RelayProcess:
         env: Mapping[str, str] | None = None,
         host: str = "127.0.0.1",
         within: Sequence[str] = (),
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
         self._host = host
         self._lines: list[str] = []
@@ -152,9 +172,13 @@ class RelayProcess:
         self._is_stopped = False
         self.port = 0
         self.child = Child(
-            [*within, *twistd_command(), "apptuner-relay", *options],
+            [
+                *(*within, *_passing_on(sockets)),
+                *(*twistd_command(), "apptuner-relay", *options),
+            ],
             env=checkout_env(**(env or {})),
             on_line=self._line,
+            sockets=sockets,
         )
 
     @property

@@ -1,0 +1,51 @@
+"""`apptuner_relay.web.site.RelaySite`: what it knows of its connections."""
+
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from apptuner_relay.web.site import make_site
+from tests.memory import HANDSHAKE, Relay
+
+
+class Silent(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.relay = Relay().service
+        self.site = make_site(self.relay)
+
+    def connect(self) -> tuple[Any, StringTransport]:
+        channel = self.site.buildProtocol(None)
+        transport = StringTransport()
+        channel.makeConnection(transport)
+        return channel, transport
+
+    def test_until_something_is_asked(self) -> None:
+        channel, transport = self.connect()
+        self.assertEqual(self.relay.count_silent(), 1)
+        channel.dataReceived(b"GET /live HT")
+        self.assertEqual(self.relay.count_silent(), 1)
+        channel.dataReceived(b"TP/1.1\r\nHost: relay\r\n\r\n")
+        self.assertEqual(self.relay.count_silent(), 0)
+        self.assertIn(b"alive", transport.value())
+        transport.clear()
+        channel.dataReceived(b"GET /live HTTP/1.1\r\nHost: relay\r\n\r\n")
+        self.assertIn(b"alive", transport.value())
+        channel.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.relay.count_silent(), 0)
+
+    def test_who_leaves_without_a_word(self) -> None:
+        channel, _ = self.connect()
+        channel.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.relay.count_silent(), 0)
+
+    def test_a_websocket(self) -> None:
+        channel, transport = self.connect()
+        # What Twisted's transports have, and this one has not.
+        transport.protocol = channel  # type: ignore[attr-defined]
+        channel.dataReceived(HANDSHAKE.format(target="/cli/ABC234", extra="").encode())
+        self.assertIn(b"101 ", transport.value())
+        self.assertEqual(self.relay.count_silent(), 0)
+        self.assertEqual(len(self.relay.members), 1)
