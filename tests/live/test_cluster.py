@@ -6,7 +6,7 @@ from twisted.internet.task import deferLater
 from tests.live.clients import Client, NodeClients
 from tests.live.cluster import SECRET, ClusterCase, Wire, owner_in
 from tests.live.harness import together
-from tests.live.namespaces import BETWEEN, HERE, OUTSIDE, TwoHosts, missing_namespaces
+from tests.live.namespaces import TwoHosts, missing_namespaces
 from tests.live.processes import PATIENCE_S, RelayProcess
 from tests.live.redis import RedisProcess, SentinelProcess, client_of, free_port
 
@@ -187,7 +187,7 @@ class NetworkTest(FaultCase):
     async def hosts(self) -> tuple[TwoHosts, RedisProcess, RelayProcess, RelayProcess]:
         hosts = TwoHosts()
         self.addCleanup(hosts.remove)
-        redis = RedisProcess("--bind", "127.0.0.1", *HERE.values(), "--protected-mode", "no")
+        redis = RedisProcess("--bind", "127.0.0.1", *hosts.here.values(), "--protected-mode", "no")
         self.addCleanup(redis.remove)
         await redis.start()
         a, b = [await self.on_host(hosts, redis, one) for one in "ab"]
@@ -197,12 +197,17 @@ class NetworkTest(FaultCase):
         port = free_port()
         relay = RelayProcess(
             [
-                *("--listen", f"tcp:{port}:interface={OUTSIDE[name]}"),
-                *("--listen", f"tcp:{port}:interface={BETWEEN[name]}"),
-                *("--redis", f"redis://{HERE[name]}:{redis.port}", "--cluster-secret", SECRET),
-                *("--node", name, "--node-address", f"ws://{BETWEEN[name]}:{port}"),
+                *("--listen", f"tcp:{port}:interface={hosts.outside[name]}"),
+                *("--listen", f"tcp:{port}:interface={hosts.between[name]}"),
+                *(
+                    "--redis",
+                    f"redis://{hosts.here[name]}:{redis.port}",
+                    "--cluster-secret",
+                    SECRET,
+                ),
+                *("--node", name, "--node-address", f"ws://{hosts.between[name]}:{port}"),
             ],
-            host=OUTSIDE[name],
+            host=hosts.outside[name],
             within=hosts.within(name),
         )
         self.addCleanup(relay.stop)
