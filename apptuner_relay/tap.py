@@ -324,6 +324,8 @@ def heed_another_signal(relay: RelayService, reactor: Any) -> None:
     that it stops already."""
 
     def again(number: int, frame: object) -> None:
+        # Should even that take too long, the next one kills.
+        signal.signal(number, signal.SIG_DFL)
         reactor.callFromThread(hurry, signal.Signals(number).name)
 
     def hurry(name: str) -> None:
