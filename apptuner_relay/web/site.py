@@ -22,6 +22,7 @@ from apptuner_relay.web.guard import Guard, Guarded
 from apptuner_relay.web.health import HealthResource, LiveResource, ReadyResource
 from apptuner_relay.web.json import ErrorResource, JsonResource, write_json
 from apptuner_relay.web.metrics import MetricsResource
+from apptuner_relay.web.nodes import NodesResource
 from apptuner_relay.web.page import PageResource, StaticResource, read_static
 from apptuner_relay.web.sessions import SessionsResource
 from apptuner_relay.web.signin import LoginResource, LogoutResource
@@ -159,6 +160,7 @@ def make_api(relay: RelayService, guard: Guard) -> Resource:
     api.putChild(b"status", StatusResource(relay))
     api.putChild(b"events", EventsResource(relay.meters.status, relay.clock))
     api.putChild(b"sessions", SessionsResource(relay))
+    api.putChild(b"nodes", NodesResource(relay.meters))
     api.putChild(b"login", LoginResource(guard))
     api.putChild(b"logout", LogoutResource(guard))
     return api
