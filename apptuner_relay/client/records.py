@@ -1,4 +1,4 @@
-"""What a relay knows of itself, as its day file, `GET /api/status` and
+"""What a relay knows of itself and of others, as its day file, `GET /api/status` and
 `GET /api/nodes` say it: read and checked.
 
 Pure: JSON's values in, frozen records out. Every error is a `ValueError` that names the field.

@@ -22,8 +22,9 @@ export function showCluster({ cluster, connections, node: own }) {
   $('redis').toggleAttribute('data-away', isAway);
   setText($('redis-note'), isAway ? `for ${duration(cluster.redis_away_s)}` : 'knows whose a session is');
   showNodes(nodes, own);
-  $('more-nodes').hidden = nodeCount <= nodes.length;
-  setText($('more-nodes'), `and ${count(nodeCount - nodes.length)} more`);
+  const more = nodeCount - nodes.length;
+  $('more-nodes').hidden = !more;
+  setText($('more-nodes'), more ? `and ${count(more)} more` : '');
 }
 
 function share(part, whole) {
@@ -37,9 +38,11 @@ function showNodes(nodes, own) {
   $('node-table').hidden = !nodes.length;
   setRows($('node-rows'), nodes, (node) => node.node, create, (row, node) => {
     const [name, ...cells] = row.cells;
-    const [here, draining] = name.querySelectorAll('.tag');
-    here.hidden = node.node !== own;
-    draining.hidden = !node.draining;
+    const tag = name.lastChild;
+    const said = [node.node === own && 'this one', node.draining && 'draining'].filter(Boolean);
+    tag.hidden = !said.length;
+    tag.toggleAttribute('data-draining', node.draining);
+    setText(tag, said.join(', '));
     const texts = [node.address, count(node.sessions), count(node.connections), node.version,
       duration(node.uptime_s)];
     texts.forEach((text, i) => setText(cells[i].firstChild, text));
@@ -47,7 +50,5 @@ function showNodes(nodes, own) {
 }
 
 const create = ({ node }) => make('tr', {},
-  make('th', { scope: 'row' }, node,
-    make('span', { class: 'tag', hidden: '' }, 'this one'),
-    make('span', { class: 'tag', 'data-draining': '', hidden: '' }, 'draining')),
+  make('th', { scope: 'row' }, node, ' ', make('span', { class: 'tag' })),
   ...LABELS.map((label) => make('td', { 'data-label': label }, make('span'))));
