@@ -16,7 +16,7 @@ from twisted.web.server import Request, Site
 from apptuner_relay.protocol import DesktopSideFactory, MobileFactory, RelayFactory
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import BadRequest, parse_path
-from apptuner_relay.web.bundles import BundlesResource
+from apptuner_relay.web.bundles import BundlesResource, Elsewhere
 from apptuner_relay.web.events import EventsResource
 from apptuner_relay.web.guard import Guard, Guarded
 from apptuner_relay.web.health import HealthResource, LiveResource, ReadyResource
@@ -121,10 +121,14 @@ class RelaySite(Site):
 
 
 def make_site(
-    relay: RelayService, reactor: Reactor | None = None, peers: RelayFactory | None = None
+    relay: RelayService,
+    reactor: Reactor | None = None,
+    peers: RelayFactory | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> RelaySite:
     """The one Site that all of the relay's endpoints serve. ``reactor`` has the threads in which
-    kept bundles are read; without, they are not served. ``peers`` takes other relays."""
+    kept bundles are read; without, they are not served. ``peers`` takes other relays, and
+    ``elsewhere`` has the bundles that they keep."""
     settings = relay.settings
     guard = Guard(settings.admin_token, relay.clock.seconds, settings.trusted_proxy)
     static = read_static()
@@ -144,8 +148,9 @@ def make_site(
     root.putChild(b"mobile", RoleResource(MobileFactory(relay)))
     if peers is not None:
         root.putChild(b"peer", RoleResource(peers))
-    if relay.store is not None and reactor is not None:
-        bundles = BundlesResource(relay.store, reactor, relay.settings.slow_time)
+    if reactor is not None and (relay.store is not None or elsewhere is not None):
+        slow_s = relay.settings.slow_time
+        bundles = BundlesResource(relay.store, reactor, slow_s, elsewhere)
         root.putChild(b"bundles", bundles)
         relay.count_downloads = lambda: bundles.active
     site = RelaySite(root, timeout=relay.settings.handshake_timeout, reactor=relay.clock)

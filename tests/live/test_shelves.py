@@ -1,0 +1,228 @@
+"""Bundles over HTTP from a relay that doesn't keep them: it has the one that does answer."""
+
+import gzip
+import hashlib
+import sys
+from pathlib import Path
+
+from tests.live.clients import TYPESCRIPT
+from tests.live.cluster import SECRET, ClusterCase
+from tests.live.processes import MIB, RelayProcess, checkout_env, exchange, run
+from tests.live.redis import RedisProcess
+
+SESSION = "ABC234"
+PATH = f"/bundles/{SESSION}"
+SHA256 = hashlib.sha256(TYPESCRIPT.read_bytes()).hexdigest()
+
+
+async def download(relay: RelayProcess, path: str, *fields: str, method: str = "GET") -> bytes:
+    """All that comes, as it comes."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: relay", "Connection: close", *fields, "", ""]
+    return await exchange(f"tcp:127.0.0.1:{relay.port}", "\r\n".join(lines))
+
+
+def parsed(raw: bytes) -> tuple[int, dict[str, str], bytes]:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    status, *rest = head.decode("ascii").split("\r\n")
+    pairs = (line.split(": ", 1) for line in rest)
+    return int(status.split()[1]), {name.lower(): value for name, value in pairs}, body
+
+
+class ShelvesCase(ClusterCase):
+    async def begin(
+        self, *options: str
+    ) -> tuple[RedisProcess, RelayProcess, RelayProcess, RelayProcess]:
+        """Relay a keeps a bundle; b has a client of the session, and c has none."""
+        redis, (a, b, c), node = await self.cluster(3, *options)
+        cli = await self.join(node, a, "cli")
+        await self.join(node, b, "dashboard")
+        await cli.push(TYPESCRIPT)
+        await cli.settle()
+        return redis, a, b, c
+
+
+class DownloadTest(ShelvesCase):
+    async def test_the_same_from_everywhere(self) -> None:
+        _, *relays = await self.begin()
+        etag = f'"{SHA256}"'
+        for fields, method, expected in (
+            ((), "GET", 200),
+            ((), "HEAD", 200),
+            (("Accept-Encoding: gzip",), "GET", 200),
+            (("Accept-Encoding: br, gzip;q=0.5",), "HEAD", 200),
+            (("Range: bytes=100-299",), "GET", 206),
+            (("Range: bytes=999999999-",), "GET", 416),
+            ((f"If-Range: {etag}", "Range: bytes=-7"), "GET", 206),
+            (('If-Range: "other"', "Range: bytes=-7"), "GET", 200),
+            ((f"If-None-Match: {etag}",), "GET", 304),
+            (('If-Match: "other"',), "GET", 412),
+            (("Accept-Encoding: identity;q=0",), "GET", 406),
+        ):
+            for path in (PATH, f"{PATH}/{SHA256}"):
+                answers = [parsed(await download(one, path, *fields, method=method))
+                           for one in relays]  # fmt: skip
+                for _, headers, _ in answers:
+                    headers.pop("date", None)
+                self.assertEqual(answers[0][0], expected, (fields, method))
+                self.assertEqual(answers[1], answers[0], (fields, method))
+                self.assertEqual(answers[2], answers[0], (fields, method))
+        status, headers, body = parsed(await download(relays[2], PATH, "Accept-Encoding: gzip"))
+        self.assertEqual(status, 200)
+        self.assertNotIn("apptuner-proof", headers)
+        self.assertEqual(gzip.decompress(body), TYPESCRIPT.read_bytes())
+
+    async def test_what_there_is_not(self) -> None:
+        redis, a, b, c = await self.begin()
+        for path, status, says in (
+            ("/bundles/NOBODY", 404, "No bundle of this session is kept"),
+            (f"{PATH}/{'0' * 64}", 404, "has another SHA-256"),
+            (f"{PATH}/{'g' * 64}", 400, "Bad SHA-256"),
+            ("/bundles/a.b", 400, "session"),
+            (f"{PATH}/{SHA256}/x", 404, "Not found"),
+        ):
+            for relay in (a, b, c):
+                reply = await relay.get(path)
+                self.assertEqual(reply.status, status, path)
+                self.assertIn(says, reply.json()["error"])
+        # Nobody has a session because somebody asked for its bundle.
+        for relay in (a, b, c):
+            figures = (await relay.get("/api/nodes")).json()
+            owned = {one["node"]: one["sessions"] for one in figures["cluster"]["nodes"]}
+            self.assertEqual((owned["b"], owned["c"]), (0, 0))
+
+    async def test_the_program(self) -> None:
+        _, _, _, c = await self.begin()
+        file = Path(self.mktemp()).absolute()
+        program = [sys.executable, "-m", "apptuner_relay.client.main", "fetch", "--output"]
+        where = ["--relay", f"ws://127.0.0.1:{c.port}", "--session", SESSION]
+        fetched = await run([*program, str(file), *where], env=checkout_env())
+        self.assertEqual(fetched.exit_code, 0, repr(fetched))
+        self.assertEqual(file.read_bytes(), TYPESCRIPT.read_bytes())
+
+    async def test_where_a_phone_is_told_to_look(self) -> None:
+        _, (a, b), node = await self.cluster(2)
+        cli = await self.join(node, a, "cli")
+        phone = await self.join(node, b, "mobile", query="announce=1")
+        await cli.push(TYPESCRIPT)
+        message = await phone.expect("bundle_available")
+        self.assertEqual(message.data["sha256"], SHA256)
+        status, _, body = parsed(await download(b, message.data["url"]))
+        self.assertEqual((status, hashlib.sha256(body).hexdigest()), (200, SHA256))
+
+    async def test_a_relay_that_keeps_nothing_itself(self) -> None:
+        redis = await self.redis()
+        a = await self.member(redis.url, "a")
+        b = await self.member(redis.url, "b", "--spool-dir", "off")
+        node = await self.node(a)
+        cli = await self.join(node, a, "cli")
+        await cli.push(TYPESCRIPT)
+        await cli.settle()
+        self.assertEqual(parsed(await download(b, PATH))[2], TYPESCRIPT.read_bytes())
+        self.assertEqual((await b.get("/bundles/NOBODY")).status, 404)
+
+
+class SlowTest(ShelvesCase):
+    async def test_a_client_that_does_not_read(self) -> None:
+        """What it does not take stays where it is kept."""
+        redis, (a, b), node = await self.cluster(2)
+        cli = await self.join(node, a, "cli")
+        sent = await cli.push_filler(45 * MIB)
+        await cli.settle()
+        await download(b, PATH, method="HEAD")
+        for relay in (a, b):
+            relay.reset_peak()
+        before = {relay: relay.rss() for relay in (a, b)}
+        client = Stalling(b.port)
+        self.addCleanup(client.close)
+        await client.ask(PATH)
+        await client.first()
+        # Meanwhile both are there for others.
+        for relay in (a, b):
+            for _ in range(5):
+                self.assertEqual((await relay.get("/health")).status, 200)
+        body = await client.rest()
+        self.assertEqual(len(body), sent.code.chars)
+        self.assertEqual(hashlib.sha256(body).hexdigest(), sent.code.sha256)
+        for relay in (a, b):
+            self.assertLess(relay.peak_rss() - before[relay], 8 * MIB)
+
+
+class FaultTest(ShelvesCase):
+    async def unreachable(self, relay: RelayProcess) -> None:
+        reply = await relay.get(PATH)
+        self.assertEqual(reply.status, 503, reply.body)
+        self.assertEqual(reply.headers["retry-after"], "5")
+        self.assertIn("can't be reached now", reply.json()["error"])
+        await relay.logged("its bundle can't be had from relay a: ")
+
+    async def test_the_owner_is_killed(self) -> None:
+        _, a, _, c = await self.begin()
+        a.child.signal("KILL")
+        a.forget()
+        await a.child.over()
+        await self.unreachable(c)
+
+    async def test_redis_is_away(self) -> None:
+        """Then only a relay that is connected to the owner knows where to ask."""
+        redis, a, b, c = await self.begin()
+        await redis.kill()
+        for relay, status in ((a, 200), (b, 200), (c, 404)):
+            self.assertEqual(parsed(await download(relay, PATH, method="HEAD"))[0], status)
+
+    async def test_another_secret(self) -> None:
+        redis = await self.redis()
+        a = await self.member(redis.url, "a")
+        options = ("--redis", redis.url, "--node", "b", "--cluster-secret", SECRET + "!")
+        b = await self.relay(*options)
+        node = await self.node(a)
+        cli = await self.join(node, a, "cli")
+        await cli.push(TYPESCRIPT)
+        await cli.settle()
+        reply = await b.get(PATH)
+        self.assertEqual(reply.status, 502, reply.body)
+        await a.logged("refused a request of another relay: it is not signed")
+        await b.logged("its answer, 401, is not that of a relay of this cluster")
+
+    async def test_who_only_says_that_it_is_a_relay(self) -> None:
+        _, a, _, _ = await self.begin()
+        for shown in ("x", "e30=.00", "ž"):
+            reply = await a.get(PATH, headers={"AppTuner-Pass": shown.encode().decode("latin-1")})
+            self.assertEqual(reply.status, 401)
+            self.assertNotIn("apptuner-proof", reply.headers)
+
+
+class Stalling:
+    """A client that reads nothing until it is told to."""
+
+    def __init__(self, port: int) -> None:
+        import socket
+
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.settimeout(30)
+
+    async def ask(self, path: str) -> None:
+        request = f"GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"
+        self._socket.sendall(request.encode())
+
+    async def first(self) -> None:
+        """Wait for a first byte, and leave it there."""
+        import socket
+
+        from twisted.internet.threads import deferToThread
+
+        await deferToThread(self._socket.recv, 1, socket.MSG_PEEK)
+
+    async def rest(self) -> bytes:
+        from twisted.internet.threads import deferToThread
+
+        raw = await deferToThread(self._read)
+        return raw.partition(b"\r\n\r\n")[2]
+
+    def _read(self) -> bytes:
+        parts = []
+        while part := self._socket.recv(1 << 20):
+            parts.append(part)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        self._socket.close()
