@@ -121,15 +121,19 @@ class Shelves:
                 return bridged.lease
         if session_hash in homes.relay.sessions:
             return None
-        lease = await self.look(session_hash)
-        return None if lease is None or lease.node == homes.node else lease
-
-    async def look(self, session_hash: str) -> Lease | None:
-        """Whose a session is, as far as that can be known now."""
         try:
-            return await self._homes.directory.look(session_hash)
+            lease = await homes.directory.look(session_hash)
         except DirectoryAway:
             return None
+        return None if lease is None or lease.node == homes.node else lease
+
+    async def owns(self, lease: Lease) -> bool:
+        """Whether a session still belongs to who had it, as far as that can be known now."""
+        try:
+            now = await self._homes.directory.look(lease.session)
+        except DirectoryAway:
+            return True
+        return now is not None and now.node == lease.node
 
 
 class _Watch:
@@ -160,11 +164,11 @@ class _Watch:
         return result
 
     async def _look(self) -> None:
-        lease = await self._shelves.look(self._lease.session)
+        owns = await self._shelves.owns(self._lease)
         if not self._call.running:
             return
-        if lease is not None and lease.node != self._lease.node:
-            self._give_up("the session has moved")
+        if not owns:
+            self._give_up("it doesn't own the session any more")
         elif self._shelves._reactor.seconds() >= self._until_s:
             self._give_up(f"no answer within {_ANSWER_S:g} s")
 

@@ -1,14 +1,21 @@
 """Bundles over HTTP from a relay that doesn't keep them: it has the one that does answer."""
 
+import contextlib
 import gzip
 import hashlib
+import socket
 import sys
 from pathlib import Path
 
-from tests.live.clients import TYPESCRIPT
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+
+from tests.live.clients import TYPESCRIPT, Sent
 from tests.live.cluster import SECRET, ClusterCase
-from tests.live.processes import MIB, RelayProcess, checkout_env, exchange, run
-from tests.live.redis import RedisProcess
+from tests.live.processes import MIB, PATIENCE_S, RelayProcess, checkout_env, exchange, run
+from tests.live.redis import RedisProcess, free_port
+from tests.live.test_directory import Authority
 
 SESSION = "ABC234"
 PATH = f"/bundles/{SESSION}"
@@ -26,6 +33,21 @@ def parsed(raw: bytes) -> tuple[int, dict[str, str], bytes]:
     status, *rest = head.decode("ascii").split("\r\n")
     pairs = (line.split(": ", 1) for line in rest)
     return int(status.split()[1]), {name.lower(): value for name, value in pairs}, body
+
+
+def connections(relay: RelayProcess) -> int:
+    """How many connections to its port a relay has not closed."""
+    count = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_ = line.split()
+        # ESTABLISHED and CLOSE_WAIT of include/net/tcp_states.h.
+        count += int(local.rpartition(":")[2], 16) == relay.port and state in ("01", "08")
+    return count
+
+
+async def pause(seconds: float) -> None:
+    """For waiting on what can only be looked at again and again."""
+    await deferLater(reactor, seconds)  # type: ignore[arg-type]
 
 
 class ShelvesCase(ClusterCase):
@@ -72,7 +94,7 @@ class DownloadTest(ShelvesCase):
         self.assertEqual(gzip.decompress(body), TYPESCRIPT.read_bytes())
 
     async def test_what_there_is_not(self) -> None:
-        redis, a, b, c = await self.begin()
+        _, a, b, c = await self.begin()
         for path, status, says in (
             ("/bundles/NOBODY", 404, "No bundle of this session is kept"),
             (f"{PATH}/{'0' * 64}", 404, "has another SHA-256"),
@@ -121,21 +143,53 @@ class DownloadTest(ShelvesCase):
         self.assertEqual((await b.get("/bundles/NOBODY")).status, 404)
 
 
+class TlsTest(ShelvesCase):
+    async def test_relays_that_speak_tls_to_each_other(self) -> None:
+        redis = await self.redis()
+        ours, others = Authority(Path(self.mktemp())), Authority(Path(self.mktemp()))
+        certificate, key = ours.sign("127.0.0.1")
+        port = free_port()
+        endpoint = f"ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}"
+        address = f"wss://127.0.0.1:{port}"
+        a = await self.member(redis.url, "a", "--node-address", address, "--listen", endpoint)
+        b = await self.member(redis.url, "b", "--node-ca", str(ours.path))
+        c = await self.member(redis.url, "c", "--node-ca", str(others.path))
+        node = await self.node(a)
+        cli = await self.join(node, a, "cli")
+        phone = await self.join(node, b, "mobile")
+        sent = await cli.push(TYPESCRIPT)
+        self.assertEqual((await phone.bundle()).code, sent.code)
+        self.assertEqual(parsed(await download(b, PATH))[2], TYPESCRIPT.read_bytes())
+        reply = await c.get(PATH)
+        self.assertEqual(reply.status, 503, reply.body)
+        await c.logged("can't be had from relay a: .*certificate verify failed")
+
+
 class SlowTest(ShelvesCase):
-    async def test_a_client_that_does_not_read(self) -> None:
-        """What it does not take stays where it is kept."""
-        redis, (a, b), node = await self.cluster(2)
+    async def big(self, *options: str) -> tuple[RelayProcess, RelayProcess, Sent]:
+        """Relay a keeps a bundle that is more than all buffers on the way take."""
+        _, (a, b), node = await self.cluster(2, *options)
         cli = await self.join(node, a, "cli")
         sent = await cli.push_filler(45 * MIB)
         await cli.settle()
+        return a, b, sent
+
+    async def stalling(self, relay: RelayProcess) -> "Stalling":
+        """A client who has been sent something, and has not read it."""
+        client = Stalling(relay.port)
+        self.addCleanup(client.close)
+        client.ask(PATH)
+        await client.first()
+        return client
+
+    async def test_a_client_that_does_not_read(self) -> None:
+        """What it does not take stays where it is kept."""
+        a, b, sent = await self.big()
         await download(b, PATH, method="HEAD")
         for relay in (a, b):
             relay.reset_peak()
         before = {relay: relay.rss() for relay in (a, b)}
-        client = Stalling(b.port)
-        self.addCleanup(client.close)
-        await client.ask(PATH)
-        await client.first()
+        client = await self.stalling(b)
         # Meanwhile both are there for others.
         for relay in (a, b):
             for _ in range(5):
@@ -145,6 +199,36 @@ class SlowTest(ShelvesCase):
         self.assertEqual(hashlib.sha256(body).hexdigest(), sent.code.sha256)
         for relay in (a, b):
             self.assertLess(relay.peak_rss() - before[relay], 8 * MIB)
+
+    async def test_a_client_that_never_reads(self) -> None:
+        """It is cut off by the relay that it is connected to, as anywhere."""
+        a, b, sent = await self.big("--slow-time", "2s")
+        client = await self.stalling(b)
+        await b.logged("cut a download off: nothing was read of it for 2 s")
+        self.assertLess(len(await client.rest()), sent.code.chars)
+        self.assertNotIn("can't be had", b.log)
+        self.assertNotIn("cut a download off", a.log)
+
+    async def test_a_client_that_leaves(self) -> None:
+        a, b, _ = await self.big()
+        client = await self.stalling(b)
+        self.assertEqual((connections(a), connections(b)), (2, 1))
+        client.close()
+        # Of a's there is the CLI's left.
+        for _ in range(int(PATIENCE_S / 0.05)):
+            if (connections(a), connections(b)) == (1, 0):
+                break
+            await pause(0.05)
+        self.assertEqual((connections(a), connections(b)), (1, 0))
+        self.assertNotIn("can't be had", b.log)
+
+    async def test_the_owner_is_killed_meanwhile(self) -> None:
+        a, b, sent = await self.big()
+        client = await self.stalling(b)
+        a.child.signal("KILL")
+        a.forget()
+        self.assertLess(len(await client.rest()), sent.code.chars)
+        await b.logged("its bundle can't be had from relay a: the connection to it was lost")
 
 
 class FaultTest(ShelvesCase):
@@ -161,6 +245,13 @@ class FaultTest(ShelvesCase):
         a.forget()
         await a.child.over()
         await self.unreachable(c)
+
+    async def test_the_owner_is_frozen(self) -> None:
+        _, a, _, c = await self.begin()
+        a.child.signal("STOP")
+        self.addCleanup(a.child.signal, "CONT")
+        await self.unreachable(c)
+        self.assertIn("it doesn't own the session any more", c.log)
 
     async def test_redis_is_away(self) -> None:
         """Then only a relay that is connected to the owner knows where to ask."""
@@ -195,33 +286,26 @@ class Stalling:
     """A client that reads nothing until it is told to."""
 
     def __init__(self, port: int) -> None:
-        import socket
-
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.settimeout(30)
 
-    async def ask(self, path: str) -> None:
+    def ask(self, path: str) -> None:
         request = f"GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"
         self._socket.sendall(request.encode())
 
     async def first(self) -> None:
         """Wait for a first byte, and leave it there."""
-        import socket
-
-        from twisted.internet.threads import deferToThread
-
         await deferToThread(self._socket.recv, 1, socket.MSG_PEEK)
 
     async def rest(self) -> bytes:
-        from twisted.internet.threads import deferToThread
-
         raw = await deferToThread(self._read)
         return raw.partition(b"\r\n\r\n")[2]
 
     def _read(self) -> bytes:
         parts = []
-        while part := self._socket.recv(1 << 20):
-            parts.append(part)
+        with contextlib.suppress(ConnectionResetError):
+            while part := self._socket.recv(1 << 20):
+                parts.append(part)
         return b"".join(parts)
 
     def close(self) -> None:
