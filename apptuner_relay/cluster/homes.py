@@ -457,6 +457,10 @@ class Homes(Service, Events):
 
     def lost(self, session: str, lease: Lease | None) -> None:
         """See `Events`."""
+        store = self.relay.store
+        if lease is not None and store is not None and session not in self.relay.sessions:
+            # Another relay may have had a later bundle.
+            store.forget(session)
         Deferred.fromCoroutine(self._compare(session)).addErrback(self._failed)
 
     def moved(self, session: str) -> None:

@@ -2,12 +2,16 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
+from twisted.trial.unittest import SkipTest
 
+from tests.live.browser import Browser
+from tests.live.browser import missing as missing_browser
 from tests.live.clients import missing
 from tests.live.cluster import ClusterCase
 from tests.live.processes import PATIENCE_S, Child, RelayProcess, checkout_env, run
@@ -76,6 +80,28 @@ class NumbersTest(ClusterCase):
         self.assertEqual(seen[1]["address"], f"ws://127.0.0.1:{b.port}")
         table = await self.nodes(b)
         self.assertIn("Of b's 3 clients 2 (67%) are bridged to other relays", table.out)
+
+    async def test_the_page(self) -> None:
+        if why := missing_browser():
+            raise SkipTest(why)
+        redis, (a, b), node = await self.cluster(2)
+        await self.join(node, a, "cli")
+        await self.join(node, b, "mobile")
+        browser = Browser(Path("screenshots"))
+        self.addCleanup(browser.stop)
+        await browser.start()
+        await browser.visit(f"http://127.0.0.1:{b.port}/")
+        await browser.shows("node", "b")
+        await browser.shows("bridged", "1")
+        await browser.shows("bridged-note", "100% of 1 client here")
+        await browser.shows("relays", "2")
+        row = "document.querySelector('#node-rows tr[data-key=a]')?.innerText"
+        await browser.until(f"{row}?.includes('ws://127.0.0.1:{a.port}')")
+        await browser.shows("redis", "connected")
+        await redis.kill()
+        await browser.shows("redis", "away")
+        await browser.until("document.querySelector('#worry-list li[data-level=warning]')")
+        await browser.screenshot("cluster-live")
 
     async def test_redis_goes_and_comes_back(self) -> None:
         redis, (a,), _ = await self.cluster(1, "--worry-time", "1s")
