@@ -104,7 +104,7 @@ class NumbersTest(ClusterCase):
         await browser.screenshot("cluster-live")
 
     async def test_redis_goes_and_comes_back(self) -> None:
-        redis, (a,), _ = await self.cluster(1, "--worry-time", "1s")
+        redis, (a,), _ = await self.cluster(1, "--worry-time", "1s", "--lag-limit", "60s")
         await self.becomes(a, "redis_up", 1)
         await redis.kill()
         await self.becomes(a, "redis_up", 0)

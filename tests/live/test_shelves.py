@@ -8,12 +8,22 @@ import sys
 from pathlib import Path
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from tests.live.clients import TYPESCRIPT, Sent
-from tests.live.cluster import SECRET, ClusterCase
-from tests.live.processes import MIB, PATIENCE_S, RelayProcess, checkout_env, exchange, run
+from tests.live.cluster import SECRET, ClusterCase, Wire
+from tests.live.processes import (
+    MIB,
+    PATIENCE_S,
+    RelayProcess,
+    checkout_env,
+    exchange,
+    run,
+    within_patience,
+)
 from tests.live.redis import RedisProcess, free_port
 from tests.live.test_directory import Authority
 
@@ -239,19 +249,35 @@ class FaultTest(ShelvesCase):
         self.assertIn("can't be reached now", reply.json()["error"])
         await relay.logged("its bundle can't be had from relay a: ")
 
-    async def test_the_owner_is_killed(self) -> None:
-        _, a, _, c = await self.begin()
-        a.child.signal("KILL")
-        a.forget()
-        await a.child.over()
+    async def owner_at(self, address: str) -> tuple[RelayProcess, RelayProcess]:
+        """Relay a keeps a bundle, and is to be reached at this address; c has no client."""
+        redis = await self.redis()
+        a = await self.member(redis.url, "a", "--node-address", address)
+        c = await self.member(redis.url, "c")
+        node = await self.node(a)
+        cli = await self.join(node, a, "cli")
+        await cli.push_filler(MIB)
+        await cli.settle()
+        return a, c
+
+    async def test_the_owner_is_not_reached(self) -> None:
+        wire = Wire()
+        a, c = await self.owner_at(wire.address)
+        wire.lead_to(a)
+        self.assertEqual(parsed(await download(c, PATH, method="HEAD"))[0], 200)
+        await wire.remove()
         await self.unreachable(c)
 
-    async def test_the_owner_is_frozen(self) -> None:
-        _, a, _, c = await self.begin()
-        a.child.signal("STOP")
-        self.addCleanup(a.child.signal, "CONT")
-        await self.unreachable(c)
-        self.assertIn("it doesn't own the session any more", c.log)
+    async def test_the_owner_takes_a_request_and_dies(self) -> None:
+        hole = Hole()
+        self.addCleanup(hole.remove)
+        a, c = await self.owner_at(hole.address)
+        answer = ensureDeferred(c.get(PATH))
+        await within_patience(hole.asked, lambda: c.log)
+        a.child.signal("KILL")
+        a.forget()
+        self.assertEqual((await answer).status, 503)
+        await c.logged("from relay a: it doesn't own the session any more")
 
     async def test_redis_is_away(self) -> None:
         """Then only a relay that is connected to the owner knows where to ask."""
@@ -280,6 +306,37 @@ class FaultTest(ShelvesCase):
             reply = await a.get(PATH, headers={"AppTuner-Pass": shown.encode().decode("latin-1")})
             self.assertEqual(reply.status, 401)
             self.assertNotIn("apptuner-proof", reply.headers)
+
+
+class Hole(Factory):
+    """Takes a request, and answers nothing."""
+
+    noisy = False
+
+    def __init__(self) -> None:
+        self.asked: Deferred[None] = Deferred()
+        self._ends: list[Protocol] = []
+        self._port = reactor.listenTCP(0, self, interface="127.0.0.1")  # type: ignore[attr-defined]
+
+    @property
+    def address(self) -> str:
+        return f"ws://127.0.0.1:{self._port.getHost().port}"
+
+    def buildProtocol(self, addr: object) -> Protocol:
+        end = Protocol()
+        self._ends.append(end)
+        end.dataReceived = self._heard  # type: ignore[method-assign]
+        return end
+
+    def _heard(self, data: bytes) -> None:
+        if not self.asked.called:
+            self.asked.callback(None)
+
+    async def remove(self) -> None:
+        await self._port.stopListening()
+        for end in self._ends:
+            if end.transport is not None:
+                end.transport.abortConnection()  # type: ignore[attr-defined]
 
 
 class Stalling:
