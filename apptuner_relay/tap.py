@@ -291,7 +291,10 @@ def makeService(options: Options) -> IService:
             )
         except ValueError as wrong:
             sys.exit(f"apptuner-relay: {wrong}")
-    site = make_site(relay, reactor, None if cluster is None else cluster.peers)
+    if cluster is None:
+        site = make_site(relay, reactor)
+    else:
+        site = make_site(relay, reactor, cluster.peers, cluster.shelves)
     listeners += make_listeners(options, relay, site, reactor)
     relay.hands_over = all(_is_adopted(one) for one in listeners if isinstance(one, Listener))
     notifier = Notifier(reactor, os.environ, lambda: show_status(relay))

@@ -45,6 +45,19 @@ class Command:
 
 def add_session_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of every command that joins a session."""
+    add_relay_argument(parser)
+    parser.add_argument(
+        "--session",
+        metavar="ID",
+        type=checked(address.session_id),
+        required=True,
+        help="the session's id, as the project's CLI shows it",
+    )
+    add_quiet_argument(parser)
+
+
+def add_relay_argument(parser: argparse.ArgumentParser) -> None:
+    """`--relay`."""
     parser.add_argument(
         "--relay",
         metavar="URL",
@@ -54,14 +67,6 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
         "and https mean the same (default: $APPTUNER_RELAY, or ws://127.0.0.1:3000). For wss the "
         "certificate is verified; SSL_CERT_FILE names another list of authorities",
     )
-    parser.add_argument(
-        "--session",
-        metavar="ID",
-        type=checked(address.session_id),
-        required=True,
-        help="the session's id, as the project's CLI shows it",
-    )
-    add_quiet_argument(parser)
 
 
 def add_quiet_argument(parser: argparse.ArgumentParser) -> None:

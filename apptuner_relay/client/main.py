@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "apptuner-relay"
 
-COMMAND_MODULES = ("push", "join", "watch", "fetch", "report", "plan")
+COMMAND_MODULES = ("push", "join", "watch", "fetch", "report", "plan", "nodes")
 """Modules of this package that have a `COMMAND`."""
 
 

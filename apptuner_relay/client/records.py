@@ -1,4 +1,5 @@
-"""What a relay knows of itself, as its day file and `GET /api/status` say it: read and checked.
+"""What a relay knows of itself and of others, as its day file, `GET /api/status` and
+`GET /api/nodes` say it: read and checked.
 
 Pure: JSON's values in, frozen records out. Every error is a `ValueError` that names the field.
 """
@@ -74,6 +75,80 @@ def read_status(value: object) -> Status:
     )
 
 
+@dataclass(frozen=True)
+class Node:
+    """What a relay of a cluster says of itself."""
+
+    node: str
+    address: str
+    sessions: int
+    connections: int
+    uptime_s: float
+    draining: bool
+    version: str
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What a relay knows of those with which it shares its sessions."""
+
+    redis: str
+    """``connected`` or ``away``."""
+    redis_away_s: float | None
+    bridged: int
+    """Clients of the relay that was asked whose sessions are elsewhere."""
+    visitors: int
+    """Members of its sessions who are connected elsewhere."""
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Relays:
+    """What `GET /api/nodes` answers."""
+
+    node: str
+    """The relay that was asked."""
+    connections: int
+    """Its clients."""
+    cluster: Cluster | None
+    """None for one that is alone."""
+
+
+def read_relays(value: object) -> Relays:
+    """What `GET /api/nodes` answers."""
+    record = _object(value, "the answer")
+    node = _text(record, "node", "the answer")
+    connections = _count(record, "connections", "the answer")
+    if record.get("cluster") is None:
+        return Relays(node, connections, None)
+    cluster = _object(record["cluster"], "cluster")
+    nodes = cluster.get("nodes")
+    if not isinstance(nodes, list):
+        raise ValueError("cluster.nodes is no list")
+    away_s = cluster.get("redis_away_s")
+    read = Cluster(
+        _text(cluster, "redis", "cluster"),
+        None if away_s is None else _seconds(cluster, "redis_away_s", "cluster"),
+        _count(cluster, "bridged", "cluster"),
+        _count(cluster, "visitors", "cluster"),
+        tuple(_node(one, f"cluster.nodes[{index}]") for index, one in enumerate(nodes)),
+    )
+    return Relays(node, connections, read)
+
+
+def _node(value: object, where: str) -> Node:
+    record = _object(value, where)
+    return Node(
+        _text(record, "node", where),
+        _text(record, "address", where),
+        _count(record, "sessions", where),
+        _count(record, "connections", where),
+        _seconds(record, "uptime_s", where),
+        record.get("draining") is True,
+        _text(record, "version", where),
+    )
+
+
 def _object(value: object, where: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{where} is no JSON object")
@@ -85,6 +160,20 @@ def _count(record: Mapping[str, Any], name: str, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_COUNT:
         raise ValueError(f"{where} has no count {name!r}")
     return value
+
+
+def _text(record: Mapping[str, Any], name: str, where: str) -> str:
+    value = record.get(name)
+    if not isinstance(value, str):
+        raise ValueError(f"{where} has no text {name!r}")
+    return value
+
+
+def _seconds(record: Mapping[str, Any], name: str, where: str) -> float:
+    value = record.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < MAX_COUNT:
+        raise ValueError(f"{where} has no time {name!r}")
+    return float(value)
 
 
 def _date(value: object, where: str) -> date:

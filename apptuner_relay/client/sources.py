@@ -69,6 +69,11 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         help="a running relay's address: http://HOST[:PORT] or https://HOST[:PORT], with a path "
         "if it has one; ws and wss mean the same",
     )
+    add_token_argument(parser)
+
+
+def add_token_argument(parser: argparse.ArgumentParser) -> None:
+    """`--admin-token`."""
     parser.add_argument(
         "--admin-token",
         metavar="TOKEN|@FILE",
@@ -150,6 +155,19 @@ def _open_regular(path: str, flags: int) -> int:
 
 async def ask(relay: Relay, token: str | None, reactor: Any, screen: Screen) -> Status:
     """Ask a running relay for its status. Raises `NoFigures`."""
+    return await ask_for(STATUS_PATH, read_status, relay, token, reactor, screen)
+
+
+async def ask_for(
+    path: str,
+    read: Callable[[object], T],
+    relay: Relay,
+    token: str | None,
+    reactor: Any,
+    screen: Screen,
+) -> T:
+    """Ask a running relay for what is at `path`. `read` checks the JSON, and raises `ValueError`
+    for what is wrong with it. Raises `NoFigures`."""
     headers = Headers({"user-agent": [f"apptuner-relay/{__version__}"]})
     if token is not None:
         headers.setRawHeaders("authorization", [f"Bearer {token}"])
@@ -157,7 +175,7 @@ async def ask(relay: Relay, token: str | None, reactor: Any, screen: Screen) -> 
             screen.say("the token goes to the relay unencrypted: https would protect it")
     agent = Agent(reactor, connectTimeout=ANSWER_SECONDS)
     try:
-        asked = agent.request(b"GET", relay.resolve(STATUS_PATH).encode("ascii"), headers)
+        asked = agent.request(b"GET", relay.resolve(path).encode("ascii"), headers)
     except ValueError:
         site = printable(_site(relay), limit=_MAX_SHOWN)
         raise NoFigures(f"{site}: there can be no host of that name", Exit.USAGE) from None
@@ -173,9 +191,9 @@ async def ask(relay: Relay, token: str | None, reactor: Any, screen: Screen) -> 
         if timer.active():
             timer.cancel()
     if response.code != _OK:
-        raise NoFigures(_refused(relay, response.code, body, with_token=token is not None))
+        raise NoFigures(_refused(relay, path, response.code, body, with_token=token is not None))
     try:
-        return read_status(_parsed(body))
+        return read(_parsed(body))
     except ValueError as error:
         raise NoFigures(
             f"{_site(relay)} answers, but not as a relay of this version does: {_short(error)}"
@@ -194,7 +212,7 @@ class _Body(Protocol):
         self._parts.append(data)
         self._size += len(data)
         if self._size > MAX_ANSWER_BYTES and not self.done.called:
-            self.done.errback(NoFigures("the relay's answer is too long to be a status"))
+            self.done.errback(NoFigures("the relay's answer is too long to be one"))
             self._drop()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -237,14 +255,14 @@ def _no_answer(relay: Relay, error: Exception, *, timed_out: bool) -> NoFigures:
     )
 
 
-def _refused(relay: Relay, status: int, body: bytes, *, with_token: bool) -> str:
+def _refused(relay: Relay, path: str, status: int, body: bytes, *, with_token: bool) -> str:
     site = _site(relay)
     if status == _UNAUTHORIZED:
         if with_token:
             return f"{site} does not take this token"
         return f"{site} asks for a token: --admin-token, or ${TOKEN_VARIABLE}"
     if status == _NOT_FOUND:
-        return f"{site} has no {STATUS_PATH}: it is no relay of this version, or none at all"
+        return f"{site} has no {path}: it is no relay of this version, or none at all"
     said = f"{site} answers with {status}"
     try:
         reason = _parsed(body)["error"]

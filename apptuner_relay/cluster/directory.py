@@ -146,6 +146,13 @@ class Directory(Protocol):
         :return: fails with `DirectoryAway`, or with `Draining`.
         """
 
+    def look(self, session: str) -> Deferred[Lease | None]:
+        """Whose a session is, without a claim: None if it is nobody's. The node hears nothing of
+        it afterwards.
+
+        :return: fails with `DirectoryAway`.
+        """
+
     def release(self, session: str) -> Deferred[None]:
         """This node needs a session no more: its lease ends, if it is this node's. Harmless if
         not; never fails."""
@@ -230,6 +237,10 @@ class AloneDirectory:
             self._epoch += 1
             lease = self._held[session] = Lease(session, self.node, self._address, self._epoch)
         return succeed(lease)
+
+    def look(self, session: str) -> Deferred[Lease | None]:
+        """See `Directory`."""
+        return succeed(self._held.get(check_session(session)))
 
     def release(self, session: str) -> Deferred[None]:
         """See `Directory`."""

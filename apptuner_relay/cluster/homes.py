@@ -186,7 +186,8 @@ class Homes(Service, Events):
         super().startService()
         self.directory = self._make_directory(self)
         self.gate = Gate(self.secret, self.directory.node)
-        self.directory.start().addErrback(self._failed)
+        self.relay.meters.watch_cluster(self)
+        self.directory.start().addCallback(lambda _: self.look()).addErrback(self._failed)
         for interval_s, call in self._calls:
             self._repeat(interval_s, call)
 
@@ -456,6 +457,10 @@ class Homes(Service, Events):
 
     def lost(self, session: str, lease: Lease | None) -> None:
         """See `Events`."""
+        store = self.relay.store
+        if lease is not None and store is not None and session not in self.relay.sessions:
+            # Another relay may have had a later bundle.
+            store.forget(session)
         Deferred.fromCoroutine(self._compare(session)).addErrback(self._failed)
 
     def moved(self, session: str) -> None:
@@ -527,6 +532,10 @@ class Homes(Service, Events):
         """Give back what is needed no more: bundles that were kept have been dropped."""
         for lease in self.directory.held():
             self.left(lease.session)
+
+    def look(self) -> Deferred[bool]:
+        """See `meters.cluster.Cluster`."""
+        return Deferred.fromCoroutine(self._look_at_nodes())
 
     async def _look_at_nodes(self) -> bool:
         """Whether the directory has answered."""

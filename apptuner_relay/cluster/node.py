@@ -19,6 +19,7 @@ from apptuner_relay.cluster.peers import PeerFactory
 from apptuner_relay.cluster.redis import make_directory
 from apptuner_relay.cluster.redis_endpoint import BadCertificates, read_authorities
 from apptuner_relay.cluster.redis_url import RedisUrl
+from apptuner_relay.cluster.shelves import Shelves
 from apptuner_relay.options import Settings
 from apptuner_relay.service import RelayService
 
@@ -34,6 +35,7 @@ class ClusterNode(NamedTuple):
 
     homes: Homes
     peers: PeerFactory
+    shelves: Shelves
 
 
 class NoAddress(ValueError):
@@ -72,9 +74,10 @@ def make_node(
             authorities=settings.redis_ca,
         )
 
-    homes = Homes(relay, settings.cluster_secret, make, _trust(settings))
+    trust = _trust(settings)
+    homes = Homes(relay, settings.cluster_secret, make, trust)
     relay.homes = homes
-    return ClusterNode(homes, PeerFactory(homes))
+    return ClusterNode(homes, PeerFactory(homes), Shelves(homes, reactor, trust))
 
 
 def find_address(own: str | None, addresses: Sequence[IAddress | None]) -> str:

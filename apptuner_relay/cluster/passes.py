@@ -12,6 +12,7 @@ import hmac
 import json
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +69,20 @@ def write_pass(
         "since": admission.since_ms,
         "address": admission.address,
     }
+    return _seal(secret, "pass", claims), prove(secret, nonce)
+
+
+def write_errand(secret: str, sender: str, to: str, path: str, now_s: float) -> tuple[str, str]:
+    """A pass for one HTTP request to another node on behalf of a client, and the proof that is to
+    be expected for it. It says as well that the request goes no further."""
+    nonce = secrets.token_hex(16)
+    claims = {"from": sender, "to": to, "at": now_s, "nonce": nonce, "path": path}
+    return _seal(secret, "errand", claims), prove(secret, nonce)
+
+
+def _seal(secret: str, purpose: str, claims: dict[str, object]) -> str:
     body = base64.urlsafe_b64encode(json.dumps(claims, separators=(",", ":")).encode())
-    return f"{body.decode()}.{_sign(secret, 'pass', body)}", prove(secret, nonce)
+    return f"{body.decode()}.{_sign(secret, purpose, body)}"
 
 
 class Gate:
@@ -88,17 +101,7 @@ class Gate:
 
         :raises BadPass: it isn't good now.
         """
-        body, _, signature = text.partition(".")
-        if len(text) > _MOST_BYTES or not text.isascii():
-            raise BadPass("it can't be read")
-        if not hmac.compare_digest(_sign(self._secret, "pass", body.encode()), signature):
-            raise BadPass("it is not signed with this cluster's secret")
-        claims = _parse(body)
-        if claims["to"] != self._node:
-            raise BadPass("it is for another node")
-        if not abs(now_s - claims["at"]) <= LIFETIME_S:
-            raise BadPass("it is too old, or the nodes' clocks are too far apart")
-        self._remember(claims["nonce"], now_s)
+        claims = self._open("pass", text, _parse, now_s)
         device = claims["device"]
         admission = Admission(
             Role(claims["role"]),
@@ -113,6 +116,33 @@ class Gate:
             claims["address"],
         )
         return Pass(claims["from"], claims["to"], admission, claims["nonce"])
+
+    def read_errand(self, text: str, path: str, now_s: float) -> str:
+        """Read the pass of a request for ``path``, which is no good from then on.
+
+        :return: its nonce.
+        :raises BadPass: it isn't good now.
+        """
+        claims = self._open("errand", text, _parse_errand, now_s)
+        if claims["path"] != path:
+            raise BadPass("it is for another path")
+        return str(claims["nonce"])
+
+    def _open(
+        self, purpose: str, text: str, parse: Callable[[str], dict[str, Any]], now_s: float
+    ) -> dict[str, Any]:
+        body, _, signature = text.partition(".")
+        if len(text) > _MOST_BYTES or not text.isascii():
+            raise BadPass("it can't be read")
+        if not hmac.compare_digest(_sign(self._secret, purpose, body.encode()), signature):
+            raise BadPass("it is not signed with this cluster's secret")
+        claims = parse(body)
+        if claims["to"] != self._node:
+            raise BadPass("it is for another node")
+        if not abs(now_s - claims["at"]) <= LIFETIME_S:
+            raise BadPass("it is too old, or the nodes' clocks are too far apart")
+        self._remember(claims["nonce"], now_s)
+        return claims
 
     def _remember(self, nonce: str, now_s: float) -> None:
         seen = self._seen
@@ -147,4 +177,14 @@ def _parse(body: str) -> dict[str, Any]:
         missing = {"it"}
     if missing:
         raise BadPass("it was written by a relay of another version")
+    return claims
+
+
+def _parse_errand(body: str) -> dict[str, Any]:
+    """Likewise, of `write_errand`."""
+    try:
+        claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body))
+        float(claims["at"]), claims["to"], claims["nonce"], claims["path"]
+    except (ValueError, TypeError, KeyError):
+        raise BadPass("it was written by a relay of another version") from None
     return claims

@@ -32,7 +32,7 @@ from apptuner_relay.cluster.directory import (
 )
 from apptuner_relay.cluster.guarded import GuardedEvents
 from apptuner_relay.cluster.heartbeat import Heartbeat, Timing
-from apptuner_relay.cluster.leases import parse_node
+from apptuner_relay.cluster.leases import parse_node, parse_other
 from apptuner_relay.cluster.ledger import Ledger
 from apptuner_relay.cluster.notices import Drained, Kicked, Moved, kicked_text, parse_notice
 from apptuner_relay.cluster.presence import Presence
@@ -206,6 +206,9 @@ class RedisDirectory:
         until_s = self._clock.seconds() + self._timing.answer
         return Deferred.fromCoroutine(self._in_turn(session, self._claim, until_s))
 
+    def look(self, session: str) -> Deferred[Lease | None]:
+        return Deferred.fromCoroutine(self._look(check_session(session)))
+
     def release(self, session: str) -> Deferred[None]:
         check_session(session)
         return Deferred.fromCoroutine(self._in_turn(session, self._release))
@@ -265,6 +268,13 @@ class RedisDirectory:
             else:
                 # A lease that names no node: the server holds what no relay wrote.
                 raise DirectoryAway("the directory holds a damaged lease")
+
+    async def _look(self, session: str) -> Lease | None:
+        held = self._ledger.leases.held.get(session)
+        if held is not None and (self.fresh or self.state == "away"):
+            return held
+        (reply,) = await self._ask(scripts.LOOK, session)
+        return parse_other(session, reply)
 
     async def _release(self, session: str) -> None:
         self._ledger.forget_other(session)

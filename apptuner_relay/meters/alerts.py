@@ -15,6 +15,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from apptuner_relay.asking import quiet_pool
+
 QUEUE_LENGTH = 100
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
@@ -72,7 +74,7 @@ class WebhookPoster:
         from twisted.web.client import Agent, ResponseFailed
         from twisted.web.error import SchemeNotSupported
 
-        pool = _quiet_pool(self._reactor)
+        pool = quiet_pool(self._reactor)
         agent = Agent(self._reactor, connectTimeout=_TIMEOUT_S, pool=pool)
         client = treq.client.HTTPClient(agent)
         try:
@@ -100,22 +102,6 @@ class WebhookPoster:
         if not 200 <= status < 300:
             again = status >= 500 or status in _TRY_AGAIN_STATUSES
             raise Undelivered(f"answered with status {status}", final=not again)
-
-
-def _quiet_pool(reactor: Any) -> Any:
-    """Connections that don't log a line each when they begin and when they end."""
-    from twisted.web.client import HTTPConnectionPool
-
-    pool = HTTPConnectionPool(reactor, persistent=False)
-    made = pool._factory
-
-    def make(*arguments: Any) -> Any:
-        factory = made(*arguments)
-        factory.noisy = False
-        return factory
-
-    pool._factory = make  # type: ignore[assignment]
-    return pool
 
 
 def _drop(data: bytes) -> None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from apptuner_relay.meters.amounts import show_bytes, show_count, show_memory
+from apptuner_relay.meters.cluster import cluster_words
 from apptuner_relay.meters.days import Day
 from apptuner_relay.session import Role
 
@@ -14,7 +15,7 @@ def minute_fields(meters: "Meters") -> dict[str, object]:
     """What the minute's line says, for logs that are read by programs."""
     total, today = meters.totals, meters.today()
     minute = meters.last_minute(total)
-    return {
+    fields: dict[str, object] = {
         "connections": sum(meters.connections.values()),
         "sessions": meters.session_count,
         "roles": {role.value: meters.connections[role] for role in Role},
@@ -30,6 +31,12 @@ def minute_fields(meters: "Meters") -> dict[str, object]:
         "loop_lag_ms": meters.loop_lag_ms,
         "state": meters.state,
     }
+    if meters.cluster is not None:
+        fields["bridged"] = meters.cluster.bridged_count
+        fields["visitors"] = meters.visitors
+        fields["nodes"] = len(meters.cluster.nodes)
+        fields["redis"] = meters.cluster.directory.state
+    return fields
 
 
 def minute_line(meters: "Meters") -> str:
@@ -37,6 +44,9 @@ def minute_line(meters: "Meters") -> str:
     total = meters.totals
     minute = meters.last_minute(total)
     roles = ", ".join(f"{role.value} {meters.connections[role]}" for role in Role)
+    cluster = ""
+    if meters.cluster is not None:
+        cluster = f"; {cluster_words(meters.cluster, meters.visitors)}"
     state = "" if meters.state == "ok" else f"; {meters.state}: {', '.join(meters.reasons)}"
     return (
         f"{show_count(sum(meters.connections.values()), 'connection')} ({roles}) in "
@@ -45,7 +55,7 @@ def minute_line(meters: "Meters") -> str:
         f"{show_count(total.bundles, 'bundle')}, {show_bytes(total.bundle_bytes)} since the start; "
         f"{show_count(minute.bundles, 'bundle')}, {show_bytes(minute.bundle_bytes)} in the last "
         f"minute; memory {show_memory(meters.memory_bytes)}, loop lag {meters.loop_lag_ms:.0f} ms"
-        f"{state}"
+        f"{cluster}{state}"
     )
 
 

@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from apptuner_relay import __version__
 from apptuner_relay.meters import process
+from apptuner_relay.meters.cluster import Cluster, cluster_row, watch_cluster
 from apptuner_relay.meters.days import Day, Days
 from apptuner_relay.meters.lag import LoopLag
 from apptuner_relay.meters.thresholds import (
@@ -40,6 +41,8 @@ _HOUR_SAMPLES = 360
 _MINUTE_S = 60.0
 _SLOW_AFTER_S = 5.0
 """A client that has not taken all that it was sent for so long is shown as slow."""
+_MOST_NODES = 100
+"""So many relays of a cluster are in a status; ``/api/nodes`` has all."""
 
 
 class Totals(NamedTuple):
@@ -104,6 +107,8 @@ class Meters:
         self._samples: deque[Totals] = deque([self._counted])
         self.spool: Spool | None = None
         self.certificate: Certificate | None = None
+        self.cluster: Cluster | None = None
+        """None for a relay that is alone."""
         self.memory_limit = settings.memory_limit
         if self.memory_limit is None:
             self.memory_limit = process.cgroup_memory_limit()
@@ -124,6 +129,14 @@ class Meters:
         self.certificate = certificate
         days = self.settings.tls_expiry_days
         watch_certificate(self.worries, certificate, self._clock.seconds, days)
+
+    def watch_cluster(self, cluster: Cluster) -> None:
+        """Sessions are shared with other relays, among which this one has a name. May be called
+        again with the same one."""
+        if self.cluster is None:
+            self.cluster = cluster
+            watch_cluster(self.worries, cluster, self._clock.seconds)
+        self.node = cluster.node
 
     def joined(self, member: "Attendee") -> None:
         """A client has come in."""
@@ -307,6 +320,7 @@ class Meters:
             "memory_limit_bytes": self.memory_limit,
             "loop_lag_ms": self.loop_lag_ms,
             "spool": self._spool_row(),
+            "cluster": self.cluster_row(_MOST_NODES),
             "descriptors": self.descriptors,
             "descriptors_limit": self.descriptors_limit,
             "today": today.row(),
@@ -325,6 +339,12 @@ class Meters:
 
         count = len(self._sessions) if most is None else most
         return [self._session_row(one) for one in nlargest(count, self._sessions.values(), weight)]
+
+    def cluster_row(self, most: int | None = None) -> dict[str, object] | None:
+        """The cluster, with ``most`` of its relays; None for a relay that is alone."""
+        if self.cluster is None:
+            return None
+        return cluster_row(self.cluster, self.visitors, self._clock.seconds(), most)
 
     def _spool_row(self) -> dict[str, object] | None:
         spool = self.spool

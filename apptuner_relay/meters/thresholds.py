@@ -1,5 +1,6 @@
 """The thresholds that `Meters` watches: sessions, loop lag, memory, descriptors, the spool, the
-certificate."""
+certificate. The directory of a cluster is watched by `cluster`.
+"""
 
 import math
 from collections.abc import Callable, Mapping

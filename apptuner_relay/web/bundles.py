@@ -3,14 +3,14 @@
 The code alone, as a browser or a CDN would fetch any script: conditional requests, ranges, content
 codings, each with an entity tag of its own. The first is the latest bundle, whichever that is; the
 second has the same bytes for ever, or nothing. Whether and where a bundle is kept is up to the
-`Shelf`.
+`Shelf`; where relays share their sessions, another one may keep it: see `Elsewhere`.
 """
 
 import os
 import re
 from http import HTTPStatus
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import ensureDeferred
 from twisted.logger import Logger
@@ -41,6 +41,28 @@ _OF_A_REPRESENTATION = (
 _USAGE = "Not found: get /bundles/SESSION or /bundles/SESSION/SHA256"
 
 
+ERRAND_SLOW_S = 600.0
+"""The same for another relay that asks for a client: it looks after that client itself, and reads
+as fast as that one does, a whole buffer at a time."""
+
+
+class Elsewhere(Protocol):
+    """What other relays keep: `cluster.shelves.Shelves`."""
+
+    def is_errand(self, request: Request) -> bool:
+        """Whether another relay asks, which has found that the bundle can only be here.
+
+        :raises BadRequest: 401, for one that only says so.
+        """
+
+    async def answer(self, request: Request, outlet: Outlet, session_hash: str) -> bool:
+        """Have another relay answer. False if the bundle can only be here; nothing was answered
+        then.
+
+        :raises BadRequest: 502 or 503, it can't be reached.
+        """
+
+
 class _Target(NamedTuple):
     """What a path names."""
 
@@ -56,14 +78,23 @@ class _Target(NamedTuple):
 class BundlesResource(JsonResource):
     """To be put at ``/bundles``.
 
+    :param shelf: None where this relay keeps none.
     :param slow_s: seconds for which a client may take nothing of a download before it is cut off.
+    :param elsewhere: None where this relay is alone.
     """
 
     isLeaf = True
     log = Logger()
 
-    def __init__(self, shelf: Shelf, reactor: Reactor, slow_s: float = SLOW_S) -> None:
+    def __init__(
+        self,
+        shelf: Shelf | None,
+        reactor: Reactor,
+        slow_s: float = SLOW_S,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
         super().__init__()
+        self._elsewhere = elsewhere
         self._shelf = shelf
         self._reactor = reactor
         self._slow_s = slow_s
@@ -77,19 +108,33 @@ class BundlesResource(JsonResource):
 
     def render_GET(self, request: Request) -> bytes | int:
         try:
+            is_errand = self._elsewhere is not None and self._elsewhere.is_errand(request)
             target = _parse(request.postpath)
         except BadRequest as wrong:
             return write_json(request, {"error": str(wrong)}, wrong.status)
-        outlet = Outlet(request, self._reactor, self._slow_s)
-        answering = ensureDeferred(self._answer(request, outlet, target))
+        outlet = Outlet(request, self._reactor, ERRAND_SLOW_S if is_errand else self._slow_s)
+        answering = ensureDeferred(self._answer(request, outlet, target, is_errand))
         answering.addErrback(self._refuse, request, outlet)
         answering.addErrback(self._fail, request, outlet, target)
         self._answering.add(outlet)
         answering.addBoth(self._answered, outlet)
         return NOT_DONE_YET
 
-    async def _answer(self, request: Request, outlet: Outlet, target: _Target) -> None:
-        bundle = self._shelf.latest(target.session_hash)
+    async def _answer(
+        self, request: Request, outlet: Outlet, target: _Target, is_errand: bool
+    ) -> None:
+        elsewhere = None if is_errand else self._elsewhere
+        if elsewhere is None or not await elsewhere.answer(request, outlet, target.session_hash):
+            await self._answer_here(request, outlet, target)
+        if outlet.cut:
+            self.log.info(
+                "session {session}: cut a download off: nothing was read of it for {slow:g} s",
+                session=target.session_hash[:8],
+                slow=self._slow_s,
+            )
+
+    async def _answer_here(self, request: Request, outlet: Outlet, target: _Target) -> None:
+        bundle = None if self._shelf is None else self._shelf.latest(target.session_hash)
         if bundle is None:
             raise BadRequest(404, "No bundle of this session is kept")
         bundle.retain()
@@ -97,12 +142,6 @@ class BundlesResource(JsonResource):
             await self._answer_from(bundle, request, outlet, target)
         finally:
             bundle.release()
-        if outlet.cut:
-            self.log.info(
-                "session {session}: cut a download off: nothing was read of it for {slow:g} s",
-                session=target.session_hash[:8],
-                slow=self._slow_s,
-            )
 
     async def _answer_from(
         self, bundle: Bundle, request: Request, outlet: Outlet, target: _Target

@@ -13,7 +13,8 @@ class HealthResource(JsonResource):
     """``{"status":"ok","connections":42,"sessions":7,…}``, readable from any web page (CORS).
 
     503 with ``"status":"degraded"`` or ``"draining"`` and ``"reasons":[text…]`` while new clients
-    had better go elsewhere.
+    had better go elsewhere. A relay that shares its sessions adds ``"node"`` and ``"cluster"``. It
+    goes on when its Redis is away, so that is no reason.
     """
 
     def __init__(self, relay: RelayService) -> None:
@@ -30,6 +31,14 @@ class HealthResource(JsonResource):
             "uptime_s": int(meters.uptime_s),
             "version": __version__,
         }
+        if meters.cluster is not None:
+            body["node"] = meters.node
+            body["cluster"] = {
+                "redis": meters.cluster.directory.state,
+                "nodes": len(meters.cluster.nodes),
+                "bridged": meters.cluster.bridged_count,
+                "visitors": meters.visitors,
+            }
         if meters.state == "ok":
             return write_json(request, body)
         return write_json(request, body | {"reasons": meters.reasons}, 503)

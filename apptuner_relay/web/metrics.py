@@ -20,6 +20,7 @@ from twisted.web.server import Request
 
 from apptuner_relay import __version__
 from apptuner_relay.front import REASONS
+from apptuner_relay.meters.cluster import Cluster
 from apptuner_relay.meters.meters import Meters
 from apptuner_relay.meters.thresholds import Certificate, Spool
 from apptuner_relay.meters.traffic import Histogram
@@ -51,6 +52,8 @@ class MeterCollector(Collector):
             yield from _spool(self._meters.spool)
         if self._meters.certificate is not None:
             yield from _certificate(self._meters.certificate)
+        if self._meters.cluster is not None:
+            yield from _cluster(self._meters.cluster, self._meters.visitors)
 
     def _now(self) -> Iterator[Metric]:
         meters = self._meters
@@ -225,6 +228,35 @@ def _certificate(certificate: Certificate) -> Iterator[Metric]:
     for result in RELOAD_RESULTS:
         reloads.add_metric([result], certificate.reloads.get(result, 0))
     yield reloads
+
+
+def _cluster(cluster: Cluster, visitors: int) -> Iterator[Metric]:
+    directory = cluster.directory
+    yield _gauge("redis_up", "1 while Redis is reached, 0 while not.", directory.state != "away")
+    yield _gauge("nodes", "Relays that share sessions, as they were seen last.", len(cluster.nodes))
+    yield _gauge(
+        "bridged_clients",
+        "Clients connected here whose sessions are other relays'.",
+        cluster.bridged_count,
+    )
+    yield _gauge(
+        "visitors",
+        "Members of sessions here who are connected to other relays, and counted there.",
+        visitors,
+    )
+    counters = directory.counters
+    for name, text, count in (
+        ("directory_commands", "Commands sent to Redis.", counters.commands),
+        ("directory_claims", "Times that a session's owner was asked for.", counters.claims),
+        (
+            "directory_leases_lost",
+            "Sessions that went to another relay, or to none, before they were given back.",
+            counters.lost,
+        ),
+    ):
+        counter = CounterMetricFamily(f"apptuner_relay_{name}", text)
+        counter.add_metric([], count)
+        yield counter
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -16,12 +16,13 @@ from twisted.web.server import Request, Site
 from apptuner_relay.protocol import DesktopSideFactory, MobileFactory, RelayFactory
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import BadRequest, parse_path
-from apptuner_relay.web.bundles import BundlesResource
+from apptuner_relay.web.bundles import BundlesResource, Elsewhere
 from apptuner_relay.web.events import EventsResource
 from apptuner_relay.web.guard import Guard, Guarded
 from apptuner_relay.web.health import HealthResource, LiveResource, ReadyResource
 from apptuner_relay.web.json import ErrorResource, JsonResource, write_json
 from apptuner_relay.web.metrics import MetricsResource
+from apptuner_relay.web.nodes import NodesResource
 from apptuner_relay.web.page import PageResource, StaticResource, read_static
 from apptuner_relay.web.sessions import SessionsResource
 from apptuner_relay.web.signin import LoginResource, LogoutResource
@@ -120,10 +121,14 @@ class RelaySite(Site):
 
 
 def make_site(
-    relay: RelayService, reactor: Reactor | None = None, peers: RelayFactory | None = None
+    relay: RelayService,
+    reactor: Reactor | None = None,
+    peers: RelayFactory | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> RelaySite:
     """The one Site that all of the relay's endpoints serve. ``reactor`` has the threads in which
-    kept bundles are read; without, they are not served. ``peers`` takes other relays."""
+    kept bundles are read; without, they are not served. ``peers`` takes other relays, and
+    ``elsewhere`` has the bundles that they keep."""
     settings = relay.settings
     guard = Guard(settings.admin_token, relay.clock.seconds, settings.trusted_proxy)
     static = read_static()
@@ -143,8 +148,9 @@ def make_site(
     root.putChild(b"mobile", RoleResource(MobileFactory(relay)))
     if peers is not None:
         root.putChild(b"peer", RoleResource(peers))
-    if relay.store is not None and reactor is not None:
-        bundles = BundlesResource(relay.store, reactor, relay.settings.slow_time)
+    if reactor is not None and (relay.store is not None or elsewhere is not None):
+        slow_s = relay.settings.slow_time
+        bundles = BundlesResource(relay.store, reactor, slow_s, elsewhere)
         root.putChild(b"bundles", bundles)
         relay.count_downloads = lambda: bundles.active
     site = RelaySite(root, timeout=relay.settings.handshake_timeout, reactor=relay.clock)
@@ -159,6 +165,7 @@ def make_api(relay: RelayService, guard: Guard) -> Resource:
     api.putChild(b"status", StatusResource(relay))
     api.putChild(b"events", EventsResource(relay.meters.status, relay.clock))
     api.putChild(b"sessions", SessionsResource(relay))
+    api.putChild(b"nodes", NodesResource(relay.meters))
     api.putChild(b"login", LoginResource(guard))
     api.putChild(b"logout", LogoutResource(guard))
     return api

@@ -42,6 +42,12 @@ class Alone(SynchronousTestCase):
         self.assertEqual((self.directory.state, self.directory.away_since_s), ("connected", None))
         self.assertTrue(self.directory.fresh)
 
+    def test_a_look_is_no_claim(self) -> None:
+        self.assertIsNone(self.successResultOf(self.directory.look(SESSION)))
+        self.assertEqual(self.directory.held(), [])
+        lease = self.successResultOf(self.directory.claim(SESSION))
+        self.assertEqual(self.successResultOf(self.directory.look(SESSION)), lease)
+
     def test_a_later_lease_has_the_higher_epoch(self) -> None:
         first = self.successResultOf(self.directory.claim(SESSION))
         self.successResultOf(self.directory.release(SESSION))
@@ -69,6 +75,7 @@ class Alone(SynchronousTestCase):
 
     def test_ids_are_no_hashes(self) -> None:
         for bad in ("ABC234", SESSION.upper(), SESSION + "\n", ""):
+            self.assertRaises(ValueError, self.directory.look, bad)
             wrong = self.assertRaises(ValueError, self.directory.claim, bad)
             self.assertNotIn("ABC234", str(wrong))
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.cluster import passes
-from apptuner_relay.cluster.passes import LIFETIME_S, BadPass, Gate, prove, write_pass
+from apptuner_relay.cluster.passes import LIFETIME_S, BadPass, Gate, prove, write_errand, write_pass
 from apptuner_relay.session import Admission, Arrival, Device, Role
 
 SECRET = "the-secret-of-these-tests"
@@ -87,6 +87,43 @@ class Showing(SynchronousTestCase):
     def test_anything_else(self, text: str) -> None:
         with self.assertRaises(BadPass):
             Gate(SECRET, "b").read(text, NOW_S)
+
+    def test_an_errand(self) -> None:
+        text, proof = write_errand(SECRET, "a", "b", "/bundles/ABC234", NOW_S)
+        nonce = self.gate.read_errand(text, "/bundles/ABC234", NOW_S + 1)
+        self.assertEqual(prove(SECRET, nonce), proof)
+
+    def test_an_errand_for_something_else(self) -> None:
+        def refused(text: str, why: str, path: str = "/bundles/ABC234") -> None:
+            with self.assertRaises(BadPass) as caught:
+                self.gate.read_errand(text, path, NOW_S)
+            self.assertIn(why, str(caught.exception))
+
+        for secret, to, at_s, why in (
+            ("another-secret", "b", NOW_S, "not signed"),
+            (SECRET, "c", NOW_S, "for another node"),
+            (SECRET, "b", NOW_S - LIFETIME_S - 1, "too old"),
+        ):
+            text, _ = write_errand(secret, "a", to, "/bundles/ABC234", at_s)
+            refused(text, why)
+        text, _ = write_errand(SECRET, "a", "b", "/bundles/ABC234", NOW_S)
+        refused(text, "for another path", "/bundles/ABC235")
+        # It was shown, and so is used.
+        refused(text, "has been used")
+        body = base64.urlsafe_b64encode(b'{"to":"b"}')
+        refused(f"{body.decode()}.{passes._sign(SECRET, 'errand', body)}", "another version")
+
+    def test_one_kind_is_not_the_other(self) -> None:
+        errand, _ = write_errand(SECRET, "a", "b", "/peer/cli/x", NOW_S)
+        self.refused(errand, "not signed")
+        text, _ = write_pass(SECRET, "a", "b", CLI, NOW_S)
+        with self.assertRaises(BadPass):
+            self.gate.read_errand(text, "/bundles/ABC234", NOW_S)
+
+    @given(st.text())
+    def test_any_other_errand(self, text: str) -> None:
+        with self.assertRaises(BadPass):
+            Gate(SECRET, "b").read_errand(text, "/", NOW_S)
 
     def test_a_proof_is_no_pass(self) -> None:
         text, proof = write_pass(SECRET, "a", "b", CLI, NOW_S)

@@ -195,6 +195,22 @@ class TwoNodesTest(DirectoryCase):
         self.assertEqual((lease.node, lease.epoch), ("n2", 2))
         self.assertEqual(await one.claim(SESSIONS[0]), lease)
 
+    async def test_a_look_is_no_claim(self) -> None:
+        server = await self.server()
+        (one, _), (two, _) = await together(
+            self.started(server.url, "n1"), self.started(server.url, "n2")
+        )
+        self.assertIsNone(await one.look(SESSIONS[0]))
+        lease = await two.claim(SESSIONS[0])
+        for each in (one, two):
+            self.assertEqual(await each.look(SESSIONS[0]), lease)
+        self.assertEqual(one.held(), [])
+        await two.release(SESSIONS[0])
+        self.assertIsNone(await one.look(SESSIONS[0]))
+        await server.kill()
+        with self.assertRaises(DirectoryAway):
+            await one.look(SESSIONS[0])
+
     async def test_claims_at_once_have_one_winner_each(self) -> None:
         server = await self.server()
         nodes = [(await self.started(server.url, f"n{n}"))[0] for n in range(3)]

@@ -12,8 +12,9 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
-from tests.live.harness import LiveCase
+from tests.live.cluster import ClusterCase
 from tests.live.processes import REPOSITORY, run
+from tests.live.redis import missing_redis
 
 PROMETHEUS = REPOSITORY / "ops/prometheus"
 DASHBOARD = REPOSITORY / "ops/grafana/apptuner-relay.json"
@@ -81,12 +82,13 @@ class QueryTest(SynchronousTestCase):
             self.assertEqual(metrics_in(query), names)
 
 
-class MetricsTest(LiveCase):
-    skip = None
+class MetricsTest(ClusterCase):
+    skip = missing_redis()
 
     async def exposed(self) -> dict[str, list[dict[str, str]]]:
         """Every name that a relay shows, with the labels of its samples."""
-        relay = await self.relay("--memory-limit", "512MiB")
+        redis = await self.redis()
+        relay = await self.member(redis.url, "a", "--memory-limit", "512MiB")
         reply = await relay.get("/metrics")
         self.assertEqual(reply.status, 200)
         found: dict[str, list[dict[str, str]]] = {}
@@ -154,7 +156,9 @@ class DashboardTest(SynchronousTestCase):
         ids = [panel["id"] for panel in self.dashboard["panels"]]
         self.assertEqual(len(ids), len(set(ids)))
         rows = [each["title"] for each in self.dashboard["panels"] if each["type"] == "row"]
-        self.assertEqual(rows, ["Now", "Traffic", "Flow", "Process", "Kept bundles"])
+        self.assertEqual(
+            rows, ["Now", "Traffic", "Flow", "Process", "Kept bundles", "Several relays"]
+        )
         taken: set[tuple[int, int]] = set()
         for panel in self.dashboard["panels"]:
             place = panel["gridPos"]

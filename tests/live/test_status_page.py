@@ -223,6 +223,57 @@ class FiguresTest(PageCase):
         )
         await browser.screenshot("busy")
 
+    async def test_alone(self) -> None:
+        browser = await self.show()
+        await browser.shows("sessions", "72")
+        hidden = "return document.getElementById('cluster').hidden"
+        self.assertTrue(await browser.run(hidden))
+
+    async def test_one_of_several(self) -> None:
+        browser = await self.show(cluster=figures.cluster())
+        for element, text in {
+            "relays": "3",
+            "relays-note": "1 draining",
+            "bridged": "17",
+            "bridged-note": "8% of 204 clients here",
+            "visitors": "23",
+            "redis": "connected",
+            "more-nodes": "",
+        }.items():
+            await browser.shows(element, text)
+        rows = "[...document.querySelectorAll('#node-rows tr')].map((row) => row.innerText).join()"
+        text = (await browser.until(rows)).replace("\n", " ")
+        self.assertRegex(text, r"relay-1\s*this one\s+ws://10\.0\.0\.1:3000\s+81\s+204\s+0\.1\.0")
+        self.assertRegex(text, r"relay-3\s*draining\s+ws://10\.0\.0\.3:3000\s+99\s+212")
+        found = await browser.accessible()
+        names = [name for role, name in found if role == "rowheader" and "relay" in name]
+        self.assertEqual(names, ["relay-1 this one", "relay-2", "relay-3 draining"])
+        await self.assertFits(browser)
+        await browser.screenshot("cluster-light")
+        await browser.look_from(DESKTOP, "dark")
+        await browser.screenshot("cluster-dark")
+        await browser.look_from(PHONE)
+        await browser.until("document.documentElement.clientWidth < 400")
+        await self.assertFits(browser)
+        await browser.screenshot("cluster-phone")
+        self.assertEqual(await browser.complaints(), [])
+
+    async def test_redis_away(self) -> None:
+        worry = {
+            "name": "redis",
+            "level": "warning",
+            "since_ms": figures.NOW_MS - 75_000,
+            "text": "Redis has been away for 1 min 15 s",
+        }
+        away = figures.cluster(redis="away", redis_away_s=75.2, bridged=0, node_count=120)
+        browser = await self.show(cluster=away, worries=[worry])
+        await browser.shows("state", "1 warning")
+        await browser.shows("redis", "away")
+        await browser.shows("redis-note", "for 1 min 15 s")
+        await browser.shows("bridged-note", "0% of 204 clients here")
+        await browser.shows("more-nodes", "and 117 more")
+        await browser.screenshot("cluster-away")
+
     async def test_more_sessions_than_are_shown(self) -> None:
         browser = await self.show(sessions=1_172)
         await browser.shows("more-sessions", "and 1,072 more")

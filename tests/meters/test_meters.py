@@ -57,6 +57,7 @@ class ShapeTest(MetersCase):
                 "memory_limit_bytes",
                 "loop_lag_ms",
                 "spool",
+                "cluster",
                 "descriptors",
                 "descriptors_limit",
                 "today",

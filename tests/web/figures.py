@@ -61,6 +61,7 @@ def status(**changes: Any) -> dict[str, Any]:
             "limit_bytes": 2_147_483_648,
             "evicted": 0,
         },
+        "cluster": None,
         "descriptors": 231,
         "descriptors_limit": 1024,
         "today": day("2026-11-23", 0.6),
@@ -70,6 +71,30 @@ def status(**changes: Any) -> dict[str, Any]:
         ],
         "hour": hour,
         "worries": [],
+    } | changes
+
+
+def cluster(**changes: Any) -> dict[str, Any]:
+    """Three relays, of which this is the first."""
+    return {
+        "redis": "connected",
+        "redis_away_s": None,
+        "bridged": 17,
+        "visitors": 23,
+        "node_count": 3,
+        "nodes": [
+            {
+                "node": f"relay-{n}",
+                "address": f"ws://10.0.0.{n}:3000",
+                "sessions": 72 + 9 * n,
+                "connections": 200 + 4 * n,
+                "since_ms": NOW_MS - 266_400_000 // n,
+                "uptime_s": 266_400 // n,
+                "draining": n == 3,
+                "version": "0.1.0",
+            }
+            for n in (1, 2, 3)
+        ],
     } | changes
 
 

@@ -4,6 +4,7 @@ import { Charts } from './charts.js';
 import { $, draw, make, setFigure, setRows, setText } from './dom.js';
 import { clock, count, counted, day, duration, joined, memory, milliseconds, rate, traffic } from './format.js';
 import { follow } from './live.js';
+import { showCluster } from './nodes.js';
 import { refreshSessions } from './sessions.js';
 
 const HIGH = 0.8; // of a limit
@@ -46,6 +47,7 @@ function show(status) {
   showTop(status);
   showWorries(status);
   showNow(status);
+  showCluster(status);
   charts.update(status.hour, status.now_ms);
   showToday(status.today);
   showDays([...status.days]);

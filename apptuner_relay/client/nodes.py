@@ -1,0 +1,97 @@
+"""`nodes`: the relays that share their sessions, as one of them sees them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from apptuner_relay.client.amounts import duration
+from apptuner_relay.client.command import (
+    Command,
+    add_quiet_argument,
+    add_relay_argument,
+)
+from apptuner_relay.client.outcome import Exit
+from apptuner_relay.client.printable import json_line
+from apptuner_relay.client.records import Cluster, Node, Relays, read_relays
+from apptuner_relay.client.screen import Screen
+from apptuner_relay.client.sources import Inquiry, add_token_argument, ask_for
+
+NODES_PATH = "/api/nodes"
+
+_TITLES = ("relay", "address", "sessions", "connections", "version", "up for", "")
+_LEFT = (0, 1, 4, 6)
+
+
+def show(relays: Relays, as_json: bool, screen: Screen) -> Exit:
+    """Print them; what is wrong goes to standard error."""
+    if as_json:
+        screen.tell_raw(json_line(asdict(relays)))
+    cluster = relays.cluster
+    if cluster is None:
+        screen.complain(f"{relays.node} is alone: it runs without --redis")
+        return Exit.FAILED
+    if not as_json:
+        screen.tell_table(_TITLES, [_row(one, relays.node) for one in cluster.nodes], left=_LEFT)
+        screen.tell(_summary(relays, cluster))
+    if cluster.redis == "connected":
+        return Exit.DONE
+    for_s = "" if cluster.redis_away_s is None else f" for {duration(cluster.redis_away_s)}"
+    screen.complain(f"Redis has been away{for_s}: these are the relays that {relays.node} saw last")
+    return Exit.FAILED
+
+
+def _row(node: Node, asked: str) -> tuple[str, ...]:
+    said = ["asked"] if node.node == asked else []
+    if node.draining:
+        said.append("draining")
+    return (
+        node.node,
+        node.address,
+        f"{node.sessions:,}",
+        f"{node.connections:,}",
+        node.version,
+        duration(node.uptime_s),
+        ", ".join(said),
+    )
+
+
+def _summary(relays: Relays, cluster: Cluster) -> str:
+    share = ""
+    if relays.connections:
+        share = f" ({cluster.bridged / relays.connections:.0%})"
+    return (
+        f"Of {relays.node}'s {relays.connections:,} clients {cluster.bridged:,}{share} are bridged "
+        f"to other relays; {cluster.visitors:,} of other relays are in its sessions. "
+        f"Redis: {cluster.redis}."
+    )
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_relay_argument(parser)
+    add_token_argument(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="print one line of JSON with exact figures"
+    )
+    add_quiet_argument(parser)
+
+
+def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Inquiry:
+    asked: Deferred[Relays] = Deferred.fromCoroutine(
+        ask_for(NODES_PATH, read_relays, arguments.relay, arguments.admin_token, reactor, screen)
+    )
+    return Inquiry(asked, lambda relays: show(relays, arguments.json, screen), screen)
+
+
+COMMAND = Command(
+    "nodes",
+    "list the relays that share their sessions",
+    "Asks a running relay for those that share sessions with it (--redis), and how many of its\n"
+    "clients are bridged to them. A relay's sessions are those that it owns, with those of which\n"
+    "it only keeps a bundle. Ends with 1 when the relay is alone, or does not reach Redis.",
+    _add_arguments,
+    _start,
+)

@@ -1,0 +1,36 @@
+"""A cluster as the meters see it, without one behind it."""
+
+from twisted.internet.defer import Deferred, succeed
+
+from apptuner_relay.cluster.directory import Counters, NodeInfo
+
+
+class MadeDirectory:
+    def __init__(self) -> None:
+        self.state = "connected"
+        self.away_since_s: float | None = None
+        self.counters = Counters(commands=120, claims=17, lost=2)
+
+
+class MadeCluster:
+    """Relay a of a and b; ``looks`` counts how often the nodes were asked for."""
+
+    def __init__(self, *others: str) -> None:
+        self.node = "a"
+        self.directory = MadeDirectory()
+        self.nodes = [
+            NodeInfo(name, f"ws://10.0.0.{n}:3000", 10 * n, 20 * n, 900_000, name == "b", "0.1.0")
+            for n, name in enumerate(others or ("a", "b"), 1)
+        ]
+        self.bridged_count = 3
+        self.looks = 0
+
+    def go_away(self, since_s: float) -> None:
+        self.directory.state, self.directory.away_since_s = "away", since_s
+
+    def come_back(self) -> None:
+        self.directory.state, self.directory.away_since_s = "connected", None
+
+    def look(self) -> Deferred[bool]:
+        self.looks += 1
+        return succeed(True)
