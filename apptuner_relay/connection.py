@@ -263,6 +263,8 @@ class FramedConnection(WebSocketProtocol):
         except FrameError as error:
             self.close(error.code, error.reason)
             end.reader.skip_messages()
+            if end.reader.unreadable:
+                self._end_our_side()
         finally:
             pieces.close()
         return end.reader.stopped_at if self.state != self.STATE_CLOSED else stop
@@ -330,6 +332,13 @@ class FramedConnection(WebSocketProtocol):
         if self._end is not None:
             self._end.reader.skip_messages()
             self.parted(self._end, why)
+
+    def _end_our_side(self) -> None:
+        """Behind our Close send nothing more, which TCP tells the peer: its own Close can't be
+        read any more, and it may be waiting for us to end the connection (RFC 6455 §7.1.1)."""
+        if isinstance(self.transport, BlockTransport):
+            self.transport.unregisterProducer()
+            self.transport.loseWriteConnection()
 
     def _drop(self) -> None:
         self.transport.abortConnection()

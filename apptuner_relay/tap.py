@@ -32,6 +32,7 @@ from apptuner_relay.forwarded import NOBODY
 from apptuner_relay.front import Complaints, Front, Prefixes, split_prefixes
 from apptuner_relay.logs import json_observer
 from apptuner_relay.meters.alerts import Alerts, WebhookPoster
+from apptuner_relay.meters.process import raise_descriptors_limit
 from apptuner_relay.meters.reporting import Reporting
 from apptuner_relay.meters.state import find_directory
 from apptuner_relay.notify import Notifier
@@ -50,6 +51,7 @@ MOST_SPARE_BYTES = 128 * 1024 * 1024
 GC_THRESHOLDS = (20_000, 10, 10)
 ADOPTED = "systemd:"
 """Endpoints whose sockets come from systemd, which holds them on while this relay restarts."""
+FEW_DESCRIPTORS = 4096
 
 
 class CannotListen(Exception):
@@ -201,6 +203,17 @@ def tune_collector() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
+def tune_descriptors() -> None:
+    """Take as many file descriptors as we may, and say so when they are few."""
+    limit = raise_descriptors_limit()
+    if limit < FEW_DESCRIPTORS:
+        Logger().warn(
+            "only {limit} file descriptors: a client takes one, and who comes when there are none "
+            "left has to wait. Raise the hard limit (ulimit -Hn, LimitNOFILE)",
+            limit=limit,
+        )
+
+
 def make_store(settings: Settings, reactor: Any) -> Store | None:
     """Where bundles are kept, unless the operator wants none of that."""
     if settings.spool_dir is None:
@@ -274,6 +287,7 @@ def makeService(options: Options) -> IService:
 
     reactor: Any = global_reactor
     tune_collector()
+    tune_descriptors()
     tree = Tree(make_observer(options, reactor))
     store = make_store(options.settings, reactor)
     relay = RelayService(options.settings, reactor, store)

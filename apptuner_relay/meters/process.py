@@ -1,11 +1,13 @@
 """What the process uses of the machine, and how much it may: memory and descriptors (Linux)."""
 
+import contextlib
 import os
 import resource
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_MOST_DESCRIPTORS = 1 << 20
 _NO_LIMIT_BYTES = 1 << 60
 """cgroup v1 says "no limit" with a number about as big as there is."""
 
@@ -30,6 +32,19 @@ def descriptors_limit() -> int:
     """How many may be open (RLIMIT_NOFILE, the soft limit)."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return limit if limit != resource.RLIM_INFINITY else 1 << 30
+
+
+def raise_descriptors_limit() -> int:
+    """Have as many as the hard limit lets us, up to a million; returns how many that is. The soft
+    limit is 1,024 by habit, for programs that use ``select``, and would be the most clients."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    wanted = _MOST_DESCRIPTORS if hard == unlimited else min(hard, _MOST_DESCRIPTORS)
+    if soft != unlimited and soft < wanted:
+        # A system call filter may not let us.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return descriptors_limit()
 
 
 def cgroup_memory_limit(

@@ -23,6 +23,9 @@ except ImportError:  # pragma: no cover (isal has wheels for the common platform
 NO_CONTEXT_TAKEOVER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
 _TAIL = b"\x00\x00\xff\xff"
+_LAST_BLOCK = b"\x01\x00\x00\xff\xff"
+"""An empty one, which is the last: behind the tail, it is read as that only if a block could begin
+there, so that a message that ends inside of one is found out."""
 _RAW_WINDOW_BITS = -15
 _LEVEL = 1
 _SLICE_BYTES = 64 * 1024
@@ -62,6 +65,7 @@ class Inflation:
         self._limit = limit
         self._decompress: Any = codec.decompressobj(_RAW_WINDOW_BITS)
         self._input = b""
+        self._ended = False
         self.size = 0
         """Bytes that came out so far."""
 
@@ -69,12 +73,13 @@ class Inflation:
         """Take in the next payload bytes of the message."""
         self._input += data
         if end:
-            self._input += _TAIL
+            self._input += _TAIL + _LAST_BLOCK
+            self._ended = True
 
     def read(self, most: int = _SLICE_BYTES) -> bytes:
         """Up to ``most`` more bytes; none when what was fed is used up.
 
-        :raises FrameError: 1007, it is not deflate; 1009, it is above the limit.
+        :raises FrameError: 1007, it is not deflate, or not all of it; 1009, it is above the limit.
         """
         if self._decompress.eof:
             # What comes after a final block is none of the message.
@@ -88,6 +93,8 @@ class Inflation:
         self.size += len(data)
         if self.size > self._limit:
             raise FrameError(CLOSE_TOO_BIG, f"message above {self._limit} bytes when inflated")
+        if self._ended and not data and not self._decompress.eof:
+            raise FrameError(CLOSE_INVALID_PAYLOAD, "compressed message that is cut short")
         return data
 
 

@@ -121,7 +121,8 @@ class FrameReader:
         self._skipping = False
         self.stopped_at = HEADROOM
         """Up to where the last block has been read; all of it, unless `feed` was left early."""
-        self._unreadable = False
+        self.unreadable = False
+        """Whether an error has left no way to tell where frames begin."""
 
     @property
     def between_messages(self) -> bool:
@@ -147,7 +148,7 @@ class FrameReader:
         :raises FrameError: with the close code of RFC 6455 §7.4.1.
         """
         at = start
-        if self._unreadable:
+        if self.unreadable:
             self.stopped_at = stop
             return
         if self._held:
@@ -269,7 +270,7 @@ class FrameReader:
         return (4 if length == 126 else 10) + self._mask_bytes
 
     def _violation(self, reason: str) -> FrameError:
-        self._unreadable = True
+        self.unreadable = True
         return FrameError(CLOSE_PROTOCOL_ERROR, reason)
 
     def _begin(self, buffer: bytearray, at: int, payload: int) -> None:

@@ -40,8 +40,13 @@ class TextChecker:
             except UnicodeDecodeError:
                 self._decoder = None
                 return False
-            if not self._decoder.getstate()[0]:
+            begun = self._decoder.getstate()[0]
+            if not begun:
                 self._decoder = None
+            elif begun[0] == 0xED and begun[1:] > b"\x9f":
+                # A surrogate, of which the decoder waits for the last byte.
+                self._decoder = None
+                return False
         if not end or self._decoder is None:
             return True
         self._decoder = None

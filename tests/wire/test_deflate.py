@@ -73,6 +73,13 @@ class Inflating(SynchronousTestCase):
             inflate(b"\x06\xff\xff" + b"nothing of deflate" * 10, 50)
         self.assertEqual(caught.exception.code, 1007)
 
+    def test_a_message_that_ends_inside_of_a_block_is_refused(self) -> None:
+        whole = deflated(b"function f(){return 1}" * 40)
+        for cut in range(1, len(whole) - 1):
+            with self.assertRaises(FrameError) as caught:
+                inflate(whole[:cut], 9)
+            self.assertEqual(caught.exception.code, 1007)
+
     def test_limit(self) -> None:
         self.assertEqual(len(inflate(deflated(b"x" * 1000), 10, limit=1000)), 1000)
         with self.assertRaises(FrameError) as caught:

@@ -36,3 +36,9 @@ class Checking(SynchronousTestCase):
         self.assertTrue(checker.check(b"\xe2\x82", 0, 2, end=False))
         self.assertTrue(checker.inside_character)
         self.assertTrue(checker.check(b"\xac", 0, 1, end=True))
+
+    def test_what_can_go_on_in_no_way_is_refused_at_once(self) -> None:
+        for bad in (b"\xff", b"\xe0\x80", b"\xed\xa0", b"\xed\xbf", b"\xf0\x80", b"\xf4\x90"):
+            self.assertFalse(TextChecker().check(b"a" + bad, 0, 3, end=False), bad)
+        for begun in (b"\xed\x9f", b"\xee\xa0", b"\xf4\x8f"):
+            self.assertTrue(TextChecker().check(begun, 0, 2, end=False), begun)
