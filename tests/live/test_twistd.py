@@ -183,6 +183,15 @@ def has_ipv6_loopback() -> bool:
     return addresses.exists() and "0" * 31 + "1 " in addresses.read_text()
 
 
+class DescriptorsTest(TwistdCase):
+    async def test_few_are_said_to_be_few_and_the_soft_limit_is_raised(self) -> None:
+        limited = ("sh", "-c", 'ulimit -Sn 200; ulimit -Hn 900; exec "$@"', "sh")
+        relay = RelayProcess(["--listen", "tcp:0:interface=127.0.0.1"], within=limited)
+        self.addCleanup(relay.stop)
+        await relay.listening()
+        await relay.logged("only 900 file descriptors")
+
+
 class PluginTest(TwistdCase):
     async def test_from_the_checkout(self) -> None:
         child = await run([sys.executable, "-c", PLUGIN_FILE], env=checkout_env())

@@ -1,6 +1,8 @@
 """`apptuner_relay.meters.process`: the real /proc, and control groups as files."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -64,3 +66,14 @@ class ControlGroupTest(SynchronousTestCase):
         missing = self.root / "none"
         self.assertIsNone(process.cgroup_memory_limit(missing, missing))
         self.assertIsNone(self.limit("nonsense\n", {}))
+
+
+class DescriptorsTest(SynchronousTestCase):
+    def test_the_soft_limit_is_raised_to_the_hard_one(self) -> None:
+        code = (
+            "import resource; from apptuner_relay.meters import process\n"
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 500))\n"
+            "print(process.raise_descriptors_limit(), process.descriptors_limit())\n"
+        )
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        self.assertEqual(said.stdout.split(), [b"500", b"500"])

@@ -12,6 +12,8 @@ Raw = dict[str, float]
 
 KIB_PER_MIB = 1024
 LATENCY_BYTES_PER_S = 250e6
+SPARE_FILES = 300
+"""Of a process, beside its connections; those of the idle cases' first crowd may still be open."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Case:
     only: tuple[str, ...] = ()
     """The peers that take part; empty for all."""
 
+    def files(self, quick: bool) -> int:
+        """How many files the server and the load generator open, each of them."""
+        options = {**self.arguments, **(self.quick if quick else {})}
+        return int(str(options.get("clients", 0))) + SPARE_FILES
+
 
 def cases(scripts: dict[str, Path], latency_rate: float) -> list[Case]:
     """All cases, in the order of the table."""
@@ -49,7 +56,8 @@ def cases(scripts: dict[str, Path], latency_rate: float) -> list[Case]:
         _small(1, window=128),
         _small(8, window=128),
         _small(1, window=1),
-        _idle(),
+        _idle("idle", 5000),
+        _idle("idle-10k", 10_000, only=(RELAY,)),
         _stalled(scripts["single"]),
         *(_latency(script, scripts[script], latency_rate) for script in ("single", "chunks")),
         _deflated("deflated", "deflated bundle, passed through", scripts, phone_deflate=1),
@@ -96,24 +104,34 @@ def _small(pairs: int, window: int) -> Case:
     )
 
 
-def _idle() -> Case:
+def _idle(name: str, clients: int, only: tuple[str, ...] = ()) -> Case:
     def memory(raw: Raw) -> float:
         return (raw["rss_after_kib"] - raw["rss_before_kib"]) / raw["clients"]
 
     def cpu(raw: Raw) -> float:
         return raw["cpu_s"] / raw["wall_s"] / raw["clients"] * 1e6
 
+    def core(raw: Raw) -> float:
+        return raw["cpu_s"] / raw["wall_s"] * 100
+
+    title = "idle connections" if name == "idle" else f"{clients:,} idle connections"
     return Case(
-        "idle",
+        name,
         "idle",
         (
-            Figure("memory", "idle connections: memory each", "KiB", memory),
-            Figure("cpu", "idle connections: CPU each", "µs/s", cpu),
-            Figure("connect-rate", "connects", "1/s", lambda r: r["connects_per_s"], False),
-            Figure("connect-cpu", "connects: CPU each", "µs", lambda r: r["connect_cpu_us"]),
+            Figure("memory", f"{title}: memory each", "KiB", memory),
+            Figure("cpu", f"{title}: CPU each", "µs/s", cpu),
+            Figure("core", f"{title}: of one core", "%", core),
+            Figure(
+                "connect-rate", f"{title}: connects", "1/s", lambda r: r["connects_per_s"], False
+            ),
+            Figure(
+                "connect-cpu", f"{title}: CPU of a connect", "µs", lambda r: r["connect_cpu_us"]
+            ),
         ),
-        {"clients": 5000, "seconds": 10},
-        {"clients": 1000, "seconds": 2},
+        {"clients": clients, "seconds": 10},
+        {"clients": clients // 5, "seconds": 2},
+        only=only,
     )
 
 
