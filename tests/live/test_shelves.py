@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import socket
 import sys
+import time
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -13,6 +14,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
+from apptuner_relay.cluster.passes import write_errand
 from tests.live.clients import TYPESCRIPT, Sent
 from tests.live.cluster import SECRET, ClusterCase, Wire
 from tests.live.processes import (
@@ -299,6 +301,16 @@ class FaultTest(ShelvesCase):
         self.assertEqual(reply.status, 502, reply.body)
         await a.logged("refused a request of another relay: it is not signed")
         await b.logged("its answer, 401, is not that of a relay of this cluster")
+
+    async def test_it_goes_no_further(self) -> None:
+        """Whoever is asked by a relay answers from what it keeps itself, so nothing goes round."""
+        _, a, _, c = await self.begin()
+        for name, relay, status in (("a", a, 200), ("c", c, 404)):
+            shown, proof = write_errand(SECRET, "b", name, PATH, time.time())
+            reply = parsed(await download(relay, PATH, f"AppTuner-Pass: {shown}", method="HEAD"))
+            self.assertEqual((reply[0], reply[1]["apptuner-proof"]), (status, proof))
+            again = await relay.get(PATH, headers={"AppTuner-Pass": shown})
+            self.assertEqual(again.status, 401)
 
     async def test_who_only_says_that_it_is_a_relay(self) -> None:
         _, a, _, _ = await self.begin()
