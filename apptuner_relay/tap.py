@@ -321,6 +321,8 @@ def makeService(options: Options) -> IService:
         services.append(store)
     if cluster is not None:
         services.append(cluster.homes)
+        if cluster.claims is not None:
+            services.append(cluster.claims)
     services += [one for one in listeners if not _is_adopted(one)]
     services.append(relay)
     services += [one for one in listeners if _is_adopted(one)]

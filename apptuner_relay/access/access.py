@@ -140,6 +140,11 @@ class Access:
         self._admit_phone(session, caller, claim)
         return claim is not None and claim.tokens
 
+    async def is_private(self, session: str) -> bool:
+        """Whether a session's bundle is for those who show something."""
+        claim = None if self.claims is None else await self.claims.look(session)
+        return claim is not None and claim.tokens
+
     def tried(self, address: str | None, session: str, found: bool) -> None:
         """What came of it, when somebody asked for a session: whether there was one."""
         who = customer(address)
