@@ -490,8 +490,8 @@ ACCESS_OPTIONS = (
         "claim-ttl",
         "168h",
         _duration(60, 366 * 86400),
-        "Forget a claim when nobody with the secret was connected for so long; without --redis "
-        "the relay forgets all claims when it ends",
+        "Forget a claim when nobody with the secret was connected for so long. Claims are kept in "
+        "--redis, or else in --state-dir; without both the relay forgets them when it ends",
     ),
     Option(
         "allowed-origin",

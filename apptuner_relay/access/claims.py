@@ -45,14 +45,16 @@ class Claims(Protocol):
 
 
 class MemoryClaims:
-    """`Claims` of a relay without others. They end with the process.
+    """`Claims` of a relay without others. A `journal.Journal` keeps them over restarts.
 
     :param ttl_s: seconds for which a claim that nobody uses is kept.
     :param now_s: tells the time.
     """
 
     def __init__(self, ttl_s: float, now_s: Callable[[], float], most: int = MOST_CLAIMS) -> None:
-        self._ttl_s = ttl_s
+        self.ttl_s = ttl_s
+        self.on_use: Callable[[str, Claim, float], None] | None = None
+        """Called with session, claim and time whenever a claim is made or used."""
         self._now_s = now_s
         self._most = most
         self._claims: dict[str, tuple[Claim, float]] = {}
@@ -68,7 +70,7 @@ class MemoryClaims:
     def find(self, session: str) -> Claim | None:
         """As `look`, at once."""
         found = self._claims.get(session)
-        if found is None or self._now_s() - found[1] >= self._ttl_s:
+        if found is None or self._now_s() - found[1] >= self.ttl_s:
             return None
         return found[0]
 
@@ -83,10 +85,24 @@ class MemoryClaims:
         self.put(session, claim)
         return succeed(claim)
 
-    def put(self, session: str, claim: Claim) -> None:
-        """Keep a claim, whatever there was."""
+    def put(self, session: str, claim: Claim, used_s: float | None = None) -> None:
+        """Keep a claim, whatever there was. `sort` is due after one with a time of its own."""
         self._claims.pop(session, None)
-        self._claims[session] = (claim, self._now_s())
+        now_s = self._now_s() if used_s is None else used_s
+        self._claims[session] = (claim, now_s)
+        if self.on_use is not None:
+            self.on_use(session, claim, now_s)
+
+    def sort(self) -> None:
+        """Put in the order of their use what was `put` in any, and leave out what has had its
+        time."""
+        now_s = self._now_s()
+        left = [one for one in self._claims.items() if now_s - one[1][1] < self.ttl_s]
+        self._claims = dict(sorted(left, key=lambda one: one[1][1])[-self._most :])
+
+    def items(self) -> list[tuple[str, Claim, float]]:
+        """All there are, with the times of their last use."""
+        return [(session, claim, used_s) for session, (claim, used_s) in self._claims.items()]
 
     def forget(self, session: str) -> None:
         """A session has no claim. Harmless if it had none."""
@@ -96,6 +112,6 @@ class MemoryClaims:
         """Make room of what has had its time, a few at once."""
         now_s = self._now_s()
         for session, (_, used_s) in list(islice(self._claims.items(), _DROPPED_AT_ONCE)):
-            if now_s - used_s < self._ttl_s:
+            if now_s - used_s < self.ttl_s:
                 break
             del self._claims[session]

@@ -91,6 +91,26 @@ class ClaimTest(Companion):
         for secret in (KEY, OTHER, "ABC234"):
             self.assertNotIn(secret, relay.log)
 
+    async def test_a_claim_outlives_its_relay(self) -> None:
+        state = str(Path(self.mktemp()).absolute())
+        first = await self.relay("--state-dir", state)
+        node = await self.node(first)
+        await node.join("cli", "ABC234", "tokens=1", **bearer(KEY))
+        first.child.signal("TERM")
+        await within_patience(first.child.over(), lambda: repr(first.child))
+        first.forget()
+        second = await self.relay("--state-dir", state)
+        for role in ("cli", "mobile"):
+            refusal = await node.refused(role, "ABC234", url=second.url(role, "ABC234"))
+            self.assertEqual(refusal.status, 401)
+        refusal = await node.refused(
+            "cli", "ABC234", url=second.url("cli", "ABC234"), **bearer(OTHER)
+        )
+        self.assertEqual(refusal.status, 403)
+        url = second.url("cli", "ABC234")
+        await node.join("cli", "ABC234", url=url, **bearer(KEY))
+        self.assertNotIn("not kept", second.log)
+
     async def test_a_relay_that_takes_no_claims_says_so(self) -> None:
         relay = await self.relay("--claims", "off")
         child = await self.run_it("push", relay, "--key", KEY, "--wait", "0", str(TYPESCRIPT))
