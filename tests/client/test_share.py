@@ -6,10 +6,12 @@ import argparse
 import contextlib
 import io
 import os
+import re
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import segno
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -66,6 +68,17 @@ class ShareTests(SynchronousTestCase):
         self.assertEqual("\n".join(code).strip("\n"), qr_code(url).strip("\n"))
         self.assertTrue(20 < len(code) < 40)
         self.assertEqual(self.share(Terminal(), "--key", KEY, "--no-qr").count("\n"), 1)
+
+    def test_what_is_drawn_is_the_code(self) -> None:
+        url = "wss://relay.example.com/mobile/ABC234?token=" + sign_token(KEY, HERE, NOW_S)
+        light = {"█": (1, 1), "▀": (1, 0), "▄": (0, 1), " ": (0, 0)}
+        rows: list[list[int]] = []
+        for line in qr_code(url).splitlines():
+            cells = [light[char] for char in re.sub(r"\x1b\[[0-9;]*m", "", line)]
+            rows += [[upper for upper, _ in cells], [lower for _, lower in cells]]
+        code = segno.make(url, error="l", micro=False)
+        modules = [[1 - dark for dark in row] for row in code.matrix_iter(border=2)]
+        self.assertEqual(rows[: len(modules)], modules)
 
     def test_without_a_key(self) -> None:
         with patch.dict(os.environ):
