@@ -93,6 +93,11 @@ class MemoryClaims:
         if self.on_use is not None:
             self.on_use(session, claim, now_s)
 
+    def used_since(self, session: str, time_s: float) -> bool:
+        """Whether the claim of a session was used here at that time or later."""
+        found = self._claims.get(session)
+        return found is not None and found[1] >= time_s
+
     def sort(self) -> None:
         """Put in the order of their use what was `put` in any, and leave out what has had its
         time."""

@@ -53,27 +53,45 @@ class Journal(Service):
         self._written: dict[str, tuple[Claim, float]] = {}
         self._pending: dict[str, tuple[Claim, float]] = {}
         self._writing: Deferred[None] | None = None
+        self._is_waiting = False
+        """Whether another relay has the file."""
         self._call = LoopingCall(self._write)
         self._call.clock = reactor
 
     def startService(self) -> None:
         """Read what was kept. Where that can't be, claims are kept in memory only, and a line in
-        the log says so."""
+        the log says so; while another relay has the file, as one does that hands over to this one,
+        it is read, and tried again."""
         super().startService()
+        self._take_over()
+        self._call.start(_INTERVAL_S, now=False).addErrback(self._failed)
+
+    def _take_over(self) -> None:
         try:
-            self._file = self._open()
-            for session, claim, used_s in read_lines(self._file):
-                # A clock that was put back makes no claim last for longer.
-                self._claims.put(session, claim, min(used_s, self._reactor.seconds()))
-            self._claims.sort()
-            data = self._all()
-            locked, self._file = self._file, write_anew(self._path, data)
-            locked.close()
+            self._path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            file = open_file(self._path)
+            # It may have been replaced between the two.
+            mine = lock(file) and os.path.samestat(os.fstat(file.fileno()), self._path.stat())
+            self._read(file)
+            if mine:
+                data = self._all()
+                self._file = write_anew(self._path, data)
+                self._claims.on_use = self._note
+            elif not self._is_waiting:
+                self.log.warn("claims are not kept yet: another relay has {path}", path=self._path)
+            self._is_waiting = not mine
+            file.close()
         except OSError as wrong:
             self._give_up(wrong)
-            return
-        self._claims.on_use = self._note
-        self._call.start(_INTERVAL_S, now=False).addErrback(self._failed)
+
+    def _read(self, file: IO[bytes]) -> None:
+        """Know what is in the file, unless it was used here later."""
+        # A clock that was put back makes no claim last for longer.
+        now_s = self._reactor.seconds()
+        for session, claim, used_s in read_lines(file):
+            if not self._claims.used_since(session, used_s):
+                self._claims.put(session, claim, min(used_s, now_s))
+        self._claims.sort()
 
     def stopService(self) -> "Deferred[None] | None":
         """Write the rest."""
@@ -98,19 +116,10 @@ class Journal(Service):
         if before is None or before[0] != claim or used_s - before[1] >= worth_s:
             self._pending[session] = self._written[session] = (claim, used_s)
 
-    def _open(self) -> IO[bytes]:
-        self._path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        file = os.fdopen(os.open(self._path, flags, _FILE_MODE), "r+b", buffering=0)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            raise OSError(0, "another relay has it") from None
-        return file
-
     def _write(self) -> None:
         """Begin to write down what is pending."""
+        if self._is_waiting:
+            self._take_over()
         if not self._pending or self._writing is not None or self._file is None:
             return
         pool = self._reactor.getThreadPool()
@@ -168,6 +177,7 @@ class Journal(Service):
             why=wrong.strerror or str(wrong),
         )
         self._claims.on_use = None
+        self._is_waiting = False
         if self._call.running:
             self._call.stop()
         if self._file is not None:
@@ -186,6 +196,24 @@ def lines_of(claims: Iterable[tuple[str, Claim, float]]) -> bytes:
     ).encode()
 
 
+def open_file(path: Path) -> IO[bytes]:
+    """The file, which is made if there is none.
+
+    :raises OSError: it can't be had.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, _FILE_MODE), "r+b", buffering=0)
+
+
+def lock(file: IO[bytes]) -> bool:
+    """Whether this process has an open file for itself, until it is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def write_anew(path: Path, data: bytes) -> IO[bytes]:
     """Replace the file; returns it, open and locked.
 
@@ -196,7 +224,7 @@ def write_anew(path: Path, data: bytes) -> IO[bytes]:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
     file = os.fdopen(os.open(new, flags, _FILE_MODE), "r+b", buffering=0)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(file)
         _write_all(file, data)
         os.fsync(file.fileno())
         new.replace(path)

@@ -46,6 +46,10 @@ class JournalCase(TestCase):
         if over is not None:
             await over
 
+    async def wrote(self, kept: Any) -> None:
+        if kept._writing is not None:
+            await kept._writing
+
     def found(self, claims: MemoryClaims) -> list[Claim | None]:
         return [claims.find(name) for name in NAMES]
 
@@ -103,20 +107,29 @@ class RestartTest(JournalCase):
         claims, _, _ = self.start()
         self.assertEqual(claims.find(NAMES[0]), CLAIM._replace(tokens=True))
 
-    async def wrote(self, kept: Any) -> None:
-        if kept._writing is not None:
-            await kept._writing
-
 
 class WrongTest(JournalCase):
-    async def test_another_relay_has_it(self) -> None:
-        _, kept, _ = self.start()
-        claims, other, _ = self.start()
-        self.assertIn("another relay has it", self.warnings[0])
-        await claims.take(NAMES[0], CLAIM)
-        self.assertEqual(claims.find(NAMES[0]), CLAIM)
-        await self.stop(other)
+    async def test_another_relay_has_it_and_hands_over(self) -> None:
+        old, kept, clock = self.start()
+        await old.take(NAMES[0], CLAIM)
+        clock.advance(1)
+        await self.wrote(kept)
+        claims, other, clock = self.start()
+        self.assertIn("another relay has", self.warnings[0])
+        self.assertEqual(self.found(claims), [CLAIM, None, None])
+        await claims.take(NAMES[1], CLAIM)
+        await old.take(NAMES[2], CLAIM)
+        await old.take(NAMES[0], CLAIM._replace(tokens=True))
+        clock.advance(1)
         await self.stop(kept)
+        clock.advance(1)
+        self.assertEqual(self.found(claims)[1:], [CLAIM, CLAIM])
+        clock.advance(1)
+        await self.wrote(other)
+        await self.stop(other)
+        claims, _, _ = self.start()
+        self.assertEqual(self.found(claims)[1:], [CLAIM, CLAIM])
+        self.assertEqual(len(self.warnings), 1)
 
     async def test_no_directory_to_be_had(self) -> None:
         self.here.write_text("a file")
