@@ -371,8 +371,8 @@ OPTIONS: tuple[Option, ...] = (
         "state-dir",
         "auto",
         directory,
-        "Directory for days.json, which keeps each day's figures for 400 days. auto is "
-        "$STATE_DIRECTORY, else $XDG_STATE_HOME/apptuner-relay, else "
+        "Directory for days.json, which keeps each day's figures for 400 days, and for claims. "
+        "auto is $STATE_DIRECTORY, else $XDG_STATE_HOME/apptuner-relay, else "
         "~/.local/state/apptuner-relay; off keeps nothing. A second relay needs one of its own",
     ),
     Option(

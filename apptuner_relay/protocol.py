@@ -106,6 +106,18 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
             place.abandon()
         super().onClose(wasClean, code, reason)
 
+    def failHandshake(
+        self,
+        reason: str,
+        code: int = 400,
+        responseHeaders: list[tuple[str, str]] | None = None,
+    ) -> None:
+        """Refuse the handshake, without the two lines that Autobahn logs each time: who is refused
+        could fill the disk with them."""
+        self.wasClean = True
+        self.sendHttpErrorResponse(code, reason, responseHeaders)
+        self.dropConnection(abort=False)
+
     def sendHttpErrorResponse(
         self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
     ) -> None:
