@@ -336,6 +336,9 @@ class SharedClaimTest(ClusterCase):
         phone = await self.join(node, b, "mobile", query=f"token={token}")
         sent = await cli.push(TYPESCRIPT)
         self.assertEqual((await phone.bundle()).code, sent.code)
+        self.assertEqual((await b.get("/bundles/ABC234")).status, 401)
+        reply = await b.get(f"/bundles/ABC234?token={token}")
+        self.assertEqual((reply.status, reply.headers["cache-control"]), (200, "private, no-cache"))
         # The claim outlives the relay that took it, and an outage of Redis.
         a.child.signal("KILL")
         await a.child.over()
