@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from apptuner_relay.access.bucket import Allowance
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.tape import Tape
 from apptuner_relay.flow import Frame, Outlet, Sink, Source
@@ -32,6 +33,9 @@ from apptuner_relay.wire.messages import HEAD_BYTES
 
 NO_PHONE = "Mobile device not connected"
 _COMPLAINT_INTERVAL_S = 1.0
+_BURST_S = 5.0
+"""Seconds' worth of messages that a client may send at once: an app that starts logs a lot."""
+_LOG_TYPE = "console_log"
 
 
 class End(Protocol):
@@ -126,6 +130,8 @@ class Member:
     recorded, and a phone can get them later.
 
     :param now_s: tells the time, in seconds since the epoch.
+    :param on_over_rate: called when it has sent more messages than it may; `catch_up` is due then,
+        every second.
     """
 
     def __init__(
@@ -137,6 +143,7 @@ class Member:
         settings: Settings,
         now_s: Callable[[], float],
         traffic: Traffic,
+        on_over_rate: "Callable[[Member], None]",
     ) -> None:
         self.admission = admission
         self.role = role = admission.role
@@ -165,6 +172,10 @@ class Member:
         self._bundle = BundleWatch(traffic, now_s) if role is not Role.MOBILE else None
         self._tally = self._usual_tally = traffic.tally(None)
         self._reach = 0
+        self._allowance = Allowance(settings.message_rate, _BURST_S, now_s())
+        self._on_over_rate = on_over_rate
+        self._rate = settings.message_rate
+        self._dropped_logs = 0
         self.bytes_in = 0
         """Bytes taken in so far."""
 
@@ -187,6 +198,9 @@ class Member:
         """See `End`."""
         self._active = True
         self._opcode = TEXT
+        self._allowance.left -= len(texts)
+        if self._allowance.left < 0 and not self._allowance.refill(self._now_s()):
+            texts = self._without_excess(texts)
         frames: list[Frame] = []
         size = 0
         mobile = self.role is Role.MOBILE
@@ -261,6 +275,9 @@ class Member:
         route = self._route(head, complete)
         binary = self._opcode & BINARY
         self._tally = self._traffic.binary if binary else self._traffic.tally(route.type)
+        self._allowance.left -= 1
+        if self._allowance.left < 0 and not self._allowance.refill(self._now_s()):
+            route = self._limited(route)
         self._reach = len(route.members)
         if route.members or route.type in messages.BUNDLE_TYPES:
             size = length if end else self.reader.announced_bytes
@@ -302,6 +319,66 @@ class Member:
             return False
         way.cut(f"a message was cut short: {why}")
         return True
+
+    # When it sends more messages than it may
+
+    def _without_excess(self, texts: Texts) -> Texts:
+        """What of ``texts`` may pass, which are more than there is an allowance for."""
+        allowance = self._allowance
+        allowed = max(0, len(texts) + int(allowance.left))
+        passing, over = texts[:allowed], texts[allowed:]
+        allowance.left = 0
+        for text in over:
+            kind = _type_of(text)
+            if kind == _LOG_TYPE:
+                self._drop_log()
+                continue
+            passing.append(text)
+            if kind not in messages.BUNDLE_TYPES:
+                allowance.left -= 1
+        if allowance.left < 0:
+            self._throttle()
+        return passing
+
+    def _limited(self, route: Route) -> Route:
+        """Where a message may go that came when there was no allowance for it."""
+        if route.type in messages.BUNDLE_TYPES:
+            self._allowance.left += 1
+        elif route.type == _LOG_TYPE:
+            self._allowance.left += 1
+            self._drop_log()
+            return Route((), route.type)
+        else:
+            self._throttle()
+        return route
+
+    def _drop_log(self) -> None:
+        self._dropped_logs += 1
+        self._traffic.dropped_logs += 1
+        self._on_over_rate(self)
+
+    def _throttle(self) -> None:
+        """Read on only when there is an allowance again."""
+        self._traffic.throttled += 1
+        self.source.hold(self._allowance)
+        self._on_over_rate(self)
+
+    def catch_up(self) -> bool:
+        """Say how many logs were dropped, and read on if it may send more. Whether that is all for
+        now."""
+        dropped, self._dropped_logs = self._dropped_logs, 0
+        if self.source.gone:
+            return True
+        if dropped:
+            text = f"{dropped} log messages were dropped: more than {self._rate} messages a second"
+            self.tell(messages.error(text, self._now_ms()))
+            notice = messages.console_warning(f"AppTuner relay: {text}", self._now_ms())
+            for member in self.session.audience(self):
+                member.tell(notice)
+        if self._allowance.refill(self._now_s()):
+            self.source.let_go(self._allowance)
+            return True
+        return False
 
     # When the session moves to another relay
 
@@ -349,6 +426,7 @@ class Member:
             self.tape.stop()
         self.sink.leave = lambda: False
         self.source.let_go(self)
+        self.source.let_go(self._allowance)
         return Ends(self.source, self.sink, self.reader)
 
     def _parcel(self, route: Route, head: bytes, size: int | None) -> Parcel:
@@ -421,3 +499,11 @@ class Member:
 
     def _now_ms(self) -> int:
         return int(self._now_s() * 1000)
+
+
+def _type_of(text: bytes | bytearray) -> str | None:
+    """The type of a whole message; None where it has none, or is no message."""
+    try:
+        return messages.sniff(bytes(text[:HEAD_BYTES]), len(text) <= HEAD_BYTES).type
+    except messages.NotAnObject:
+        return None

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from twisted.python import usage
 
 from apptuner_relay import __version__
+from apptuner_relay.access.origins import ALL, ANY, Origins
 from apptuner_relay.bundles.directory import default_directory
 from apptuner_relay.cluster.directory import check_address, check_node
 from apptuner_relay.cluster.redis_url import RedisUrl, parse_redis_url
@@ -95,6 +96,17 @@ class Settings:
     """None to be found out."""
     node_ca: Path | None = None
     cluster_secret: str | None = field(default=None, repr=False)
+    claims: bool = True
+    claim_ttl: float = 7 * 86400.0
+    allowed_origin: Origins = ALL
+    connect_rate: int = 600
+    """A minute; 0 for no limit, as below."""
+    failed_joins: int = 300
+    failed_joins_total: int = 2000
+    sessions_per_address: int = 1000
+    message_rate: int = 100
+    """Messages a second."""
+    header_limit: int = 16 * KIB
 
 
 def _size(low: int, high: int) -> Callable[[str], int]:
@@ -192,7 +204,7 @@ class Option(NamedTuple):
         return ENVIRONMENT_PREFIX + self.setting.upper()
 
 
-OPTIONS = (
+OPTIONS: tuple[Option, ...] = (
     Option(
         "trusted-proxy",
         NONE,
@@ -286,8 +298,15 @@ OPTIONS = (
         "handshake-timeout",
         "10s",
         _duration(0.1, 300),
-        "Drop a connection on whose HTTP request nothing comes for so long, and one whose PROXY "
-        "header and TLS handshake together take longer",
+        "Drop a connection whose HTTP request is not there whole, line by line or not, after so "
+        "long, or on which no other follows; likewise one whose PROXY header and TLS handshake "
+        "together take longer",
+    ),
+    Option(
+        "header-limit",
+        "16KiB",
+        _size(KIB, 64 * KIB),
+        "Refuse (431) a request whose request line and header fields are larger",
     ),
     Option(
         "close-timeout",
@@ -352,8 +371,8 @@ OPTIONS = (
         "state-dir",
         "auto",
         directory,
-        "Directory for days.json, which keeps each day's figures for 400 days. auto is "
-        "$STATE_DIRECTORY, else $XDG_STATE_HOME/apptuner-relay, else "
+        "Directory for days.json, which keeps each day's figures for 400 days, and for claims. "
+        "auto is $STATE_DIRECTORY, else $XDG_STATE_HOME/apptuner-relay, else "
         "~/.local/state/apptuner-relay; off keeps nothing. A second relay needs one of its own",
     ),
     Option(
@@ -459,13 +478,85 @@ OPTIONS = (
     ),
 )
 
+ACCESS_OPTIONS = (
+    Option(
+        "claims",
+        "on",
+        _switch,
+        "on or off: the first client of a session's desktop side that shows a secret claims the "
+        "session: from then on only who shows it may be its CLI, dashboard or desktop",
+    ),
+    Option(
+        "claim-ttl",
+        "168h",
+        _duration(60, 366 * 86400),
+        "Forget a claim when nobody with the secret was connected for so long. Claims are kept in "
+        "--redis, or else in --state-dir; without both the relay forgets them when it ends",
+    ),
+    Option(
+        "allowed-origin",
+        ANY,
+        Origins.parse,
+        "Web pages that may connect as cli, dashboard or desktop: an origin such as "
+        "https://dashboard.example.com or https://*.example.com, or null for pages that are files. "
+        "Repeat it, or put spaces between them, for more. A request without Origin is no browser's",
+    ),
+    Option(
+        "connect-rate",
+        "600",
+        _count(0, 1_000_000),
+        "WebSocket connections that an address may open a minute, and at once. 0: any number. An "
+        "address is an IPv4 address or the /64 of an IPv6 one, here and below; this machine's own "
+        "are not limited",
+    ),
+    Option(
+        "failed-joins",
+        "300",
+        _count(0, 1_000_000),
+        "Sessions that nobody is in, and wrong secrets, that an address may try within 10 minutes, "
+        "each counted once however often it is tried; more are refused. 0: any number",
+    ),
+    Option(
+        "failed-joins-total",
+        "2000",
+        _count(0, 10_000_000),
+        "Those of all addresses together; while there are more, every address has a tenth of "
+        "failed-joins. 0: any number",
+    ),
+    Option(
+        "sessions-per-address",
+        "1000",
+        _count(0, 1_000_000),
+        "Sessions that an address may have clients in at once. 0: any number",
+    ),
+    Option(
+        "message-rate",
+        "100",
+        _count(0, 1_000_000),
+        "Messages a second that a client may send, and five seconds' worth at once. Beyond, "
+        "console logs are dropped, with a notice of how many, and for other messages the client is "
+        "not read from for a while; bundles always pass. 0: any number",
+    ),
+)
+OPTIONS += ACCESS_OPTIONS
+
 LISTEN_VARIABLE = ENVIRONMENT_PREFIX + "LISTEN"
-_OTHER_VARIABLES = (ENVIRONMENT_PREFIX + "RELAY", ENVIRONMENT_PREFIX + "TEST_PATIENCE_S")
+_OTHER_VARIABLES = tuple(
+    ENVIRONMENT_PREFIX + name for name in ("RELAY", "KEY", "TOKEN", "TEST_PATIENCE_S")
+)
 """The companion program's, and the tests'."""
 
 
 class BadOption(usage.UsageError):
     """A value that can't be; the text names the option or variable, and says why."""
+
+
+def _help(option: Option) -> str:
+    return f"{option.doc}. [{option.variable}, default: {option.default}]"
+
+
+_ALLOWED_ORIGIN = next(option for option in OPTIONS if option.name == "allowed-origin")
+"""May be repeated."""
 
 
 class Options(usage.Options):
@@ -478,20 +569,28 @@ class Options(usage.Options):
         "Sizes take B, KiB, MiB or GiB; times ms, s, m or h, seconds if nothing is said."
     )
     optParameters = [
-        [option.name, None, None, f"{option.doc}. [{option.variable}, default: {option.default}]"]
+        [option.name, None, None, _help(option)]
         for option in OPTIONS
+        if option is not _ALLOWED_ORIGIN
     ]
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self._environment = os.environ if environment is None else environment
         self["listen"] = []
+        self[_ALLOWED_ORIGIN.name] = None
         self.settings = Settings()
         self.listen_source = "--listen"
         """Where the endpoints were given, for error messages."""
 
     def opt_listen(self, endpoint: str) -> None:
         self["listen"].append(endpoint)
+
+    def opt_allowed_origin(self, origin: str) -> None:
+        before = self["allowed-origin"]
+        self["allowed-origin"] = f"{before} {origin}" if before else origin
+
+    opt_allowed_origin.__doc__ = _help(_ALLOWED_ORIGIN)
 
     # One line, as it is printed with its spaces.
     opt_listen.__doc__ = (

@@ -13,7 +13,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apptuner_relay import __version__
+from apptuner_relay.access.caller import read_caller
 from apptuner_relay.connection import FramedConnection
+from apptuner_relay.entrance import Entrance
 from apptuner_relay.forwarded import FIELD, host_of
 from apptuner_relay.service import Attendee, Place, RelayService
 from apptuner_relay.session import BadRequest, Role, parse_path
@@ -37,6 +39,8 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
     perMessageCompressionAccept: Callable[[Sequence[object]], object | None]
     _place: Place | None = None
     """Where the client comes in, until it has."""
+    _refusal: BadRequest | None = None
+    """Why the client is refused."""
     _is_looking = False
     """Whether its place is being looked for."""
 
@@ -62,23 +66,25 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
 
     def onConnect(  # type: ignore[override]
         self, request: ConnectionRequest
-    ) -> Deferred[Answer] | None:
+    ) -> Deferred[Answer]:
         """Admit the client and find its place, or refuse its handshake."""
+        address = self.client_address
         try:
+            self.relay.access.knock(address)
             role, session_id = parse_path(request.path)
             if role not in self.factory.roles:
                 raise BadRequest(404, "Not found")
             _, _, query = self.http_request_uri.partition("?")
             admission = self.relay.admit(
-                role, session_id, query, self._will_deflate(request), self.client_address
+                role, session_id, query, self._will_deflate(request), address
             )
-            found = self.relay.find_place(admission)
+            headers = request.headers
+            caller = read_caller(
+                address, headers.get("origin"), headers.get("authorization"), query
+            )
         except BadRequest as refusal:
-            raise ConnectionDeny(refusal.status, str(refusal)) from None
-        if isinstance(found, Deferred):
-            return self._wait_for(found)
-        self._place = found
-        return None
+            raise self._denied(refusal) from None
+        return self._wait_for(self.factory.entrance.find(admission, caller))
 
     def processHandshake(self) -> None:
         """See Autobahn. Nothing is due from a client that waits for its answer."""
@@ -100,13 +106,27 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
             place.abandon()
         super().onClose(wasClean, code, reason)
 
+    def failHandshake(
+        self,
+        reason: str,
+        code: int = 400,
+        responseHeaders: list[tuple[str, str]] | None = None,
+    ) -> None:
+        """Refuse the handshake, without the two lines that Autobahn logs each time: who is refused
+        could fill the disk with them."""
+        self.wasClean = True
+        self.sendHttpErrorResponse(code, reason, responseHeaders)
+        self.dropConnection(abort=False)
+
     def sendHttpErrorResponse(
         self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
     ) -> None:
         """Refuse the handshake with a JSON body."""
         self.relay.refused(code, self.client_address)
-        headers = list(responseHeaders or ())
-        if code == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers = [*(responseHeaders or ()), *(self._refusal.headers if self._refusal else ())]
+        if code == HTTPStatus.SERVICE_UNAVAILABLE and not any(
+            name == "Retry-After" for name, _ in headers
+        ):
             headers.append(("Retry-After", str(_RETRY_AFTER_S)))
         self.sendData(http_refusal(code, reason, headers))
 
@@ -149,7 +169,7 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
         def failed(failure: Failure) -> None:
             self._is_looking = False
             if isinstance(failure.value, BadRequest):
-                denial = ConnectionDeny(failure.value.status, str(failure.value))
+                denial = self._denied(failure.value)
             else:
                 _log.failure("looking for a client's place has failed", failure)
                 denial = ConnectionDeny(500, "The relay has failed at this")
@@ -158,6 +178,11 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
 
         finding.addCallbacks(found, failed)
         return waiting
+
+    def _denied(self, refusal: BadRequest) -> ConnectionDeny:
+        """What tells Autobahn to refuse the client."""
+        self._refusal = refusal
+        return ConnectionDeny(refusal.status, str(refusal))
 
 
 def _decline(offers: Sequence[object]) -> None:
@@ -185,6 +210,7 @@ class RelayFactory(WebSocketServerFactory):
     def __init__(self, relay: RelayService) -> None:
         super().__init__(server=f"AppTunerRelay/{__version__}", reactor=relay.clock)
         self.relay = relay
+        self.entrance = Entrance(relay)
         self.set_up(RelayProtocol)
 
     def set_up(self, protocol: type[RelayProtocol]) -> None:

@@ -15,6 +15,8 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from apptuner_relay.access.access import CLAIMED, NEEDS_TOKEN, Access
+from apptuner_relay.access.claims import MemoryClaims
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.store import Store
 from apptuner_relay.bundles.tape import Tape
@@ -44,12 +46,16 @@ from apptuner_relay.wire.frames import (
 
 _TICK_S = 1.0
 _LONGEST_SWEEP_S = 15.0
+_LONGEST_RENEWAL_S = 60.0
 _REFUSALS_LOGGED_S = 10.0
 
 
 class Attendee(End, Protocol):
     """A client that is connected to this relay, or through another one: a `Member` of a session
     here, or one that is bridged to where its session is."""
+
+    @property
+    def admission(self) -> Admission: ...
 
     @property
     def role(self) -> Role: ...
@@ -85,7 +91,11 @@ class Attendee(End, Protocol):
 
 
 class Place(Protocol):
-    """What has been found for a client that wants to come in. One of these is called, once."""
+    """What has been found for a client that wants to come in. One of its methods is called,
+    once."""
+
+    is_here: bool
+    """Whether its session is this relay's."""
 
     def enter(self, connection: Connection) -> Attendee:
         """Its handshake is done."""
@@ -112,6 +122,8 @@ class Homes(Protocol):
 
 class LocalPlace:
     """A `Place` in a session that is here."""
+
+    is_here = True
 
     def __init__(self, relay: "RelayService", admission: Admission) -> None:
         self._relay = relay
@@ -150,6 +162,10 @@ class RelayService(Service):
         self.meters = Meters(settings, clock, self.members, self.sessions, self._slow)
         if store is not None:
             self.meters.watch_spool(store)
+        claims = MemoryClaims(settings.claim_ttl, clock.seconds) if settings.claims else None
+        self.access = self.meters.access = Access(settings, clock.seconds, claims)
+        self._over_rate: set[Member] = set()
+        """Who has sent more messages than it may, until it is told so."""
         self._refusals = 0
         self._refusal_logged_s: float | None = None
         self.drain: Drain | None = None
@@ -162,9 +178,12 @@ class RelayService(Service):
         self.count_silent: Callable[[], int] = lambda: 0
         """On how many connections nothing has been asked yet."""
         sweep_s = min(_LONGEST_SWEEP_S, settings.session_timeout / 4)
+        renewal_s = min(_LONGEST_RENEWAL_S, settings.claim_ttl / 4)
         pings_s = min(settings.ping_interval, settings.ping_timeout) / 2
         self._calls = [
             (_TICK_S, self._repeated(self._look_for_slow_and_stalled)),
+            (_TICK_S, self._repeated(self._look_at_rates)),
+            (renewal_s, self._repeated(self._renew_claims)),
             (sweep_s, self._repeated(self._look_for_idle_sessions)),
             (pings_s, self._repeated(self._look_for_silence)),
         ]
@@ -306,7 +325,7 @@ class RelayService(Service):
     def attend(self, attendee: Attendee) -> None:
         """Take in a client whose session is elsewhere."""
         self.members.add(attendee)
-        self.meters.joined(attendee)
+        self._joined(attendee)
 
     def adopt(self, attendee: Attendee, admission: Admission) -> Member:
         """Make a client whose session was elsewhere a member of that session here."""
@@ -355,11 +374,12 @@ class RelayService(Service):
             self.settings,
             self.clock.seconds,
             self.meters.traffic,
+            self._over_rate.add,
         )
         session.last_activity_s = self.clock.seconds()
         self.members.add(member)
         if before is None:
-            self.meters.joined(member)
+            self._joined(member)
         late = not session.desktop_side
         if self.store is not None:
             self._give_bundles(member, admission, self.store)
@@ -367,6 +387,9 @@ class RelayService(Service):
         if replaced is not None:
             # First of all: a phone that this cuts must not be announced to the newcomer.
             self._stop(replaced, member.role.replaced_reason)
+        self._send_away_strangers(session, member)
+        # That may have left it empty, and so ended it.
+        self.sessions[key] = session
         notices = session.join(member, self._now_ms())
         self.log.info(
             "session {session}: {role} {came} from {address}{through}",
@@ -384,6 +407,23 @@ class RelayService(Service):
         if member.playback is not None and replay and member.admission.arrival is Arrival.NEW:
             member.playback.arrive()
         return member
+
+    def _joined(self, attendee: Attendee) -> None:
+        self.meters.joined(attendee)
+        if attendee.through is None:
+            self.access.entered(attendee.admission.address, attendee.admission.session_hash)
+
+    def _send_away_strangers(self, session: Session[Member], member: Member) -> None:
+        """``member`` comes in: those go that may not be there with it, as they came before the
+        session was claimed."""
+        if not member.admission.authorized or member.role is Role.MOBILE:
+            return
+        for other in session.desktop_side:
+            if not other.admission.authorized:
+                self.retire(other, CLOSE_POLICY, CLAIMED)
+        for phone in session.mobiles if member.admission.tokens else ():
+            if not phone.admission.authorized:
+                self.retire(phone, CLOSE_POLICY, NEEDS_TOKEN)
 
     def _give_bundles(self, member: Member, admission: Admission, store: Store) -> None:
         """Have what ``member`` sends recorded, or what was recorded played to it."""
@@ -420,6 +460,8 @@ class RelayService(Service):
         self.leave(member, why)
         self.members.discard(member)
         self.meters.left(member, code)
+        if member.through is None:
+            self.access.left(member.admission.address, member.admission.session_hash)
         self.log.info(
             "session {session}: {role} disconnected: {why}",
             session=member.label,
@@ -449,6 +491,20 @@ class RelayService(Service):
         for member in tuple(self.members):
             if member.in_message and member.source.stalled(now_s) >= limit_s:
                 self.retire(member, CLOSE_POLICY, f"Nothing came for {limit_s:g} s in mid-message")
+
+    def _look_at_rates(self) -> None:
+        for member in tuple(self._over_rate):
+            if member.catch_up():
+                self._over_rate.discard(member)
+
+    def _renew_claims(self) -> None:
+        self.access.renew(
+            {
+                member.admission.session_hash
+                for member in self.members
+                if member.admission.authorized and member.through is None
+            }
+        )
 
     def _look_for_idle_sessions(self) -> None:
         deadline_s = self.clock.seconds() - self.settings.session_timeout

@@ -6,6 +6,7 @@ nothing: the service does.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -49,11 +50,13 @@ class Arrival(Enum):
 
 
 class BadRequest(ValueError):
-    """A client asked for something that it can't have. Text for people, and an HTTP status."""
+    """A client asked for something that it can't have. Text for people, an HTTP status, and header
+    fields that go with it."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(text)
         self.status = status
+        self.headers = headers
 
 
 def check_session_id(session_id: str) -> str:
@@ -138,6 +141,12 @@ class Admission:
     """When that was made."""
     address: str | None = None
     """The client's IP address, as `TrustedProxies.client` has it."""
+    authorized: bool = False
+    """Whether it has shown the session's secret, or a join token that is signed with it."""
+    claims: bool = False
+    """Whether it is the first of its session to show one."""
+    tokens: bool = False
+    """Whether it has phones without a join token sent away."""
 
 
 def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
@@ -248,8 +257,17 @@ class Session(Generic[M]):
         """Whether a newcomer fits. One that takes over a place does, unless who has it connected
         later: then it comes from elsewhere, and too late.
 
-        :raises BadRequest: 403, when the session has its phones; 409, when it comes too late.
+        :raises BadRequest: 403, when the session has its phones; 409, when it comes too late, or to
+            claim what a CLI is using that has shown no secret.
         """
+        cli = self._by_role.get(Role.CLI)
+        if admission.claims and cli is not None and not cli.admission.authorized:
+            # Else whoever guesses an id could lock out a CLI that knows nothing of secrets.
+            raise BadRequest(
+                409,
+                "A CLI without a secret is connected to this session: close it, or use another "
+                "session",
+            )
         occupant = self.occupant(admission.role, admission.device)
         if occupant is not None:
             before = occupant.admission
@@ -273,7 +291,9 @@ class Session(Generic[M]):
         it has had one."""
         notices: list[Notice[M]] = []
         if member.admission.arrival is Arrival.NEW:
-            welcome = messages.connected(self.hash, member.role.value, now_ms)
+            welcome = messages.connected(
+                self.hash, member.role.value, now_ms, member.admission.authorized
+            )
             notices.append(Notice(member, welcome))
         if member.role is Role.MOBILE:
             return notices + self._join_mobile(member, now_ms)

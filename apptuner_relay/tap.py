@@ -24,6 +24,8 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
+from apptuner_relay.access.claims import MemoryClaims
+from apptuner_relay.access.journal import Journal
 from apptuner_relay.bundles.disk import Spares, ThreadedDisk
 from apptuner_relay.bundles.offload import Offload
 from apptuner_relay.bundles.store import Store
@@ -281,6 +283,15 @@ def make_reporting(relay: RelayService, reactor: IReactorTime) -> Reporting:
     return Reporting(meters, reactor, directory, alerts)
 
 
+def make_journals(relay: RelayService, reactor: Any) -> list[IService]:
+    """What has the claims of a relay without others outlive it, if it may keep anything."""
+    directory = find_directory(relay.settings.state_dir, os.environ)
+    claims = relay.access.claims
+    if directory is None or not isinstance(claims, MemoryClaims):
+        return []
+    return [Journal(claims, directory, reactor)]
+
+
 def makeService(options: Options) -> IService:
     """The service tree: the relay, what reports of it, and the ports on which it is served."""
     from twisted.internet import reactor as global_reactor
@@ -317,10 +328,13 @@ def makeService(options: Options) -> IService:
     # The first one stops last. While the relay drains, others answer on its adopted sockets, and
     # nobody but itself on those of its own.
     services: list[IService] = [notifier, make_reporting(relay, reactor)]
+    services += make_journals(relay, reactor)
     if store is not None:
         services.append(store)
     if cluster is not None:
         services.append(cluster.homes)
+        if cluster.claims is not None:
+            services.append(cluster.claims)
     services += [one for one in listeners if not _is_adopted(one)]
     services.append(relay)
     services += [one for one in listeners if _is_adopted(one)]

@@ -231,6 +231,7 @@ class AfterAReview(InMemory):
         self.assertEqual(len(phone.messages), 3)
 
     def test_many_texts_that_are_not_ascii(self) -> None:
+        self.relay = Relay(message_rate=0)
         cli, (phone,) = self.session()
         text = '{"type":"console_log","payload":"журнал"}'.encode()
         phone.send_raw(masked(TEXT, text) * 3000 + masked(TEXT, b'{"type":"\xff"}'))
@@ -254,6 +255,7 @@ class AfterAReview(InMemory):
         self.assertEqual(phone.types(), ["bundle_update"])
 
     def test_rest_of_a_block_waits_while_its_sender_is_held(self) -> None:
+        self.relay = Relay(message_rate=0)
         cli, (phone,) = self.session()
         phone.transport.producer.pauseProducing()
         wire = masked(TEXT, b'{"type":"x"}') * 50_000 + masked(TEXT, b'{"type":"last"}')

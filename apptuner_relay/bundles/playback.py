@@ -45,8 +45,8 @@ class Playback:
     """What one phone gets of bundles.
 
     :param have: the SHA-256 of the code that the phone says it has.
-    :param announce: where its session's bundles are found over HTTP, for a phone that wants to be
-        told of them instead of getting them.
+    :param announce: where its session's bundles are found over HTTP, with what the phone has to
+        show there as a query, for a phone that wants to be told of them instead of getting them.
     :param tell: sends the phone a message of the relay's own.
     """
 
@@ -190,7 +190,8 @@ class Playback:
         if digest.sha256 == have:
             self._tell(messages.bundle_unchanged(digest.sha256, self._now_ms()))
         else:
-            url = f"{self._announce}/{digest.sha256}"
+            base, mark, query = (self._announce or "").partition("?")
+            url = f"{base}/{digest.sha256}{mark}{query}"
             self._tell(messages.bundle_available(url, digest.sha256, digest.size, self._now_ms()))
 
     def _not_digested(

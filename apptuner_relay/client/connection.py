@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from apptuner_relay import __version__
 from apptuner_relay.client.address import Relay
 from apptuner_relay.client.bundles import MAX_MESSAGE_BYTES, encode
+from apptuner_relay.client.credentials import authorization
 from apptuner_relay.client.failures import describe, is_untrusted
 from apptuner_relay.client.policy import MAX_REFUSAL_BYTES, Ending, How, read_refusal
 from apptuner_relay.client.upload import Upload
@@ -172,6 +173,7 @@ class RelayConnection(WebSocketClientProtocol):
             port=target.relay.port,
             resource=target.resource,
             useragent=f"apptuner-relay/{__version__}",
+            headers=authorization(target.credential),
         )
 
     def connectionMade(self) -> None:
@@ -286,6 +288,10 @@ class Target:
 
     relay: Relay
     resource: str
+    credential: str | None = None
+    """A secret or a join token to show."""
+    claims: bool = False
+    """Whether the session is to be claimed with it."""
 
 
 class ConnectionFactory(WebSocketClientFactory):

@@ -21,6 +21,7 @@ from twisted.web.iweb import IResponse
 
 from apptuner_relay.client.address import Relay
 from apptuner_relay.client.codings import COMPRESSED, IDENTITY, Content, Garbled, unpack
+from apptuner_relay.client.credentials import authorization
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.part import Part
 from apptuner_relay.client.policy import Patience, error_text
@@ -88,6 +89,8 @@ class Downloader:
     """Go on with what an earlier run left, and after cuts."""
     keep: bool = False
     """Leave what came of a download that did not end, for a later run."""
+    credential: str | None = None
+    """A secret or a join token for the relay; nobody else is shown it."""
     clock: IReactorTime | None = None
     patience: Patience = field(default_factory=lambda: RESUMING)
 
@@ -186,6 +189,8 @@ class _Download:
     async def _try(self) -> Fetched:
         part, have = self._part, self._wanted.have
         headers = request_headers(part.mark, part.size, have, self._codings)
+        if self._wanted.url.startswith(self._by.relay.bundle_url("")):
+            headers |= authorization(self._by.credential)
         try:
             response = await self._web.get(self._wanted.url, headers)
             head = Head.of(response.code, fields_of(response))

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from apptuner_relay.client.command import Command, add_session_arguments, checked
 from apptuner_relay.client.content import add_have_argument, had, sha256_hex
+from apptuner_relay.client.credentials import add_key_argument, add_token_argument, shown
 from apptuner_relay.client.download import Downloader, DownloadError, Fetched, Wanted
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.outlet import Outlet
@@ -96,6 +97,8 @@ class Fetch:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
+    add_token_argument(parser)
+    add_key_argument(parser, "the session's secret, with which the bundle is to be had as well")
     parser.add_argument(
         "--output",
         metavar="FILE",
@@ -128,7 +131,14 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Fetch
         url = arguments.relay.bundle_url(arguments.session, arguments.sha256)
     except ValueError as error:
         raise UsageError(f"--relay: {error}") from None
-    downloader = Downloader(reactor, arguments.relay, screen, resume=arguments.resume, keep=True)
+    downloader = Downloader(
+        reactor,
+        arguments.relay,
+        screen,
+        resume=arguments.resume,
+        keep=True,
+        credential=shown(arguments),
+    )
     fetch = Fetch(downloader, Wanted(url, arguments.sha256, have=have), output, screen)
     fetch.start()
     return fetch

@@ -12,6 +12,7 @@ from apptuner_relay.client import address
 from apptuner_relay.client.command import Command, add_session_arguments, checked
 from apptuner_relay.client.connection import Heartbeat, Target
 from apptuner_relay.client.content import add_have_argument, had
+from apptuner_relay.client.credentials import add_key_argument, add_token_argument, shown
 from apptuner_relay.client.download import Downloader
 from apptuner_relay.client.joining import Phone, Task
 from apptuner_relay.client.membership import Membership
@@ -33,6 +34,8 @@ def _platform(text: str) -> str:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
+    add_token_argument(parser)
+    add_key_argument(parser, "the session's secret, with which a phone is let in as well")
     parser.add_argument(
         "--output",
         metavar="FILE",
@@ -98,13 +101,18 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
     def target(have: str | None) -> Target:
         said = query if have is None else {**query, "have": have}
         resource = arguments.relay.resource("mobile", arguments.session, said)
-        return Target(arguments.relay, resource)
+        return Target(arguments.relay, resource, shown(arguments))
 
     membership = Membership(
         reactor, target(have), Heartbeat(PING_SECONDS, PONG_SECONDS), PATIENCE, screen
     )
     downloader = Downloader(
-        reactor, arguments.relay, screen, resume=arguments.resume, keep=arguments.resume
+        reactor,
+        arguments.relay,
+        screen,
+        resume=arguments.resume,
+        keep=arguments.resume,
+        credential=shown(arguments),
     )
     phone = Phone(
         Task(device, output, arguments.once, have),

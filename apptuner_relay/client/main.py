@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 
 PROGRAM = "apptuner-relay"
 
-COMMAND_MODULES = ("push", "join", "watch", "fetch", "report", "plan", "nodes")
+COMMAND_MODULES = ("push", "join", "watch", "fetch", "share", "report", "plan", "nodes")
 """Modules of this package that have a `COMMAND`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code. argparse exits by itself, with 0 or 2."""
-    if find_spec("rich") is None:
-        print(
-            f"{PROGRAM}: it draws with rich, which is not installed: "
-            "pip install 'apptuner-relay[client]'",
-            file=sys.stderr,
-        )
-        return Exit.USAGE
+    for package in ("rich", "segno"):
+        if find_spec(package) is None:
+            print(
+                f"{PROGRAM}: it draws with {package}, which is not installed: "
+                "pip install 'apptuner-relay[client]'",
+                file=sys.stderr,
+            )
+            return Exit.USAGE
     parsed = _parser(_commands()).parse_args(arguments)
     return int(_run(parsed))
 

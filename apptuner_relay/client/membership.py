@@ -139,6 +139,8 @@ class Membership:
 
     def received(self, message: dict[str, Any]) -> None:
         assert self._part is not None
+        if self._target.claims and message["type"] == "connected":
+            self._heed_claim(message.get("claimed") is True)
         if not self.leaving:
             self._part.received(message)
 
@@ -148,6 +150,12 @@ class Membership:
         if not self.leaving:
             self._part.disconnected()
         self._try_again_after(ending)
+
+    def _heed_claim(self, is_claimed: bool) -> None:
+        if not is_claimed:
+            self._voice.complain(
+                "the relay takes no secrets: whoever knows the session's id may take this place"
+            )
 
     # Connecting.
 
@@ -173,6 +181,8 @@ class Membership:
             self._finish()
             return
         delay = None if ending.final else self._patience.delay(self._tries_used)
+        if delay is not None:
+            delay = max(delay, ending.retry_after_seconds)
         if delay is None:
             self._leaving = Exit.NO_CONNECTION
             self._voice.complain(str(ending))

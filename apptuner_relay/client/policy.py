@@ -17,6 +17,8 @@ _TAKEOVER = re.compile(r"New \w+ connected")
 _CLOSE_NORMAL = 1000
 _CLOSE_POLICY = 1008
 _CLOSE_TOO_BIG = 1009
+_TOO_MANY_REQUESTS = 429
+_LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
 
 class How(Enum):
@@ -41,6 +43,8 @@ class Ending:
     how: How
     reason: str = ""
     code: int | None = None
+    retry_after_seconds: float = 0.0
+    """How long the relay wants to be left alone."""
 
     @property
     def final(self) -> bool:
@@ -49,7 +53,8 @@ class Ending:
             case How.UNTRUSTED:
                 return True
             case How.REFUSED:
-                return self.code is None or not 500 <= self.code <= 599
+                passing = self.code == _TOO_MANY_REQUESTS
+                return self.code is None or not (500 <= self.code <= 599 or passing)
             case How.CLOSED:
                 hopeless = self.code in (_CLOSE_POLICY, _CLOSE_TOO_BIG)
                 return hopeless or self.taken_over or self.timed_out
@@ -131,7 +136,11 @@ def read_refusal(answer: bytes, *, at_end: bool) -> Ending | None:
         if len(body) < min(wanted, MAX_REFUSAL_BYTES - len(head)):
             return None
     reason = error_text(body) or (status[2] or "").strip()
-    return Ending(How.REFUSED, reason, int(status[1]))
+    wait = headers.get("retry-after", "")
+    wait_seconds = float(wait) if re.fullmatch(r"\d{1,9}", wait) else 0.0
+    return Ending(
+        How.REFUSED, reason, int(status[1]), min(wait_seconds, _LONGEST_RETRY_AFTER_SECONDS)
+    )
 
 
 def error_text(body: bytes) -> str | None:

@@ -10,6 +10,7 @@ from apptuner_relay.client import address
 from apptuner_relay.client.bundles import Bundle, BundleError, Form
 from apptuner_relay.client.command import Command, add_session_arguments, checked, count, seconds
 from apptuner_relay.client.connection import Heartbeat, Target, milliseconds
+from apptuner_relay.client.credentials import add_key_argument
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
@@ -69,9 +70,22 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how often to reconnect, 5 seconds after each loss, and to send again what was not "
         "acknowledged (default: 10)",
     )
+    add_key_argument(
+        parser,
+        "claim the session with this secret: from then on only who shows it may be its CLI, "
+        "dashboard or desktop",
+    )
+    parser.add_argument(
+        "--tokens",
+        action="store_true",
+        help="with --key: let phones in only with a join token, which `share` makes; those that "
+        "are there without one are sent away",
+    )
 
 
 def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membership:
+    if arguments.tokens and arguments.key is None:
+        raise UsageError("--tokens goes with --key: tokens are signed with the session's secret")
     code = read_text(arguments.bundle)
     source_map = None if arguments.source_map is None else read_text(arguments.source_map)
     try:
@@ -88,7 +102,14 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
     )
     membership = Membership(
         reactor,
-        Target(arguments.relay, arguments.relay.resource("cli", arguments.session)),
+        Target(
+            arguments.relay,
+            arguments.relay.resource(
+                "cli", arguments.session, {"tokens": "1"} if arguments.tokens else None
+            ),
+            arguments.key,
+            claims=arguments.key is not None,
+        ),
         Heartbeat(PING_SECONDS),
         Patience(arguments.retries, RECONNECT_SECONDS, RECONNECT_SECONDS, forgiving=False),
         screen,

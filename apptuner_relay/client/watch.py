@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from apptuner_relay.client.command import Command, add_session_arguments
 from apptuner_relay.client.connection import Heartbeat, Target
+from apptuner_relay.client.credentials import add_key_argument
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.phones import Answer, Phone, Roster, phone_in
@@ -120,6 +121,7 @@ class Watch:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
+    add_key_argument(parser, "the session's secret, where it is claimed with one")
     parser.add_argument(
         "--level",
         choices=LEVELS,
@@ -137,7 +139,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membership:
     membership = Membership(
         reactor,
-        Target(arguments.relay, arguments.relay.resource("dashboard", arguments.session)),
+        Target(
+            arguments.relay,
+            arguments.relay.resource("dashboard", arguments.session),
+            arguments.key,
+            claims=arguments.key is not None,
+        ),
         Heartbeat(PING_SECONDS),
         PATIENCE,
         screen,

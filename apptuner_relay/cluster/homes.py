@@ -72,6 +72,8 @@ class NotHere(Exception):
 class Here:
     """A `Place` in a session of this relay."""
 
+    is_here = True
+
     def __init__(self, homes: "Homes", admission: Admission) -> None:
         self._homes, self._admission = homes, admission
         homes.expected[admission.session_hash] += 1
@@ -96,6 +98,8 @@ class Here:
 
 class There:
     """A `Place` in another relay's session."""
+
+    is_here = False
 
     def __init__(
         self, homes: "Homes", admission: Admission, link: LinkProtocol, lease: Lease

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 
 from apptuner_relay import __version__
+from apptuner_relay.cluster.claims import RedisClaims, make_claims
 from apptuner_relay.cluster.directory import Directory, Events, check_node
 from apptuner_relay.cluster.homes import Homes
 from apptuner_relay.cluster.peers import PeerFactory
@@ -36,6 +37,8 @@ class ClusterNode(NamedTuple):
     homes: Homes
     peers: PeerFactory
     shelves: Shelves
+    claims: RedisClaims | None
+    """None where there are to be none."""
 
 
 class NoAddress(ValueError):
@@ -77,7 +80,11 @@ def make_node(
     trust = _trust(settings)
     homes = Homes(relay, settings.cluster_secret, make, trust)
     relay.homes = homes
-    return ClusterNode(homes, PeerFactory(homes), Shelves(homes, reactor, trust))
+    claims = None
+    if settings.claims:
+        claims = make_claims(reactor, url, settings.claim_ttl, settings.redis_ca)
+        relay.access.claims = claims
+    return ClusterNode(homes, PeerFactory(homes), Shelves(homes, reactor, trust), claims)
 
 
 def find_address(own: str | None, addresses: Sequence[IAddress | None]) -> str:

@@ -23,8 +23,11 @@ PASS_HEADER = "AppTuner-Pass"
 PROOF_HEADER = "AppTuner-Proof"
 REASON_HEADER = "AppTuner-Reason"
 """Why a handshake was refused, as a JSON string."""
-_OTHERS = {"from", "to", "nonce", "session", "url", "deflates", "client", "since", "address"}
-"""Claims that any text may stand in."""
+_OTHERS = {
+    *("from", "to", "nonce", "session", "url", "deflates", "client", "since", "address"),
+    *("authorized", "claims", "tokens"),
+}
+"""Claims that anything may stand in."""
 LIFETIME_S = 30.0
 """How far the clocks of two nodes may be apart."""
 
@@ -68,6 +71,9 @@ def write_pass(
         "client": admission.client,
         "since": admission.since_ms,
         "address": admission.address,
+        "authorized": admission.authorized,
+        "claims": admission.claims,
+        "tokens": admission.tokens,
     }
     return _seal(secret, "pass", claims), prove(secret, nonce)
 
@@ -114,6 +120,9 @@ class Gate:
             claims["client"],
             claims["since"],
             claims["address"],
+            claims["authorized"],
+            claims["claims"],
+            claims["tokens"],
         )
         return Pass(claims["from"], claims["to"], admission, claims["nonce"])
 

@@ -30,6 +30,7 @@ from apptuner_relay.options import Settings
 from apptuner_relay.session import Role
 
 if TYPE_CHECKING:
+    from apptuner_relay.access.access import Access
     from apptuner_relay.member import Member
     from apptuner_relay.service import Attendee
     from apptuner_relay.session import Session
@@ -90,6 +91,8 @@ class Meters:
         """Connections that never got to HTTP, by one of `front.REASONS`."""
         self.alerts: Counter[str] = Counter()
         """What became of alerts: ``delivered``, ``failed`` or ``dropped``."""
+        self.access: Access | None = None
+        """What counts who was not let in, and why."""
         self._clock = clock
         self._members = members
         self._sessions = sessions

@@ -99,6 +99,10 @@ class Traffic:
         self.bundle_durations = Histogram(BUNDLE_DURATIONS_S)
         self.bundles = 0
         self.bundle_bytes = 0
+        self.dropped_logs = 0
+        """Console logs that were dropped, as there were too many messages."""
+        self.throttled = 0
+        """How often a client was not read from for a while, for the same reason."""
         self._other = self.tallies[OTHER_KIND]
 
     def tally(self, kind: str | None) -> Tally:

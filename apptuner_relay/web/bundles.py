@@ -17,7 +17,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
+from apptuner_relay.access.access import Access
+from apptuner_relay.access.caller import read_caller
 from apptuner_relay.bundles.bundle import IDENTITY, Bundle, NoCode, NotNow, Shelf
+from apptuner_relay.forwarded import FIELD, NOBODY, TrustedProxies, host_of
 from apptuner_relay.session import BadRequest, check_session_id, session_hash
 from apptuner_relay.web.conditional import failed_precondition, range_applies
 from apptuner_relay.web.json import JsonResource, write_json
@@ -30,6 +33,8 @@ SLOW_S = 30.0
 
 _REVALIDATE = "no-cache"
 _IMMUTABLE = "public, max-age=31536000, immutable"
+_PRIVATE = "private, no-cache"
+_PRIVATE_IMMUTABLE = "private, max-age=31536000, immutable"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _OF_A_REPRESENTATION = (
     b"etag",
@@ -75,12 +80,20 @@ class _Target(NamedTuple):
         return session_hash(self.session_id)
 
 
+def _cache_control(target: _Target, private: bool) -> str:
+    if private:
+        return _PRIVATE_IMMUTABLE if target.sha256 else _PRIVATE
+    return _IMMUTABLE if target.sha256 else _REVALIDATE
+
+
 class BundlesResource(JsonResource):
     """To be put at ``/bundles``.
 
     :param shelf: None where this relay keeps none.
     :param slow_s: seconds for which a client may take nothing of a download before it is cut off.
     :param elsewhere: None where this relay is alone.
+    :param access: decides who may have a bundle; None lets everybody.
+    :param trusted: whose X-Forwarded-For is believed.
     """
 
     isLeaf = True
@@ -92,6 +105,8 @@ class BundlesResource(JsonResource):
         reactor: Reactor,
         slow_s: float = SLOW_S,
         elsewhere: Elsewhere | None = None,
+        access: Access | None = None,
+        trusted: TrustedProxies = NOBODY,
     ) -> None:
         super().__init__()
         self._elsewhere = elsewhere
@@ -101,6 +116,8 @@ class BundlesResource(JsonResource):
         self._answering: set[Outlet] = set()
         self._ending: set[Outlet] = set()
         """Those whose answer is complete, and not yet with the kernel."""
+        self._access = access
+        self._trusted = trusted
 
     def render(self, request: Request) -> bytes | int:
         request.setHeader(b"x-content-type-options", b"nosniff")
@@ -124,8 +141,15 @@ class BundlesResource(JsonResource):
         self, request: Request, outlet: Outlet, target: _Target, is_errand: bool
     ) -> None:
         elsewhere = None if is_errand else self._elsewhere
-        if elsewhere is None or not await elsewhere.answer(request, outlet, target.session_hash):
-            await self._answer_here(request, outlet, target)
+        address = self._address(request)
+        private = await self._let_in(request, target, address, is_errand)
+        key = target.session_hash
+        there = elsewhere is not None and await elsewhere.answer(request, outlet, key)
+        if self._access is not None and not is_errand:
+            kept = self._shelf is not None and self._shelf.latest(key) is not None
+            self._access.tried(address, key, there or private or kept)
+        if not there:
+            await self._answer_here(request, outlet, target, private)
         if outlet.cut:
             self.log.info(
                 "session {session}: cut a download off: nothing was read of it for {slow:g} s",
@@ -133,18 +157,42 @@ class BundlesResource(JsonResource):
                 slow=self._slow_s,
             )
 
-    async def _answer_here(self, request: Request, outlet: Outlet, target: _Target) -> None:
+    async def _answer_here(
+        self, request: Request, outlet: Outlet, target: _Target, private: bool
+    ) -> None:
         bundle = None if self._shelf is None else self._shelf.latest(target.session_hash)
         if bundle is None:
             raise BadRequest(404, "No bundle of this session is kept")
         bundle.retain()
         try:
-            await self._answer_from(bundle, request, outlet, target)
+            await self._answer_from(bundle, request, outlet, target, private)
         finally:
             bundle.release()
 
+    async def _let_in(
+        self, request: Request, target: _Target, address: str | None, is_errand: bool
+    ) -> bool:
+        """Whether what is answered is for this client alone. Another relay has let its client in
+        already.
+
+        :raises BadRequest: the client may not have the session's bundle.
+        """
+        access = self._access
+        if access is None:
+            return False
+        if is_errand:
+            return await access.is_private(target.session_hash)
+        _, _, query = request.uri.decode("ascii", "replace").partition("?")
+        caller = read_caller(address, None, _field(request, "authorization"), query)
+        return await access.may_read(target.session_hash, caller)
+
+    def _address(self, request: Request) -> str | None:
+        """Where the client is."""
+        fields = request.requestHeaders.getRawHeaders(FIELD, [])
+        return self._trusted.client(host_of(request.getClientAddress()), fields)
+
     async def _answer_from(
-        self, bundle: Bundle, request: Request, outlet: Outlet, target: _Target
+        self, bundle: Bundle, request: Request, outlet: Outlet, target: _Target, private: bool
     ) -> None:
         sha256 = (await bundle.digest()).sha256
         if target.sha256 not in (None, sha256):
@@ -168,7 +216,7 @@ class BundlesResource(JsonResource):
         prefix = b"/" + b"/".join(request.prepath or [])
         fields = {
             "etag": etag,
-            "cache-control": _IMMUTABLE if target.sha256 else _REVALIDATE,
+            "cache-control": _cache_control(target, private),
             "content-location": f"{prefix.decode('ascii')}/{target.session_id}/{sha256}",
         }
         if path is None:
@@ -216,6 +264,8 @@ class BundlesResource(JsonResource):
         failure.trap(BadRequest, NoCode)
         if isinstance(failure.value, BadRequest):
             status, text = failure.value.status, str(failure.value)
+            for name, value in failure.value.headers if not outlet.gone else ():
+                request.setHeader(name.encode(), value.encode())
         else:
             status = 503 if failure.check(NotNow) else 404
             text = f"This session's bundle has no code to be had: {failure.value}"

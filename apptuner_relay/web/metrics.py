@@ -19,6 +19,8 @@ from prometheus_client.registry import Collector
 from twisted.web.server import Request
 
 from apptuner_relay import __version__
+from apptuner_relay.access.access import DENIALS, Access
+from apptuner_relay.access.limits import LIMITS
 from apptuner_relay.front import REASONS
 from apptuner_relay.meters.cluster import Cluster
 from apptuner_relay.meters.meters import Meters
@@ -149,7 +151,7 @@ class MeterCollector(Collector):
             "WebSocket handshakes that were refused, by the reason that the HTTP status gives.",
             labels=["reason"],
         )
-        reasons = {_reason(status): 0 for status in (400, 403, 404, 503)}
+        reasons = {_reason(status): 0 for status in (400, 401, 403, 404, 409, 429, 503)}
         for status, count in meters.refusals.items():
             reasons[_reason(status)] = reasons.get(_reason(status), 0) + count
         for reason, count in reasons.items():
@@ -163,6 +165,21 @@ class MeterCollector(Collector):
         for why in REASONS:
             turned_away.add_metric([why], meters.turned_away[why])
         yield turned_away
+        if meters.access is not None:
+            yield from _access(meters.access)
+        dropped = CounterMetricFamily(
+            "apptuner_relay_logs_dropped",
+            "Console logs that were dropped, as their phone sent more messages than it may.",
+        )
+        dropped.add_metric([], meters.traffic.dropped_logs)
+        yield dropped
+        throttled = CounterMetricFamily(
+            "apptuner_relay_throttled",
+            "Times that a client was not read from for a while, as it sent more messages than it "
+            "may.",
+        )
+        throttled.add_metric([], meters.traffic.throttled)
+        yield throttled
 
     def _health(self) -> Iterator[Metric]:
         meters = self._meters
@@ -194,6 +211,31 @@ class MeterCollector(Collector):
         )
         if meters.memory_limit is not None:
             yield _gauge("memory_limit_bytes", "What the process may have.", meters.memory_limit)
+
+
+def _access(access: Access) -> Iterator[Metric]:
+    limited = CounterMetricFamily(
+        "apptuner_relay_limited",
+        "Clients that were refused for the sake of a limit, by the option that sets it.",
+        labels=["limit"],
+    )
+    for limit in LIMITS:
+        limited.add_metric([limit], access.limited[limit])
+    yield limited
+    denied = CounterMetricFamily(
+        "apptuner_relay_denied",
+        "Clients that were refused for what they have shown, or not shown.",
+        labels=["reason"],
+    )
+    for reason in DENIALS:
+        denied.add_metric([reason], access.denied[reason])
+    yield denied
+    failed = CounterMetricFamily(
+        "apptuner_relay_failed_joins",
+        "Sessions that nobody was in and wrong secrets, each counted once for an address.",
+    )
+    failed.add_metric([], access.failed_joins)
+    yield failed
 
 
 def _spool(spool: Spool) -> Iterator[Metric]:

@@ -13,10 +13,12 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from apptuner_relay.options import Settings
 from apptuner_relay.protocol import DesktopSideFactory, MobileFactory, RelayFactory
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import BadRequest, parse_path
 from apptuner_relay.web.bundles import BundlesResource, Elsewhere
+from apptuner_relay.web.channel import RelayChannel
 from apptuner_relay.web.events import EventsResource
 from apptuner_relay.web.guard import Guard, Guarded
 from apptuner_relay.web.health import HealthResource, LiveResource, ReadyResource
@@ -85,6 +87,8 @@ class RelaySite(Site):
 
     displayTracebacks = False
     requestFactory = RelayRequest
+    protocol = RelayChannel  # type: ignore[assignment]
+    header_limit = Settings.header_limit
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -94,6 +98,7 @@ class RelaySite(Site):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """See `IProtocolFactory`."""
         channel: Any = super().buildProtocol(addr)
+        channel.set_up(self.header_limit)
         end = channel.connectionLost
 
         def request(*arguments: Any) -> RelayRequest:
@@ -149,12 +154,19 @@ def make_site(
     if peers is not None:
         root.putChild(b"peer", RoleResource(peers))
     if reactor is not None and (relay.store is not None or elsewhere is not None):
-        slow_s = relay.settings.slow_time
-        bundles = BundlesResource(relay.store, reactor, slow_s, elsewhere)
+        bundles = BundlesResource(
+            relay.store,
+            reactor,
+            relay.settings.slow_time,
+            elsewhere,
+            relay.access,
+            relay.settings.trusted_proxy,
+        )
         root.putChild(b"bundles", bundles)
         relay.count_downloads = lambda: bundles.active
     site = RelaySite(root, timeout=relay.settings.handshake_timeout, reactor=relay.clock)
     relay.count_silent = lambda: len(site.silent)
+    site.header_limit = relay.settings.header_limit
     return site
 
 

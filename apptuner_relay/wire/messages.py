@@ -136,9 +136,13 @@ def _build(**fields: object) -> bytes:
     return compact_json(fields)
 
 
-def connected(session_hash: str, role: str, now_ms: int) -> bytes:
-    """The welcome. ``session_hash`` is the hex SHA-256 of the session id."""
-    return _build(type="connected", sessionId=session_hash, clientType=role, timestamp=now_ms)
+def connected(session_hash: str, role: str, now_ms: int, claimed: bool = False) -> bytes:
+    """The welcome. ``session_hash`` is the hex SHA-256 of the session id; ``claimed`` says that the
+    session is claimed, with what this client has shown."""
+    more = {"claimed": True} if claimed else {}
+    return _build(
+        type="connected", sessionId=session_hash, clientType=role, **more, timestamp=now_ms
+    )
 
 
 def pong(now_ms: int) -> bytes:
@@ -149,6 +153,12 @@ def pong(now_ms: int) -> bytes:
 def error(text: str, now_ms: int) -> bytes:
     """What the client at fault is told."""
     return _build(type="error", error=text, timestamp=now_ms)
+
+
+def console_warning(text: str, now_ms: int) -> bytes:
+    """A line of the relay's own among a phone's console logs."""
+    payload = {"level": "warn", "args": [text], "timestamp": now_ms}
+    return _build(type="console_log", payload=payload)
 
 
 def event(name: str, now_ms: int) -> bytes:

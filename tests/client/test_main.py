@@ -149,7 +149,7 @@ class UsageTests(ProgramTestCase):
 
     @inlineCallbacks
     def test_help(self) -> Any:
-        commands = ("push", "join", "watch", "fetch", "report", "plan")
+        commands = ("push", "join", "watch", "fetch", "share", "report", "plan")
         for arguments in ([], *([name] for name in commands)):
             child = self.run_program(*arguments, "--help")
             self.assertEqual((yield child.done), Exit.DONE)

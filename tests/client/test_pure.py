@@ -171,6 +171,14 @@ class EndingTests(SynchronousTestCase):
         self.assertEqual(describe(OSError("no route.")), "no route")
         self.assertEqual(describe(KeyError()), "KeyError")
 
+    def test_a_relay_that_has_had_too_much_is_asked_again_when_it_says(self) -> None:
+        head = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: %b\r\nContent-Length: 0\r\n\r\n"
+        for wait, seconds in ((b"17", 17), (b"0", 0), (b"999999", 3600), (b"soon", 0), (b"-1", 0)):
+            ending = read_refusal(head % wait, at_end=True)
+            assert ending is not None
+            self.assertEqual((ending.final, ending.retry_after_seconds), (False, seconds))
+        self.assertTrue(Ending(How.REFUSED, "", 401).final)
+
 
 class PatienceTests(SynchronousTestCase):
     def test_the_phones_backoff(self) -> None:

@@ -24,8 +24,18 @@ PHONE = Admission(
     "c1",
     6,
     "203.0.113.9",
+    authorized=True,
 )
-CLI = Admission(Role.CLI, "0f" * 32, None, "/bundles/ABC234")
+CLI = Admission(
+    Role.CLI,
+    "0f" * 32,
+    None,
+    "/bundles/ABC234",
+    authorized=True,
+    claims=True,
+    tokens=True,
+)
+OLD_CLI = Admission(Role.CLI, "0f" * 32, None, "/bundles/ABC234")
 
 
 class Showing(SynchronousTestCase):
@@ -38,7 +48,7 @@ class Showing(SynchronousTestCase):
         self.assertIn(why, str(caught.exception))
 
     def test_what_was_said_of_the_client(self) -> None:
-        for admission in (PHONE, CLI):
+        for admission in (PHONE, CLI, OLD_CLI):
             text, proof = write_pass(SECRET, "a", "b", admission, NOW_S)
             shown = self.gate.read(text, NOW_S + 1)
             self.assertEqual(shown.sender, "a")

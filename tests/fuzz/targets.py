@@ -247,7 +247,9 @@ def http(data: bytes) -> None:
     with _calm(), tempfile.TemporaryDirectory() as folder:
         bundle = FileBundle(Path(folder), CODE)
         site = make_site(relay.service, None)
-        resource = BundlesResource(DictShelf(ABC234=bundle), _InlineThreads(), 30.0)
+        resource = BundlesResource(
+            DictShelf(ABC234=bundle), _InlineThreads(), 30.0, None, relay.service.access
+        )
         site.resource.putChild(b"bundles", resource)
         said = _converse(site, relay.clock, raw, 4096)
         _promise(bundle.users == 0, "a bundle stays in use")

@@ -55,7 +55,7 @@ class BundleTest(ClusterCase, BundleCase):
 
 class SessionTest(ClusterCase):
     async def test_messages_stay_in_order(self) -> None:
-        _, (a, b), node = await self.cluster(2)
+        _, (a, b), node = await self.cluster(2, "--message-rate", "0")
         cli = await self.join(node, a, "cli")
         phone = await self.join(node, b, "mobile")
         await cli.expect("device_list")

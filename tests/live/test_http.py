@@ -75,7 +75,10 @@ class RefusalTest(LiveCase):
 
     async def test_a_request_that_never_ends(self) -> None:
         relay = await self.relay("--handshake-timeout", "1")
-        self.assertEqual(await relay.raw("GET /health HTTP/1.1\r\nHost: x\r\n"), b"")
+        raw = await relay.raw("GET /health HTTP/1.1\r\nHost: x\r\n")
+        self.assertTrue(raw.startswith(b"HTTP/1.1 408 "), raw)
+        self.assertIn(b'{"error":', raw)
+        self.assertEqual(await relay.raw(""), b"")
 
     async def test_a_refusal_disturbs_nobody(self) -> None:
         relay, node = await self.stage()

@@ -39,7 +39,8 @@ def peers(python: str, relay_args: str, output: Path) -> list[Peer]:
     def relay(port: int, *more: str) -> list[str]:
         listen = f"tcp:{port}:interface=127.0.0.1"
         base = [str(twistd), "-n", "--pidfile=", "apptuner-relay", "--listen", listen]
-        base += ["--state-dir", "off"]
+        # The cases send more messages than any client may.
+        base += ["--state-dir", "off", "--message-rate", "0"]
         return [*base, *more, *shlex.split(relay_args)]
 
     def script(program: str, name: str) -> Callable[[int], list[str]]:

@@ -1,0 +1,198 @@
+"""How often an address may connect, guess, and how many sessions it may have at once. Pure.
+
+An address here is the network of an IP address that one customer has: the address itself for IPv4,
+its /64 for IPv6. Addresses that say nothing of who is there (None: a UNIX socket, or what a trusted
+proxy could not tell) and this machine's own are not limited.
+
+All tables are bounded. Who has more addresses than they have rows makes them forget others, which
+then have their whole allowance again: that is why guessing is counted over all addresses, too.
+"""
+
+import hashlib
+from collections import Counter
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
+
+from apptuner_relay.access.bucket import TokenBucket
+from apptuner_relay.access.recent import Recent
+from apptuner_relay.session import BadRequest
+
+GUESS_WINDOW_S = 600.0
+"""The time for which failed joins are counted."""
+LIMITS = ("connect-rate", "failed-joins", "failed-joins-total", "sessions-per-address")
+"""The options that set limits here."""
+STRICT_SHARE = 0.1
+"""What is left of each address's failed joins while there are too many over all addresses."""
+
+_MINUTE_S = 60.0
+_MOST_ADDRESSES = 16_384
+_MOST_KNOWN = 65_536
+_CUSTOMER_BITS = 64
+_LONGEST_WAIT_S = 3600
+
+
+class Limited(BadRequest):
+    """A limit was hit: 429 (RFC 6585 §4), with Retry-After.
+
+    ``limit`` names the option.
+    """
+
+    def __init__(self, limit: str, text: str, wait_s: float) -> None:
+        seconds = min(max(1, ceil(wait_s)), _LONGEST_WAIT_S)
+        super().__init__(
+            429,
+            f"{text}; try again in {seconds} s (--{limit})",
+            (("Retry-After", str(seconds)),),
+        )
+        self.limit = limit
+
+
+@lru_cache(maxsize=4096)  # It is asked several times for each client.
+def customer(address: str | None) -> str | None:
+    """By what an address is counted; None for one that is not limited."""
+    if address is None:
+        return None
+    parsed = ip_address(address)
+    if parsed.is_loopback:
+        return None
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, _CUSTOMER_BITS), strict=False))
+    return str(parsed)
+
+
+class ConnectRate:
+    """Handshakes of one customer a minute.
+
+    :param most: 0 for no limit.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._buckets: Recent[str, TokenBucket] = Recent(_MOST_ADDRESSES)
+
+    def take(self, who: str | None, now_s: float) -> None:
+        """Count a handshake.
+
+        :raises Limited: there were too many.
+        """
+        if who is None or not self._most:
+            return
+        rate = self._most / _MINUTE_S
+        bucket = self._buckets.get_or_make(who, lambda: TokenBucket(rate, self._most, now_s))
+        if not bucket.take(now_s):
+            raise Limited(
+                "connect-rate",
+                f"More than {self._most} connections a minute from your address",
+                bucket.wait_s(now_s),
+            )
+
+
+class Guesses:
+    """Failed joins: what one customer has tried that turned out to be nothing.
+
+    The same thing tried again is no new guess, so somebody who waits for a session to begin, or
+    tries a wrong secret again and again, is counted once. An honest office has a session or two for
+    each developer; who guesses has a new one each time. When a customer has used its failed joins
+    up, it is refused whatever it has not tried before, before it is said whether that exists: else
+    guessing would go on, only with another answer for what fails.
+
+    :param most: of one customer within `GUESS_WINDOW_S`; 0 for no limit.
+    :param most_total: of all; 0 for no limit. While there are more, each customer has a tenth. All
+        new ones are not refused then, or else who has a few addresses could keep everybody out.
+    """
+
+    def __init__(self, most: int, most_total: int, now_s: float) -> None:
+        self._most = most
+        self._buckets: Recent[str, TokenBucket] = Recent(_MOST_ADDRESSES)
+        self._known: Recent[bytes, bool] = Recent(_MOST_KNOWN)
+        self._total = None
+        if most_total:
+            self._total = TokenBucket(most_total / GUESS_WINDOW_S, most_total, now_s)
+
+    def check(self, who: str | None, what: str, now_s: float) -> None:
+        """Whether a customer may try ``what``.
+
+        :raises Limited: it has guessed too much, and has not tried this before.
+        """
+        if who is None or not self._most or self._key(who, what) in self._known:
+            return
+        bucket = self._buckets.get(who)
+        if bucket is None:
+            return
+        strict = self._total is not None and self._total.level(now_s) < 1
+        needed = max(1.0, self._most * (1 - STRICT_SHARE)) if strict else 1.0
+        if bucket.level(now_s) < needed:
+            raise Limited(
+                "failed-joins-total" if strict and bucket.level(now_s) >= 1 else "failed-joins",
+                "Too many attempts from your address at sessions that don't exist, or with wrong "
+                "secrets",
+                bucket.wait_s(now_s, needed),
+            )
+
+    def failed(self, who: str | None, what: str, now_s: float) -> bool:
+        """What a customer tried is nothing. Whether that is a new guess."""
+        if who is None:
+            return False
+        key = self._key(who, what)
+        if key in self._known:
+            return False
+        self._known.put(key, False)
+        if self._most:
+            rate = self._most / GUESS_WINDOW_S
+            bucket = self._buckets.get_or_make(who, lambda: TokenBucket(rate, self._most, now_s))
+            bucket.take(now_s)
+        if self._total is not None:
+            self._total.take(now_s)
+        return True
+
+    def succeeded(self, who: str | None, what: str) -> None:
+        """What a customer tried is something: it may do so again whatever it does else."""
+        if who is not None:
+            self._known.put(self._key(who, what), True)
+
+    @staticmethod
+    def _key(who: str, what: str) -> bytes:
+        return hashlib.blake2b(f"{who} {what}".encode(), digest_size=16).digest()
+
+
+class SessionCount:
+    """Sessions that a customer has clients in at once. It grows with the clients that there are.
+
+    :param most: 0 for no limit.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._sessions: dict[str, Counter[str]] = {}
+
+    def check(self, who: str | None, session: str) -> None:
+        """Whether a customer may have a client in ``session``.
+
+        :raises Limited: it would be one session too many.
+        """
+        if who is None or not self._most:
+            return
+        there = self._sessions.get(who)
+        if there is not None and session not in there and len(there) >= self._most:
+            raise Limited(
+                "sessions-per-address",
+                f"Your address already has clients in {self._most} sessions, the most it may have",
+                _MINUTE_S,
+            )
+
+    def entered(self, who: str | None, session: str) -> None:
+        """A client has come in."""
+        if who is not None:
+            self._sessions.setdefault(who, Counter())[session] += 1
+
+    def left(self, who: str | None, session: str) -> None:
+        """A client that has `entered` has gone."""
+        there = self._sessions.get(who) if who is not None else None
+        if who is None or there is None:
+            return
+        there[session] -= 1
+        if there[session] <= 0:
+            del there[session]
+        if not there:
+            del self._sessions[who]

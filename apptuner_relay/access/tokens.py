@@ -1,0 +1,109 @@
+"""A session's secret, and what is made of it: its proof, and join tokens. Pure.
+
+The secret is the seed of an Ed25519 key (RFC 8032), through HKDF (RFC 5869) with the session in it.
+Who claims a session shows the secret; the relay keeps the public key, the `proof`, and compares.
+Whoever holds the secret can sign join tokens without asking the relay, and the relay can check them
+with the proof alone. So what a relay or its Redis keeps lets nobody in who steals it: neither as
+the CLI nor with a token of his own making. The session in it is the salt: the same secret gives
+another proof in each session.
+
+This is fast on purpose. A slow hash protects secrets that people make up, at the price of a server
+that anybody can keep busy. A secret here is made by a program and kept in a file; `check_secret`
+asks for at least 16 characters, which at random are 95 bits. Nobody tries all of these, however
+fast. Guesses at the relay itself are counted like those at session ids.
+
+A token is ``EXPIRY.SIGNATURE``: seconds since the epoch in hex, and base64url of the signature of
+that and the session.
+"""
+
+import base64
+import hmac
+import re
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+SECRET_CHARACTERS = (16, 256)
+"""The fewest and the most."""
+
+_SECRET = re.compile(r"[!-~]{16,256}")
+_TOKEN = re.compile(r"([0-9a-f]{1,12})\.([A-Za-z0-9_-]{86})")
+_KEY_PURPOSE = b"apptuner session secret"
+_TOKEN_PURPOSE = b"apptuner join token"
+_SEED_BYTES = 32
+
+
+class BadToken(ValueError):
+    """A token that lets nobody in. ``expired``: no more than a new one is needed."""
+
+    def __init__(self, text: str, expired: bool = False) -> None:
+        super().__init__(text)
+        self.expired = expired
+
+
+def check_secret(secret: str) -> str:
+    """:raises ValueError: it can't be a session's secret; the text doesn't show it."""
+    if not _SECRET.fullmatch(secret):
+        raise ValueError("a session's secret is 16 to 256 visible ASCII characters without spaces")
+    return secret
+
+
+def make_proof(secret: str, session_hash: str) -> str:
+    """What a relay keeps of a session's secret."""
+    public = _key(secret, session_hash).public_key()
+    return _encode(public.public_bytes(Encoding.Raw, PublicFormat.Raw))
+
+
+def is_proven(proof: str, secret: str, session_hash: str) -> bool:
+    """Whether that is the secret of which ``proof`` was made."""
+    return hmac.compare_digest(make_proof(secret, session_hash), proof)
+
+
+def sign_token(secret: str, session_hash: str, expires_s: float) -> str:
+    """A join token that is good until ``expires_s`` (seconds since the epoch)."""
+    expiry = f"{int(expires_s):x}"
+    signature = _key(secret, session_hash).sign(_signed(session_hash, expiry))
+    return f"{expiry}.{_encode(signature)}"
+
+
+def check_token(proof: str, token: str, session_hash: str, now_s: float) -> None:
+    """Whether a token was signed with the secret of which ``proof`` was made, and is good now.
+
+    :raises BadToken: it was not, or is not; the text is for who has shown it.
+    """
+    match = _TOKEN.fullmatch(token)
+    if match is None:
+        raise BadToken("That is no join token")
+    public = Ed25519PublicKey.from_public_bytes(_decode(proof))
+    try:
+        public.verify(_decode(match[2]), _signed(session_hash, match[1]))
+    except InvalidSignature:
+        raise BadToken("The join token is not of this session, or not of its secret") from None
+    if now_s >= int(match[1], 16):
+        raise BadToken("The join token has expired: ask for a new one", expired=True)
+
+
+def expiry_of(token: str) -> int | None:
+    """Until when a token says that it is good, in seconds since the epoch; None for none."""
+    match = _TOKEN.fullmatch(token)
+    return int(match[1], 16) if match else None
+
+
+def _key(secret: str, session_hash: str) -> Ed25519PrivateKey:
+    derive = HKDF(SHA256(), _SEED_BYTES, salt=session_hash.encode(), info=_KEY_PURPOSE)
+    return Ed25519PrivateKey.from_private_bytes(derive.derive(secret.encode()))
+
+
+def _signed(session_hash: str, expiry: str) -> bytes:
+    return b"\n".join((_TOKEN_PURPOSE, session_hash.encode(), expiry.encode()))
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

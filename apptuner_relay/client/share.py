@@ -1,0 +1,97 @@
+"""`share`: makes a join token for phones, and shows the URL with it, as text and as a QR code.
+
+Nothing is sent: whoever has the session's secret can sign tokens alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import segno
+from twisted.internet.defer import Deferred, succeed
+
+from apptuner_relay.access.tokens import sign_token
+from apptuner_relay.client.command import Command, add_session_arguments, checked
+from apptuner_relay.client.credentials import add_key_argument
+from apptuner_relay.client.outcome import Exit, UsageError
+from apptuner_relay.client.screen import Screen
+from apptuner_relay.session import session_hash
+
+_DURATION = re.compile(r"([0-9]{1,6})(m|h|d)")
+_UNITS_S = {"m": 60, "h": 3600, "d": 86400}
+_LONGEST_S = 366 * 86400
+_BORDER_MODULES = 2
+_WHITE_ON_BLACK, _PLAIN = "\x1b[38;5;231;48;5;16m", "\x1b[0m"
+
+
+class Shared:
+    """All was done at once."""
+
+    def __init__(self) -> None:
+        self.done: Deferred[Exit] = succeed(Exit.DONE)
+
+    def leave(self, code: Exit) -> None:
+        """There is nothing to leave."""
+
+
+def lasting(text: str) -> int:
+    """`30m`, `8h` or `7d` in seconds. Raises `ValueError` with a text for the user."""
+    match = _DURATION.fullmatch(text)
+    seconds = int(match[1]) * _UNITS_S[match[2]] if match else 0
+    if not 0 < seconds <= _LONGEST_S:
+        raise ValueError("a time is a number with m, h or d behind it, such as 8h, up to a year")
+    return seconds
+
+
+def qr_code(text: str) -> str:
+    """A QR code in half blocks, in colours of its own: a terminal may be light or dark."""
+    out = io.StringIO()
+    segno.make(text, error="l", micro=False).terminal(out, border=_BORDER_MODULES, compact=True)
+    return "\n".join(f"{_WHITE_ON_BLACK}{line}{_PLAIN}" for line in out.getvalue().splitlines())
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_session_arguments(parser)
+    add_key_argument(parser, "the session's secret, with which its CLI connects")
+    parser.add_argument(
+        "--lasts",
+        metavar="TIME",
+        type=checked(lasting),
+        default=lasting("8h"),
+        help="how long phones may join with it: 30m, 8h, 7d (default: 8h). A phone that has joined "
+        "stays",
+    )
+    parser.add_argument("--no-qr", action="store_true", help="print the URL only")
+
+
+def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Shared:
+    if arguments.key is None:
+        raise UsageError("--key: the session's secret is needed to sign a token")
+    expires_s = reactor.seconds() + arguments.lasts
+    token = sign_token(arguments.key, session_hash(arguments.session), expires_s)
+    relay = arguments.relay
+    url = f"{str(relay).removesuffix(relay.prefix)}" + relay.resource(
+        "mobile", arguments.session, {"token": token}
+    )
+    screen.tell_raw(url)
+    if not arguments.no_qr and screen.out_is_terminal:
+        screen.tell_raw(qr_code(url))
+    until = datetime.fromtimestamp(int(expires_s), UTC)
+    screen.say(f"phones may join with it until {until:%Y-%m-%d %H:%M:%S} UTC")
+    return Shared()
+
+
+COMMAND = Command(
+    "share",
+    "let phones into a session that is claimed with a secret",
+    "Signs a join token with the session's secret, and prints the URL with which a phone joins,\n"
+    "on a terminal as a QR code as well. The relay asks phones for a token where the session's\n"
+    "CLI wants it: `push --tokens`, or `tokens=1` in its query string. No relay is asked: the\n"
+    "token is good at every relay that has the session's claim.",
+    _add_arguments,
+    _start,
+)

@@ -1,0 +1,81 @@
+"""How a client comes in: what it shows is looked at first, then its place is found.
+
+A client of another relay comes in there, and not here again.
+"""
+
+import dataclasses
+
+from twisted.internet.defer import Deferred
+
+from apptuner_relay.access.access import Grant
+from apptuner_relay.access.caller import Caller
+from apptuner_relay.access.limits import customer
+from apptuner_relay.service import Place, RelayService
+from apptuner_relay.session import Admission, Role
+
+
+class Entrance:
+    """Brings the clients of one relay in."""
+
+    def __init__(self, relay: RelayService) -> None:
+        self._relay = relay
+
+    def find(self, admission: Admission, caller: Caller) -> Deferred[Place]:
+        """Find the place of a client that shows what is in ``caller``.
+
+        :return: fails with `BadRequest`.
+        """
+        return Deferred.fromCoroutine(self._find(admission, caller))
+
+    async def _find(self, admission: Admission, caller: Caller) -> Place:
+        relay, access = self._relay, self._relay.access
+        role, session = admission.role, admission.session_hash
+        grant = await access.admit(role, session, caller, self._is_familiar(admission))
+        if grant.authorized:
+            admission = self._authorized(admission, caller, grant)
+        found = relay.find_place(admission)
+        place = await found if isinstance(found, Deferred) else found
+        try:
+            await access.settle(role, session, caller, grant)
+        except BaseException:
+            place.abandon()
+            raise
+        exists = grant.claim is not None and not grant.claims
+        access.tried(
+            caller.address, session, exists or not place.is_here or self._is_there(admission)
+        )
+        return place
+
+    @staticmethod
+    def _authorized(admission: Admission, caller: Caller, grant: Grant) -> Admission:
+        claim = grant.claim
+        assert claim is not None
+        url = admission.bundles_url
+        if admission.role is Role.MOBILE and claim.tokens and caller.token is not None:
+            url = f"{url}?token={caller.token}"
+        return dataclasses.replace(
+            admission,
+            authorized=True,
+            claims=grant.claims,
+            tokens=claim.tokens,
+            bundles_url=url,
+        )
+
+    def _is_familiar(self, admission: Admission) -> bool:
+        """Whether somebody of the client's address is in its session, as far as this relay
+        knows."""
+        session = self._relay.sessions.get(admission.session_hash)
+        who = customer(admission.address)
+        return session is not None and any(
+            customer(member.admission.address) == who for member in session.members
+        )
+
+    def _is_there(self, admission: Admission) -> bool:
+        """Whether there is anything in a session here for such a client to find."""
+        session = self._relay.sessions.get(admission.session_hash)
+        others: tuple[object, ...] = ()
+        if session is not None:
+            phone = admission.role is Role.MOBILE
+            others = session.desktop_side if phone else session.members
+        store = self._relay.store
+        return bool(others) or (store is not None and store.keeps(admission.session_hash))

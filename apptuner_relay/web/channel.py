@@ -1,0 +1,87 @@
+"""How requests come over a connection: within a time, and a size, and no slower or larger.
+
+twisted.web starts its timer anew with whatever comes, so that a client which sends a byte now and
+then keeps a connection for ever. Here the timer runs from the connection's start, or the end of the
+last response, until the next request's head is there whole.
+"""
+
+from typing import Any
+
+from twisted.logger import ILogObserver, LogEvent, Logger
+from twisted.web.http import HTTPChannel
+from zope.interface import implementer
+
+from apptuner_relay.wire.messages import http_refusal
+
+MOST_FIELDS = 100
+"""Header fields in a request."""
+
+_LINE_END_BYTES = 2
+
+
+@implementer(ILogObserver)
+class _Nobody:
+    def __call__(self, event: LogEvent) -> None: ...
+
+
+class RelayChannel(HTTPChannel):
+    """One connection.
+
+    ``header_limit`` is how many bytes a request line and its header fields may have.
+    """
+
+    # That an idle connection ends is no news, and who opens many would fill the log.
+    _log = Logger(observer=_Nobody())
+    transport: Any
+    _head_bytes = 0
+    _head_lines = 0
+    _is_refused = False
+
+    def set_up(self, header_limit: int) -> None:
+        """To be called before it is connected."""
+        self._header_limit = header_limit
+        self.MAX_LENGTH = header_limit
+        # Not to be hit before ours, which says what is wrong.
+        self.totalHeadersSize = 2 * header_limit
+
+    def resetTimeout(self) -> None:
+        """Nothing: that something has come is no reason to wait for longer."""
+
+    def lineReceived(self, line: bytes) -> None:
+        """A line of a request's head."""
+        if self._is_refused:
+            return
+        self._head_bytes += len(line) + _LINE_END_BYTES
+        self._head_lines += 1
+        if self._head_bytes > self._header_limit or self._head_lines > MOST_FIELDS + 1:
+            self._refuse_head()
+        else:
+            super().lineReceived(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """A line of a request's head has become longer than all of it may be."""
+        if not self._is_refused:
+            self._refuse_head()
+
+    def allContentReceived(self) -> None:
+        """A request is there whole."""
+        self._head_bytes = self._head_lines = 0
+        super().allContentReceived()
+
+    def timeoutConnection(self) -> None:
+        """No request has come whole in time."""
+        if self._head_lines and not self._is_refused:
+            self._refuse(408, "The request took too long to come (--handshake-timeout)")
+        super().timeoutConnection()
+
+    def _refuse_head(self) -> None:
+        self._refuse(
+            431,
+            f"A request line and header fields above {self._header_limit} bytes (--header-limit), "
+            f"or above {MOST_FIELDS} fields",
+        )
+        self.loseConnection()
+
+    def _refuse(self, status: int, text: str) -> None:
+        self._is_refused = True
+        self.transport.write(http_refusal(status, text))

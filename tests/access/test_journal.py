@@ -1,0 +1,162 @@
+"""`apptuner_relay.access.journal` with real files: what is there after a restart, or worse."""
+
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import TestCase
+
+from apptuner_relay.access import journal
+from apptuner_relay.access.claims import Claim, MemoryClaims
+from apptuner_relay.access.journal import FILE, Journal, lines_of, read_lines
+from apptuner_relay.access.tokens import make_proof
+from apptuner_relay.session import session_hash
+from tests.web.serving import ClockedReactor
+
+NAMES = [session_hash(name) for name in ("A", "B", "C")]
+CLAIM = Claim(make_proof("0123456789abcdef", NAMES[0]))
+TTL_S = 1000.0
+START_S = 1_800_000_000.0
+
+
+class JournalCase(TestCase):
+    def setUp(self) -> None:
+        self.here = Path(self.mktemp()).absolute()
+        self.now_s = START_S
+        self.warnings: list[str] = []
+        self.patch(Journal, "log", self)
+
+    def warn(self, text: str, **values: object) -> None:
+        self.warnings.append(text.format(**values))
+
+    def start(self) -> tuple[MemoryClaims, Journal, ClockedReactor]:
+        clock = ClockedReactor()
+        clock.advance(self.now_s)
+        claims = MemoryClaims(TTL_S, clock.seconds)
+        kept = Journal(claims, self.here, clock)
+        kept.startService()
+        self.addCleanup(lambda: kept.running and kept.stopService())
+        return claims, kept, clock
+
+    async def stop(self, kept: Journal) -> None:
+        over = kept.stopService()
+        if over is not None:
+            await over
+
+    async def wrote(self, kept: Any) -> None:
+        if kept._writing is not None:
+            await kept._writing
+
+    def found(self, claims: MemoryClaims) -> list[Claim | None]:
+        return [claims.find(name) for name in NAMES]
+
+
+class RestartTest(JournalCase):
+    async def test_claims_are_there_again(self) -> None:
+        claims, kept, _ = self.start()
+        await claims.take(NAMES[0], CLAIM)
+        await claims.take(NAMES[1], CLAIM)
+        await claims.take(NAMES[1], CLAIM._replace(tokens=True))
+        await self.stop(kept)
+        self.assertEqual((self.here / FILE).stat().st_mode & 0o777, 0o600)
+        self.now_s += TTL_S / 2
+        claims, kept, _ = self.start()
+        self.assertEqual(self.found(claims), [CLAIM, CLAIM._replace(tokens=True), None])
+        await claims.take(NAMES[0], CLAIM)
+        await self.stop(kept)
+        self.now_s += TTL_S / 2
+        claims, kept, _ = self.start()
+        self.assertEqual(self.found(claims), [CLAIM, None, None], "its time goes on")
+        self.assertEqual(self.warnings, [])
+
+    async def test_after_a_crash(self) -> None:
+        claims, kept, clock = self.start()
+        await claims.take(NAMES[0], CLAIM)
+        clock.advance(1)
+        await self.wrote(kept)
+        with (self.here / FILE).open("ab") as file:
+            file.write(lines_of([(NAMES[1], CLAIM, self.now_s)])[:-5])
+        data = (self.here / FILE).read_bytes()
+        await self.stop(kept)
+        (self.here / FILE).write_bytes(data)
+        claims, kept, _ = self.start()
+        self.assertEqual(self.found(claims), [CLAIM, None, None])
+
+    async def test_a_use_now_and_then_is_worth_a_line(self) -> None:
+        claims, kept, clock = self.start()
+        for _ in range(100):
+            clock.advance(1)
+            await claims.take(NAMES[0], CLAIM)
+            await self.wrote(kept)
+        await self.stop(kept)
+        lines = (self.here / FILE).read_bytes().count(b"\n")
+        self.assertTrue(5 <= lines <= 12, lines)
+
+    async def test_a_long_file_is_written_anew(self) -> None:
+        self.patch(journal, "_GROWTH_BYTES", 1500)
+        claims, kept, clock = self.start()
+        for n in range(100):
+            await claims.take(NAMES[0], CLAIM._replace(tokens=bool(n % 2)))
+            clock.advance(1)
+            await self.wrote(kept)
+        self.assertLess((self.here / FILE).stat().st_size, 2500)
+        await self.stop(kept)
+        claims, _, _ = self.start()
+        self.assertEqual(claims.find(NAMES[0]), CLAIM._replace(tokens=True))
+
+
+class WrongTest(JournalCase):
+    async def test_another_relay_has_it_and_hands_over(self) -> None:
+        old, kept, clock = self.start()
+        await old.take(NAMES[0], CLAIM)
+        clock.advance(1)
+        await self.wrote(kept)
+        claims, other, clock = self.start()
+        self.assertIn("another relay has", self.warnings[0])
+        self.assertEqual(self.found(claims), [CLAIM, None, None])
+        await claims.take(NAMES[1], CLAIM)
+        await old.take(NAMES[2], CLAIM)
+        await old.take(NAMES[0], CLAIM._replace(tokens=True))
+        clock.advance(1)
+        await self.stop(kept)
+        clock.advance(1)
+        self.assertEqual(self.found(claims)[1:], [CLAIM, CLAIM])
+        clock.advance(1)
+        await self.wrote(other)
+        await self.stop(other)
+        claims, _, _ = self.start()
+        self.assertEqual(self.found(claims)[1:], [CLAIM, CLAIM])
+        self.assertEqual(len(self.warnings), 1)
+
+    async def test_no_directory_to_be_had(self) -> None:
+        self.here.write_text("a file")
+        claims, kept, _ = self.start()
+        self.assertIn("claims are not kept over restarts", self.warnings[0])
+        await claims.take(NAMES[0], CLAIM)
+        await self.stop(kept)
+
+    async def test_a_full_disk(self) -> None:
+        if not os.path.exists("/dev/full"):
+            return
+        claims, kept, clock = self.start()
+        full = open("/dev/full", "r+b", buffering=0)  # noqa: SIM115 - the journal closes it
+        kept._file.close()
+        kept._file = full
+        await claims.take(NAMES[0], CLAIM)
+        clock.advance(1)
+        await kept._writing
+        self.assertIn("No space left", self.warnings[0])
+        await claims.take(NAMES[1], CLAIM)
+        clock.advance(5)
+        self.assertEqual(self.found(claims)[:2], [CLAIM, CLAIM])
+        await self.stop(kept)
+
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.binary())
+    def test_junk_is_left_out(self, junk: bytes) -> None:
+        good = lines_of([(NAMES[0], CLAIM, 5.5)])
+        found = list(read_lines(BytesIO(good + junk + b"\n" + good)))
+        self.assertEqual((found[0], found[-1]), ((NAMES[0], CLAIM, 5.5),) * 2)

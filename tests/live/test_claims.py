@@ -1,0 +1,116 @@
+"""Claims in a real Redis: what two relays see of each other's, and what an outage does."""
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from apptuner_relay.access.claims import Claim
+from apptuner_relay.access.tokens import make_proof
+from apptuner_relay.cluster.claims import RedisClaims, make_claims
+from apptuner_relay.cluster.redis_url import parse_redis_url
+from apptuner_relay.session import session_hash
+from tests.live.redis import RedisProcess, client_of, missing_redis
+from tests.live.test_directory import RIGHTS, SECRET, until
+
+HERE = session_hash("ABC234")
+ONE = Claim(make_proof("0123456789abcdef-one", HERE))
+OTHER = Claim(make_proof("0123456789abcdef-other", HERE), True)
+
+
+class RedisClaimsTest(TestCase):
+    timeout = 120
+    skip = missing_redis()
+
+    async def redis(self) -> RedisProcess:
+        redis = RedisProcess()
+        self.addCleanup(redis.remove)
+        await redis.start()
+        return redis
+
+    def claims(self, url: str, ttl_s: float = 600.0, authorities: Path | None = None) -> Any:
+        claims: RedisClaims = make_claims(reactor, parse_redis_url(url), ttl_s, authorities)
+        claims.startService()
+        self.addCleanup(claims.stopService)
+        return claims
+
+    async def test_the_first_one_counts_everywhere(self) -> None:
+        redis = await self.redis()
+        a, b = self.claims(redis.url), self.claims(redis.url)
+        self.assertIsNone(await a.look(HERE))
+        self.assertEqual(await a.take(HERE, ONE), ONE)
+        self.assertEqual(await b.take(HERE, OTHER), ONE)
+        self.assertEqual(await b.look(HERE), ONE)
+        self.assertEqual(await b.take(HERE, ONE._replace(tokens=True)), ONE._replace(tokens=True))
+        self.assertEqual((await a.look(HERE)).tokens, True)
+        self.assertIsNone(await a.look(session_hash("XYZ567")))
+
+    async def test_with_no_more_rights_than_the_directory_needs(self) -> None:
+        redis = await self.redis()
+        with client_of(redis) as client:
+            client("ACL", "SETUSER", "relay", "on", f">{SECRET}", *RIGHTS.split())
+        claims = self.claims(f"redis://relay:{SECRET}@127.0.0.1:{redis.port}")
+        self.assertEqual(await claims.take(HERE, ONE), ONE)
+        self.assertEqual(await claims.look(HERE), ONE)
+
+    async def test_it_ends_when_nobody_uses_it(self) -> None:
+        redis = await self.redis()
+        claims = self.claims(redis.url, ttl_s=1.0)
+        await claims.take(HERE, ONE)
+
+        async def is_over() -> bool:
+            return await claims.look(HERE) is None
+
+        await until(is_over)
+        self.assertEqual(await claims.take(HERE, OTHER), OTHER)
+
+    async def test_what_is_kept_lets_nobody_in(self) -> None:
+        redis = await self.redis()
+        await self.claims(redis.url).take(HERE, ONE)
+        with client_of(redis) as client:
+            keys = client("KEYS", "*")
+            value = client("GET", keys[0])
+        self.assertEqual(value, f"{ONE.proof} 0")
+        self.assertNotIn("0123456789abcdef", str((keys, value)))
+
+    async def test_an_outage(self) -> None:
+        redis = await self.redis()
+        claims = self.claims(redis.url)
+        await claims.take(HERE, ONE)
+        await redis.kill()
+
+        async def is_away() -> bool:
+            return claims.is_away is True
+
+        async def is_back() -> bool:
+            return claims.is_away is False
+
+        await until(is_away)
+        self.assertEqual(await claims.look(HERE), ONE)
+        self.assertEqual(await claims.take(HERE, OTHER), ONE)
+        unseen = session_hash("XYZ567")
+        self.assertIsNone(await claims.look(unseen))
+        self.assertEqual(await claims.take(unseen, ONE), ONE)
+        self.assertEqual(await claims.look(unseen), ONE)
+        # It comes back empty; who uses a claim writes it there again.
+        await redis.start()
+        await until(is_back)
+        self.assertEqual(await claims.take(HERE, ONE), ONE)
+        self.assertEqual(await self.claims(redis.url).look(HERE), ONE)
+
+    async def test_no_redis_from_the_start(self) -> None:
+        redis = await self.redis()
+        url = redis.url
+        await redis.kill()
+        claims = self.claims(url)
+        self.assertIsNone(await claims.look(HERE))
+        self.assertEqual(await claims.take(HERE, ONE), ONE)
+
+    async def test_what_no_relay_wrote(self) -> None:
+        redis = await self.redis()
+        with client_of(redis) as client:
+            client("SET", f"apptuner:claim:{HERE}", "junk")
+        claims = self.claims(redis.url)
+        self.assertIsNone(await claims.look(HERE))
+        self.assertEqual(await claims.take(HERE, ONE), ONE)
