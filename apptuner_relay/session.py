@@ -6,6 +6,7 @@ nothing: the service does.
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,6 +20,7 @@ _DEVICE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 NAME_CHARACTERS = 64
 _QUERY_FIELDS = 32
+_MOST_MISSED = 32
 PLATFORMS = frozenset({"ios", "android"})
 
 
@@ -239,6 +241,9 @@ class Session(Generic[M]):
     bytes_out: int = 0
     _by_role: dict[Role, M] = field(default_factory=dict)
     _by_device: dict[str, M] = field(default_factory=dict)
+    _missed: "deque[tuple[bool, bytes]]" = field(default_factory=lambda: deque(maxlen=_MOST_MISSED))
+    """What was said of members that had moved here and left, and whether to mobiles: for those who
+    move here later."""
 
     @property
     def label(self) -> str:
@@ -295,6 +300,9 @@ class Session(Generic[M]):
                 self.hash, member.role.value, now_ms, member.admission.authorized
             )
             notices.append(Notice(member, welcome))
+        if member.admission.arrival is Arrival.MOVED:
+            is_mobile = member.role is Role.MOBILE
+            notices += [Notice(member, told) for to, told in self._missed if to is is_mobile]
         if member.role is Role.MOBILE:
             return notices + self._join_mobile(member, now_ms)
         self._by_role[member.role] = member
@@ -340,16 +348,18 @@ class Session(Generic[M]):
             del self._by_device[device.device_id]
             self._recount()
             gone = messages.mobile_disconnected(device.describe(), now_ms)
-            notices = self._tell(self.desktop_side, gone)
+            notices = self._tell_of(member, self.desktop_side, gone)
             return notices + self._tell(self.desktop_side, self._device_list())
         if self._by_role.get(member.role) is not member:
             return []
         del self._by_role[member.role]
         self._recount()
         if member.role is Role.CLI:
-            return self._tell(self.desktop_side, messages.event("cli_disconnected", now_ms))
+            gone = messages.event("cli_disconnected", now_ms)
+            return self._tell_of(member, self.desktop_side, gone)
         if member.role is Role.DESKTOP:
-            return self._tell(self.mobiles, messages.event("desktop_disconnected", now_ms))
+            gone = messages.event("desktop_disconnected", now_ms)
+            return self._tell_of(member, self.mobiles, gone)
         return []
 
     def audience(self, sender: M) -> tuple[M, ...]:
@@ -366,6 +376,12 @@ class Session(Generic[M]):
 
     def _device_list(self) -> bytes:
         return messages.device_list(_device_of(phone).row() for phone in self.mobiles)
+
+    def _tell_of(self, left: M, members: tuple[M, ...], message: bytes) -> list[Notice[M]]:
+        """Tell that a member has left."""
+        if left.admission.arrival is Arrival.MOVED:
+            self._missed.append((left.role is Role.DESKTOP, message))
+        return self._tell(members, message)
 
     @staticmethod
     def _tell(members: tuple[M, ...], message: bytes) -> list[Notice[M]]:

@@ -234,6 +234,31 @@ class Moving(SynchronousTestCase):
             self.arrive(Arrival.RECOVERED, recovered), [["mobile_connected", "device_list"]]
         )
 
+    def test_who_moved_and_left_is_missed_by_those_who_move_later(self) -> None:
+        session: Session[Client] = Session(session_hash("ABC234"))
+        gone = [
+            Client(Role.MOBILE, Device("d1", None, None, 5), Arrival.MOVED),
+            Client(Role.DESKTOP, None, Arrival.MOVED),
+            Client(Role.CLI, None, Arrival.MOVED),
+            phone("d2"),
+        ]
+        for client in gone:
+            session.join(client, 1)
+        for client in gone:
+            session.leave(client, 2)
+        for client, expected in (
+            (
+                Client(Role.DASHBOARD, None, Arrival.MOVED),
+                ["mobile_disconnected", "cli_disconnected"],
+            ),
+            (
+                Client(Role.MOBILE, Device("d3", None, None, 5), Arrival.MOVED),
+                ["desktop_disconnected"],
+            ),
+            (Client(Role.CLI), ["connected", "mobile_connected", "device_list"]),
+        ):
+            self.assertEqual(told(session.join(client, 3), client), expected)
+
     def test_nobody_is_welcomed_twice(self) -> None:
         session: Session[Client] = Session(session_hash("ABC234"))
         for arrival in (Arrival.MOVED, Arrival.RECOVERED):

@@ -54,6 +54,8 @@ _MOST_UNANSWERED = 3
 """A relay that leaves this many looks in turn without any sign is taken for gone."""
 _ASK_TIMES = 3
 """How often a relay that stops asks who else there is."""
+_OTHERS_S = 1.0
+"""How long other relays may take to follow a session that has moved."""
 _SWEEP_S = 5.0
 _NODES_S = 10.0
 _RUMOUR_S = 1.0
@@ -391,9 +393,12 @@ class Homes(Service, Events):
         ]
         for move in moves:
             await move
-        # Their clients are to be known where they are now before they are closed here.
+        # Their clients are to be known where they are now before they are closed here, and so are
+        # those of other relays, who are to hear of that.
         for bringing in tuple(self._bringing):
             await bringing
+        if moves:
+            await deferLater(self.relay.clock, _OTHERS_S)
 
     def _start_move(self, key: str, arrival: Arrival, patience_s: float) -> Deferred[None]:
         """Have a session of this relay go elsewhere. Fires, never fails, when it has no member

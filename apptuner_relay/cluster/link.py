@@ -82,7 +82,7 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
         """The handshake is done."""
         if not self._is_proven:
             self.factory.fail(NotTrusted("it doesn't know this cluster's secret"))
-            self.dropConnection(abort=True)
+            self.abort()
             return
         if isinstance(self.transport, PeerTransport):
             keep_little_unsent(self.transport.socket)
@@ -116,7 +116,7 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
     def failHandshake(self, reason: str) -> None:
         """The other relay said no."""
         self.factory.fail(self._refusal(reason))
-        self.dropConnection(abort=True)
+        self.abort()
 
     def halted(self) -> None:
         """All that the client had sent is on its way."""
