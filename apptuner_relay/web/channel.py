@@ -7,7 +7,10 @@ last response, until the next request's head is there whole.
 
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
 from twisted.logger import ILogObserver, LogEvent, Logger
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
@@ -17,6 +20,8 @@ MOST_FIELDS = 100
 """Header fields in a request."""
 
 _LINE_END_BYTES = 2
+_LINGER_S = 1.0
+"""For how long what a client sends on is still taken, after it was told that it is too much."""
 
 
 @implementer(ILogObserver)
@@ -36,6 +41,7 @@ class RelayChannel(HTTPChannel):
     _head_bytes = 0
     _head_lines = 0
     _is_refused = False
+    _linger: IDelayedCall | None = None
 
     def set_up(self, header_limit: int) -> None:
         """To be called before it is connected."""
@@ -46,6 +52,11 @@ class RelayChannel(HTTPChannel):
 
     def resetTimeout(self) -> None:
         """Nothing: that something has come is no reason to wait for longer."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """See IProtocol. What still comes after a refusal is dropped."""
+        if not self._is_refused:
+            super().dataReceived(data)
 
     def lineReceived(self, line: bytes) -> None:
         """A line of a request's head."""
@@ -80,7 +91,16 @@ class RelayChannel(HTTPChannel):
             f"A request line and header fields above {self._header_limit} bytes (--header-limit), "
             f"or above {MOST_FIELDS} fields",
         )
-        self.loseConnection()
+        # To close while something is left to be read would take the answer away from the client
+        # (RFC 9112 §9.6).
+        self.setTimeout(None)
+        self._linger = self.callLater(_LINGER_S, self.loseConnection)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See IProtocol."""
+        if self._linger is not None and self._linger.active():
+            self._linger.cancel()
+        super().connectionLost(reason)
 
     def _refuse(self, status: int, text: str) -> None:
         self._is_refused = True
