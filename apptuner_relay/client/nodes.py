@@ -64,8 +64,8 @@ def _summary(relays: Relays, cluster: Cluster) -> str:
     if relays.connections:
         share = f" ({cluster.bridged / relays.connections:.0%})"
     return (
-        f"Of {relays.node}'s {relays.connections:,} clients {cluster.bridged:,}{share} are bridged "
-        f"to other relays; {cluster.visitors:,} of other relays are in its sessions. "
+        f"Clients of {relays.node}: {relays.connections:,}, bridged to other relays: "
+        f"{cluster.bridged:,}{share}. In its sessions, of other relays: {cluster.visitors:,}. "
         f"Redis: {cluster.redis}."
     )
 

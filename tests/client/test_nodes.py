@@ -76,7 +76,9 @@ class NodesTest(CommandCase):
             a, ["a", "ws://10.0.0.1:3000", "700", "1,000", "0.1.0", "3 d 2 h", "asked"]
         )
         self.assertEqual(b[-1], "draining")
-        self.assertIn("Of a's 1,024 clients 128 (12%) are bridged", screen.out.getvalue())
+        self.assertIn(
+            "Clients of a: 1,024, bridged to other relays: 128 (12%). ", screen.out.getvalue()
+        )
         self.assertIn("Redis: connected.", screen.out.getvalue())
         self.assertEqual(screen.err.getvalue(), "")
         self.assertEqual(self.asked.paths, [b"/api/nodes"])
@@ -112,7 +114,7 @@ class NodesTest(CommandCase):
     def test_nobody_connected(self) -> Any:
         self.answer(ANSWER | {"connections": 0})
         screen = yield self.ask()
-        self.assertIn("Of a's 0 clients 128 are bridged", screen.out.getvalue())
+        self.assertIn("Clients of a: 0, bridged to other relays: 128. ", screen.out.getvalue())
 
     @inlineCallbacks
     def test_the_token(self) -> Any:

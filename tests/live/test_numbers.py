@@ -79,7 +79,7 @@ class NumbersTest(ClusterCase):
             raise AssertionError(seen)
         self.assertEqual(seen[1]["address"], f"ws://127.0.0.1:{b.port}")
         table = await self.nodes(b)
-        self.assertIn("Of b's 3 clients 2 (67%) are bridged to other relays", table.out)
+        self.assertIn("Clients of b: 3, bridged to other relays: 2 (67%). ", table.out)
 
     async def test_the_page(self) -> None:
         if why := missing_browser():
