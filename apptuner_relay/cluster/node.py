@@ -25,6 +25,8 @@ from apptuner_relay.options import Settings
 from apptuner_relay.service import RelayService
 
 _LOOPBACK = "127.0.0.1"
+_PLAIN = ("tcp", "systemd:")
+"""How endpoints begin that may be TCP, without anything that goes before HTTP."""
 _NO_ADDRESS = (
     "--node-address: can't be found out without a --listen tcp:…; say where the other relays reach "
     "this one"
@@ -58,7 +60,7 @@ def make_node(
     url: RedisUrl = settings.redis
     own_address = None
     if settings.node_address is None:
-        if not any("tcp" in one for one in settings.listen):
+        if not any(one.startswith(_PLAIN) for one in settings.listen):
             raise NoAddress(_NO_ADDRESS)
         own_address = find_own_address(url)
     for option, path in (("--redis-ca", settings.redis_ca), ("--node-ca", settings.node_ca)):
