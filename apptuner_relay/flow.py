@@ -103,6 +103,10 @@ class Source:
         """Whether reading is stopped."""
         return bool(self._holders)
 
+    def held_by(self, holder: object) -> bool:
+        """Whether ``holder`` is one of those for whom reading is stopped."""
+        return holder in self._holders
+
     def hold(self, holder: object) -> None:
         """Stop reading, until ``holder`` lets go."""
         if not self._holders:

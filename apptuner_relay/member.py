@@ -397,9 +397,13 @@ class Member:
         Member.take_texts(self, texts)
         self._hold_between_bundles()
 
+    @property
+    def recording(self) -> bool:
+        """Whether a bundle from it is on its way, and more of it is to come."""
+        return self.tape is not None and self.tape.bundle is not None
+
     def _hold_between_bundles(self) -> bool:
-        recording = self.tape is not None and self.tape.bundle is not None
-        if self.reader.between_messages and not recording:
+        if self.reader.between_messages and not self.recording:
             self.source.hold(self)
             return True
         return False

@@ -211,7 +211,7 @@ class RelayService(Service):
         if self.homes is None:
             drain.begin()
         else:
-            self.homes.drain().addCallback(lambda _: drain.begin())
+            self.homes.drain().addBoth(lambda _: drain.begin())
         return drain.over.addCallback(self._stop_calls)
 
     def _stop_calls(self, _: None) -> None:

@@ -135,6 +135,7 @@ class Bridged:
         self._there = _Stream(self.source)
         self._far: _Far | None = None
         self._is_halting = False
+        self._delivered = 0
         self.source.hold(self)
 
     @property
@@ -169,6 +170,9 @@ class Bridged:
         link.attach(far)
         self._is_halting = False
         self.source.let_go(self)
+        if link.state != link.STATE_OPEN:
+            # It was lost before anybody minded.
+            self._lost(CLOSE_SERVICE_RESTART, "the connection to the other relay was lost", False)
 
     def cut_off(self) -> None:
         """The other end of the link isn't where its session is: it needs another place."""
@@ -176,10 +180,20 @@ class Bridged:
             self.link.abort()
             self._lost(CLOSE_SERVICE_RESTART, "the session has moved", False)
 
-    def ask(self) -> bool:
-        """Ping the other relay; false where its answer could not be read."""
+    def shows_life(self, since_s: float) -> bool:
+        """Whether anything has come over the link, or got to the other relay, since the last
+        time; ``since_s`` is when that was."""
         link, far = self.link, self._far
-        if link is None or far is None or far.source.held or far.sink.closed:
+        if link is None or far is None:
+            return False
+        before, self._delivered = self._delivered, far.sink.delivered
+        return link.heard_s > since_s or self._delivered != before
+
+    def ask(self) -> bool:
+        """Ping the other relay; false where that could not read it, or its answer could not be
+        read."""
+        link, far = self.link, self._far
+        if link is None or far is None or far.source.held or far.sink.full or far.sink.closed:
             return False
         far.sink.control(frame(PING, b""), None)
         return True
@@ -209,6 +223,8 @@ class Bridged:
         self.is_gone = True
         self.source.gone = True
         cut = self._there.in_message
+        # What came in one block with its Close goes before that.
+        self.source.flush()
         link, self.link = self.link, None
         if link is not None:
             if cut:
@@ -218,6 +234,8 @@ class Bridged:
                 link.leave(why)
         self._there.stop(why)
         self.sink.close()
+        if self._far is not None:
+            self._far.back.stop(why)
         self._on_gone(self)
         return cut
 

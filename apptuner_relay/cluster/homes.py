@@ -8,11 +8,12 @@ nobody is known to have is served here, and compared with the directory's when t
 
 import dataclasses
 import hashlib
+import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.ssl import Certificate
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
@@ -35,6 +36,7 @@ from apptuner_relay.member import Connection, Ends, Member
 from apptuner_relay.service import Attendee, Place, RelayService
 from apptuner_relay.session import Admission, Arrival, BadRequest, Session
 from apptuner_relay.wire.frames import (
+    CLOSE_INTERNAL_ERROR,
     CLOSE_NORMAL,
     CLOSE_POLICY,
     CLOSE_TRY_AGAIN_LATER,
@@ -49,6 +51,10 @@ _SILENCE_S = 9.5
 closed to try through another relay; but not less than `_LEAST_S`."""
 _LEAST_S = 2.0
 _AGAIN_S = 0.2
+"""The first pause before it is looked for again; the others are longer."""
+_LONGEST_PAUSE_S = 1.0
+_MOST_AT_ONCE = 100
+"""How many clients are brought after their sessions at the same time."""
 _WATCH_S = 1.5
 _MOST_UNANSWERED = 3
 """A relay that leaves this many looks in turn without any sign is taken for gone."""
@@ -56,6 +62,9 @@ _ASK_TIMES = 3
 """How often a relay that stops asks who else there is."""
 _OTHERS_S = 1.0
 """How long other relays may take to follow a session that has moved."""
+_MOST_SILENT = 8
+"""Likewise where no ping can get through as clients are slow, and the directory doesn't know it any
+more: longer than `_NODES_S`."""
 _SWEEP_S = 5.0
 _NODES_S = 10.0
 _RUMOUR_S = 1.0
@@ -82,9 +91,10 @@ class Here:
 
     def enter(self, connection: Connection) -> Attendee:
         """See `Place`."""
-        member = self._homes.relay.join(self._admission, connection)
-        self.abandon()
-        return member
+        try:
+            return self._homes.relay.join(self._admission, connection)
+        finally:
+            self.abandon()
 
     def settle(self, bridged: Bridged) -> None:
         """Make a client that was bridged until now a member."""
@@ -164,8 +174,12 @@ class Homes(Service, Events):
         """The sessions that are leaving, and who waits for that."""
         self._bringing: set[Deferred[None]] = set()
         """The clients whose place is being looked for."""
+        self._at_once = DeferredSemaphore(_MOST_AT_ONCE)
         self._provisional: set[str] = set()
         self._unanswered: Counter[str] = Counter()
+        """By node, how many looks in turn left a ping unanswered; and `_silent`, how many brought
+        no sign, whether it could be pinged or not."""
+        self._silent: Counter[str] = Counter()
         self._calls = [
             (interval_s, LoopingCall(call))
             for interval_s, call in (
@@ -273,6 +287,7 @@ class Homes(Service, Events):
 
     async def _find(self, admission: Admission, until_s: float) -> Here | There:
         key = admission.session_hash
+        pause_s = _AGAIN_S
         self.expected[key] += 1
         try:
             while True:
@@ -306,7 +321,8 @@ class Homes(Service, Events):
                         raise BadRequest(
                             503, "The relay that has this session can't be reached now"
                         ) from None
-                await deferLater(self.relay.clock, _AGAIN_S)
+                await deferLater(self.relay.clock, pause_s * random.uniform(0.5, 1))
+                pause_s = min(_LONGEST_PAUSE_S, 1.5 * pause_s)
         finally:
             self.unexpect(key)
 
@@ -336,7 +352,8 @@ class Homes(Service, Events):
         if admission.arrival is Arrival.NEW:
             raise BadRequest(503, "The relay restarts")
         key = admission.session_hash
-        await self._look_at_nodes()
+        if not self.nodes:
+            await self._look_at_nodes()
         others = [one for one in self.nodes if not one.draining and one.node != self.node]
         if not others:
             raise BadRequest(503, "The relay restarts, and there is no other one")
@@ -365,12 +382,21 @@ class Homes(Service, Events):
                     raise NotHere(f"the session is {lease.node}'s")
             if self.is_draining:
                 self._start_move(key, Arrival.MOVED, self.relay.settings.drain_timeout)
+                if key not in self._moves:
+                    # Nobody is in it: only its last bundle was here.
+                    await self._give_away(key)
+                    raise NotHere("this relay stops")
             if key in self._moves:
                 raise NotHere("the session is about to move")
             self.relay.check_room(admission)
             return Here(self, admission)
         finally:
             self.unexpect(key)
+
+    async def _give_away(self, key: str) -> None:
+        if self.relay.store is not None:
+            self.relay.store.forget(key)
+        await self.directory.release(key)
 
     # Moving
 
@@ -443,12 +469,20 @@ class Homes(Service, Events):
 
     def _settle(self, bridged: Bridged) -> None:
         """Bring a client whose session has moved to where that is now."""
-        bringing = Deferred.fromCoroutine(self._bring(bridged))
-        bringing.addErrback(self._failed)
+        bringing = self._at_once.run(self._bring_or_close, bridged)
         self._bringing.add(bringing)
         bringing.addBoth(lambda _: self._bringing.discard(bringing))
 
+    def _bring_or_close(self, bridged: Bridged) -> Deferred[None]:
+        def failed(failure: Failure) -> None:
+            self._failed(failure)
+            bridged.connection.close(CLOSE_INTERNAL_ERROR, "The relay has failed at this")
+
+        return Deferred.fromCoroutine(self._bring(bridged)).addErrback(failed)
+
     async def _bring(self, bridged: Bridged) -> None:
+        if bridged.is_gone:
+            return
         try:
             now_s = self.relay.clock.seconds()
             until_s = max(now_s + _LEAST_S, bridged.heard_s + _SILENCE_S)
@@ -523,24 +557,36 @@ class Homes(Service, Events):
             for bridged in those:
                 if bridged.link is not None and bridged.lease is not None:
                     by_node[bridged.lease.node].append(bridged)
-        for node in set(self._unanswered) - set(by_node):
-            del self._unanswered[node]
+        for counts in (self._unanswered, self._silent):
+            for node in set(counts) - set(by_node):
+                del counts[node]
         since_s = self.relay.clock.seconds() - _WATCH_S
+        living = {one.node for one in self.nodes}
         for node, clients in by_node.items():
-            if any(one.link is not None and one.link.heard_s > since_s for one in clients):
-                self._unanswered[node] = 0
-            elif self._unanswered[node] >= _MOST_UNANSWERED:
+            alive = [one.shows_life(since_s) for one in clients]
+            if any(alive):
+                self._unanswered[node] = self._silent[node] = 0
+                continue
+            self._silent[node] += 1
+            gone = self._silent[node] >= _MOST_SILENT and node not in living
+            if gone or self._unanswered[node] >= _MOST_UNANSWERED:
                 self.log.warn("relay {node}: nothing is heard of it any more", node=node)
-                self._unanswered[node] = 0
+                self._unanswered[node] = self._silent[node] = 0
                 for one in clients:
                     one.cut_off()
-            elif any(one.ask() for one in clients):
-                self._unanswered[node] += 1
+                continue
+            asked = [one.ask() for one in clients]
+            self._unanswered[node] += any(asked)
 
     def _sweep(self) -> None:
-        """Give back what is needed no more: bundles that were kept have been dropped."""
-        for lease in self.directory.held():
+        """Give back what is needed no more: bundles that were kept have been dropped. And see
+        whose the sessions are that are here without a lease."""
+        held = self.directory.held()
+        for lease in held:
             self.left(lease.session)
+        if self.directory.state == "connected":
+            for session in set(self.relay.sessions) - {lease.session for lease in held}:
+                Deferred.fromCoroutine(self._compare(session)).addErrback(self._failed)
 
     def look(self) -> Deferred[bool]:
         """See `meters.cluster.Cluster`."""

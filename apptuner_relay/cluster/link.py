@@ -65,6 +65,7 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
     """The other relay asks for `HALT`."""
     on_lost: Callable[[int, str, bool], None] = staticmethod(lambda code, why, clean: None)
     """The connection is over: a close code, a reason, and whether the other relay said so."""
+    _leaving: IDelayedCall | None = None
     heard_s = 0.0
     """When something came last, in seconds of the clock."""
 
@@ -124,8 +125,14 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
             self._end.sink.control(frame(PONG, HALT), None)
 
     def leave(self, why: str) -> None:
-        """The client has gone; the other relay is to know."""
-        self.close(CLOSE_NORMAL, why)
+        """The client has gone; the other relay is to know when it has all that the client sent."""
+        self.on_lost = lambda code, why, clean: None
+        if self._end is None:
+            self.close(CLOSE_NORMAL, why)
+            return
+        relay = self.relay
+        self._leaving = relay.clock.callLater(relay.settings.close_timeout, self.abort)
+        self._end.sink.when_idle(lambda: self.close(CLOSE_NORMAL, why))
 
     def abort(self) -> None:
         """Cut the connection: the client has gone in mid-message, or the relay isn't what it
@@ -141,6 +148,8 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection has gone."""
+        if self._leaving is not None and self._leaving.active():
+            self._leaving.cancel()
         self.factory.fail(NotReached("it closed the connection"))
         super().onClose(wasClean, code, reason)
         self._tell_lost(1006, "the connection to the other relay was lost", False)

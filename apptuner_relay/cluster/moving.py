@@ -58,12 +58,13 @@ class Move:
     def _all_stopped(self) -> bool:
         members = self._session.members
         for member in members:
-            if member not in self._asked:
-                self._asked.add(member)
-                if member.through is None:
-                    member.halt()
-                else:
-                    _visit(member).ask_to_halt()
+            if member in self._asked or (member.through is not None and member.recording):
+                continue
+            self._asked.add(member)
+            if member.through is None:
+                member.halt()
+            else:
+                _visit(member).ask_to_halt()
         return all(map(self._has_stopped, members))
 
     @staticmethod
@@ -71,7 +72,7 @@ class Move:
         if not member.idle:
             return False
         if member.through is None:
-            return member.source.held
+            return member.source.held_by(member)
         return _visit(member).is_halted and not member.sink.busy
 
 

@@ -1,10 +1,16 @@
 """A session whose clients are connected to different relays."""
 
+import socket
+
+from twisted.internet.threads import deferToThread
+
+from apptuner_relay.wire.frames import CLOSE, TEXT
 from tests.live.clients import TYPESCRIPT, Client
 from tests.live.cluster import ClusterCase, owner_in
 from tests.live.harness import together
 from tests.live.processes import MIB
 from tests.live.test_bundles import SPOOL_BACKLOG_BYTES, BundleCase
+from tests.memory import HANDSHAKE, masked
 
 
 class BundleTest(ClusterCase, BundleCase):
@@ -158,6 +164,14 @@ class CutTest(ClusterCase):
         await cli.terminate()
         await together(self.cut_short(near), self.cut_short(far))
 
+    async def test_what_comes_with_a_close_is_passed_on(self) -> None:
+        _, (a, b), node = await self.cluster(2)
+        cli = await self.join(node, a, "cli")
+        for relay in (a, b):
+            await deferToThread(say_and_close, relay.port, b'{"type":"last_words"}')
+            await cli.expect("last_words")
+            await cli.expect("mobile_disconnected")
+
     async def test_a_message_that_is_too_big(self) -> None:
         _, (a, b), node = await self.cluster(2, "--max-message", "1MiB")
         phone = await self.join(node, a, "mobile")
@@ -165,6 +179,18 @@ class CutTest(ClusterCase):
         await cli.send({"type": "x", "data": "x" * (2 * MIB)})
         self.assertEqual((await cli.closed())[0], 1009)
         await phone.settle()
+
+
+def say_and_close(port: int, text: bytes) -> None:
+    """A phone that sends a message and its Close in one write, and waits for the relay's."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as phone:
+        phone.sendall(HANDSHAKE.format(target="/mobile/ABC234", extra="").encode())
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += phone.recv(1)
+        phone.sendall(masked(TEXT, text) + masked(CLOSE, b"\x03\xe8"))
+        while phone.recv(4096):
+            pass
 
 
 class PeerTest(ClusterCase):
