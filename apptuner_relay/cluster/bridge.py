@@ -135,7 +135,6 @@ class Bridged:
         self._there = _Stream(self.source)
         self._far: _Far | None = None
         self._is_halting = False
-        self._delivered = 0
         self.source.hold(self)
 
     @property
@@ -180,18 +179,9 @@ class Bridged:
             self.link.abort()
             self._lost(CLOSE_SERVICE_RESTART, "the session has moved", False)
 
-    def shows_life(self, since_s: float) -> bool:
-        """Whether anything has come over the link, or got to the other relay, since the last
-        time; ``since_s`` is when that was."""
-        link, far = self.link, self._far
-        if link is None or far is None:
-            return False
-        before, self._delivered = self._delivered, far.sink.delivered
-        return link.heard_s > since_s or self._delivered != before
-
     def ask(self) -> bool:
-        """Ping the other relay; false where that could not read it, or its answer could not be
-        read."""
+        """Ping the other relay; false where that would wait behind what it doesn't read, or its
+        answer could not be read."""
         link, far = self.link, self._far
         if link is None or far is None or far.source.held or far.sink.full or far.sink.closed:
             return False

@@ -45,7 +45,7 @@ _KEPT_BACK = frozenset(
         PROOF_HEADER.lower().encode(),
     }
 )
-_FAULTS = (
+FAULTS = (
     CancelledError,
     ConnectError,
     ConnectionClosed,
@@ -100,7 +100,7 @@ async def forward(
     started(asking)
     try:
         response: Any = await asking
-    except _FAULTS as wrong:
+    except FAULTS as wrong:
         raise Unanswered(_why(wrong)) from None
     body = _Body(outlet)
     proof = response.headers.getRawHeaders(PROOF_HEADER, [""])[0]

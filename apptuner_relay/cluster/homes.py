@@ -31,6 +31,7 @@ from apptuner_relay.cluster.directory import (
 from apptuner_relay.cluster.link import LinkProtocol, NotReached, NotTrusted, open_link
 from apptuner_relay.cluster.moving import Move
 from apptuner_relay.cluster.passes import Gate
+from apptuner_relay.cluster.watch import WATCH_S, Watch, make_asker
 from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.member import Connection, Ends, Member
 from apptuner_relay.service import Attendee, Place, RelayService
@@ -55,16 +56,10 @@ _AGAIN_S = 0.2
 _LONGEST_PAUSE_S = 1.0
 _MOST_AT_ONCE = 100
 """How many clients are brought after their sessions at the same time."""
-_WATCH_S = 1.5
-_MOST_UNANSWERED = 3
-"""A relay that leaves this many looks in turn without any sign is taken for gone."""
 _ASK_TIMES = 3
 """How often a relay that stops asks who else there is."""
 _OTHERS_S = 1.0
 """How long other relays may take to follow a session that has moved."""
-_MOST_SILENT = 8
-"""Likewise where no ping can get through as clients are slow, and the directory doesn't know it any
-more: longer than `_NODES_S`."""
 _SWEEP_S = 5.0
 _NODES_S = 10.0
 _RUMOUR_S = 1.0
@@ -142,6 +137,7 @@ class Homes(Service, Events):
 
     :param secret: what all nodes share, and nobody else knows.
     :param make_directory: called when the service starts, which tells others where this relay is.
+    :param asks: asks another relay whether it lives; see `watch.Watch`.
     :param trust: who may have signed other nodes' certificates; None for those that the system
         trusts.
     """
@@ -158,6 +154,7 @@ class Homes(Service, Events):
         secret: str,
         make_directory: Callable[[Events], Directory],
         trust: Certificate | None = None,
+        asks: Callable[[str], Deferred[bool]] | None = None,
     ) -> None:
         self.relay = relay
         self.secret = secret
@@ -176,14 +173,15 @@ class Homes(Service, Events):
         """The clients whose place is being looked for."""
         self._at_once = DeferredSemaphore(_MOST_AT_ONCE)
         self._provisional: set[str] = set()
-        self._unanswered: Counter[str] = Counter()
-        """By node, how many looks in turn left a ping unanswered; and `_silent`, how many brought
-        no sign, whether it could be pinged or not."""
-        self._silent: Counter[str] = Counter()
+        self._watch = Watch(
+            lambda: tuple(one for those in self.bridged.values() for one in those),
+            relay.clock,
+            asks or make_asker(relay.clock, trust),
+        )
         self._calls = [
             (interval_s, LoopingCall(call))
             for interval_s, call in (
-                (_WATCH_S, self._watch),
+                (WATCH_S, self._watch.look),
                 (_SWEEP_S, self._sweep),
                 (_NODES_S, self._look_at_nodes),
             )
@@ -549,34 +547,6 @@ class Homes(Service, Events):
                     bridged.cut_off()
 
     # Looking after
-
-    def _watch(self) -> None:
-        """See that the relays that clients are bridged to still live."""
-        by_node: defaultdict[str, list[Bridged]] = defaultdict(list)
-        for those in self.bridged.values():
-            for bridged in those:
-                if bridged.link is not None and bridged.lease is not None:
-                    by_node[bridged.lease.node].append(bridged)
-        for counts in (self._unanswered, self._silent):
-            for node in set(counts) - set(by_node):
-                del counts[node]
-        since_s = self.relay.clock.seconds() - _WATCH_S
-        living = {one.node for one in self.nodes}
-        for node, clients in by_node.items():
-            alive = [one.shows_life(since_s) for one in clients]
-            if any(alive):
-                self._unanswered[node] = self._silent[node] = 0
-                continue
-            self._silent[node] += 1
-            gone = self._silent[node] >= _MOST_SILENT and node not in living
-            if gone or self._unanswered[node] >= _MOST_UNANSWERED:
-                self.log.warn("relay {node}: nothing is heard of it any more", node=node)
-                self._unanswered[node] = self._silent[node] = 0
-                for one in clients:
-                    one.cut_off()
-                continue
-            asked = [one.ask() for one in clients]
-            self._unanswered[node] += any(asked)
 
     def _sweep(self) -> None:
         """Give back what is needed no more: bundles that were kept have been dropped. And see

@@ -1,0 +1,106 @@
+"""Which relays are taken for gone."""
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from apptuner_relay.cluster.directory import Lease
+from apptuner_relay.cluster.watch import WATCH_S, Watch
+
+
+class Link:
+    heard_s = 0.0
+
+
+class Client:
+    """Stands for a `Bridged`."""
+
+    def __init__(self, node: str) -> None:
+        self.link: Link | None = Link()
+        self.lease = Lease("0" * 64, node, f"ws://{node}:1", 1)
+        self.pings = 0
+        self.is_cut = False
+
+    def ask(self) -> bool:
+        self.pings += 1
+        return True
+
+    def cut_off(self) -> None:
+        self.is_cut = True
+        self.link = None
+
+
+class Watching(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clients = [Client("a"), Client("a"), Client("b")]
+        self.questions: list[tuple[str, Deferred[bool]]] = []
+        self.watch = Watch(self.give, self.clock, self.ask)
+        self.clock.advance(100)
+
+    def give(self) -> Any:
+        return tuple(self.clients)
+
+    def ask(self, address: str) -> Deferred[bool]:
+        answer: Deferred[bool] = Deferred()
+        self.questions.append((address, answer))
+        return answer
+
+    def look(self, *heard: int) -> None:
+        """Another look; something has come meanwhile for these clients."""
+        self.clock.advance(WATCH_S)
+        for n in heard:
+            link = self.clients[n].link
+            assert link is not None
+            link.heard_s = self.clock.seconds() - WATCH_S / 2
+        self.watch.look()
+
+    def cut(self) -> list[bool]:
+        return [client.is_cut for client in self.clients]
+
+    def test_where_anything_comes_nobody_is_asked(self) -> None:
+        for _ in range(5):
+            self.look(0, 2)
+        self.assertEqual([client.pings for client in self.clients], [0, 0, 0])
+        self.assertEqual(self.questions, [])
+
+    def test_on_a_silent_relay_all_links_are_pinged(self) -> None:
+        self.look(2)
+        self.assertEqual([client.pings for client in self.clients], [1, 1, 0])
+        self.look(0, 2)
+        self.assertEqual(self.questions, [])
+
+    def test_one_that_does_not_answer_is_gone(self) -> None:
+        for _ in range(4):
+            self.look(2)
+        [(address, answer)] = self.questions
+        self.assertEqual(address, "ws://a:1")
+        self.assertEqual(self.cut(), [False, False, False])
+        answer.callback(False)
+        self.assertEqual(self.cut(), [True, True, False])
+
+    def test_one_that_answers_has_its_bridges_stalled_only(self) -> None:
+        for _ in range(10):
+            self.look(2)
+            for _, answer in self.questions:
+                if not answer.called:
+                    answer.callback(True)
+        self.assertGreater(len(self.questions), 1)
+        self.assertEqual(self.cut(), [False, False, False])
+
+    def test_one_that_is_heard_before_the_answer_fails(self) -> None:
+        for _ in range(2):
+            self.look(2)
+        self.look(0, 2)
+        self.questions[0][1].callback(False)
+        self.assertEqual(self.cut(), [False, False, False])
+
+    def test_a_question_that_fails_is_asked_again(self) -> None:
+        for _ in range(2):
+            self.look(2)
+        self.questions[0][1].errback(RuntimeError("odd"))
+        self.look(2)
+        self.assertEqual(len(self.questions), 2)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
