@@ -28,6 +28,7 @@ from zope.interface import implementer
 from apptuner_relay.certificate import explain
 from apptuner_relay.forwarded import UNKNOWN, TrustedProxies, host_of
 from apptuner_relay.secure import SecureTransport
+from apptuner_relay.seldom import Seldom
 from apptuner_relay.wire.messages import http_refusal
 from apptuner_relay.wire.proxy_header import BadHeader, Header, read_header
 
@@ -39,7 +40,6 @@ REASONS = ("untrusted_proxy", "proxy_header", "plain_http", "tls_handshake", "ti
 """Why connections are turned away here."""
 
 _PROXY, _TLS = "proxy:", "tls:"
-_LOG_INTERVAL_S = 10.0
 
 
 class Prefixes(NamedTuple):
@@ -76,24 +76,19 @@ class Complaints:
 
     def __init__(self, count: Callable[[str], None], seconds: Callable[[], float]) -> None:
         self._count = count
-        self._seconds = seconds
-        self._logged_s: dict[str, float] = {}
-        self._since: dict[str, int] = {}
+        self._by_reason = {reason: Seldom(seconds) for reason in REASONS}
 
     def add(self, reason: str, peer: str | None, why: str) -> None:
         """One more. ``why`` is for people, and quotes nothing of what came."""
         self._count(reason)
-        self._since[reason] = self._since.get(reason, 0) + 1
-        now_s = self._seconds()
-        if 0 <= now_s - self._logged_s.get(reason, -_LOG_INTERVAL_S) < _LOG_INTERVAL_S:
-            return
-        self._logged_s[reason] = now_s
-        self.log.warn(
-            "turned {peer} away: {why} ({count} for such reasons since the last such line)",
-            peer=peer or UNKNOWN,
-            why=why,
-            count=self._since.pop(reason),
-        )
+        count = self._by_reason[reason].count()
+        if count is not None:
+            self.log.warn(
+                "turned {peer} away: {why} ({count} for such reasons since the last such line)",
+                peer=peer or UNKNOWN,
+                why=why,
+                count=count,
+            )
 
 
 class Front(ServerFactory):

@@ -25,6 +25,7 @@ from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.member import Connection, End, Ends, Member, make_ends
 from apptuner_relay.meters.meters import Meters
 from apptuner_relay.options import Settings
+from apptuner_relay.seldom import Seldom
 from apptuner_relay.session import (
     Admission,
     Arrival,
@@ -47,7 +48,6 @@ from apptuner_relay.wire.frames import (
 _TICK_S = 1.0
 _LONGEST_SWEEP_S = 15.0
 _LONGEST_RENEWAL_S = 60.0
-_REFUSALS_LOGGED_S = 10.0
 
 
 class Attendee(End, Protocol):
@@ -166,8 +166,7 @@ class RelayService(Service):
         self.access = self.meters.access = Access(settings, clock.seconds, claims)
         self._over_rate: set[Member] = set()
         """Who has sent more messages than it may, until it is told so."""
-        self._refusals = 0
-        self._refusal_logged_s: float | None = None
+        self._refusals = Seldom(clock.seconds)
         self.drain: Drain | None = None
         """Set when the relay stops."""
         self.hands_over = False
@@ -297,18 +296,15 @@ class RelayService(Service):
         """A handshake was refused with an HTTP status. Logged, but not so often that who is
         refused can fill the disk, and without the path: it may hold a session id."""
         self.meters.refused(status)
-        self._refusals += 1
-        now_s = self.clock.seconds()
-        last_s = self._refusal_logged_s
-        if last_s is None or now_s - last_s >= _REFUSALS_LOGGED_S:
+        count = self._refusals.count()
+        if count is not None:
             self.log.info(
                 "a handshake from {address} was refused with {status} ({count} refused since the "
                 "last such line)",
                 address=address or UNKNOWN,
                 status=status,
-                count=self._refusals,
+                count=count,
             )
-            self._refusals, self._refusal_logged_s = 0, now_s
 
     def join(self, admission: Admission, connection: Connection) -> Member:
         """Take in a client whose handshake is done."""

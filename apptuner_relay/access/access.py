@@ -16,7 +16,9 @@ from apptuner_relay.access.caller import Caller
 from apptuner_relay.access.claims import Claim, Claims, TooManyClaims
 from apptuner_relay.access.limits import ConnectRate, Guesses, Limited, SessionCount, customer
 from apptuner_relay.access.tokens import BadToken, check_token, is_proven, make_proof
+from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.options import Settings
+from apptuner_relay.seldom import Seldom
 from apptuner_relay.session import BadRequest, Role
 
 CLAIMED = "This session was claimed with a secret that you have not shown"
@@ -25,7 +27,6 @@ DENIALS = ("origin", "secret", "token")
 """Why a client is denied entry, beside limits."""
 
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="AppTuner session"'),)
-_LOG_INTERVAL_S = 10.0
 _PROBLEM_RETRY_S = "60"
 
 
@@ -65,8 +66,7 @@ class Access:
         self._sessions = SessionCount(settings.sessions_per_address)
         self._held: dict[str, Claim] = {}
         """The claims of sessions in which somebody may be who has shown what they ask for."""
-        self._logged_s: float | None = None
-        self._unlogged = 0
+        self._denials = Seldom(now_s)
 
     # Before a client is in
 
@@ -245,19 +245,17 @@ class Access:
         """Count and log a refusal, the latter not so often that who is refused can fill the disk;
         returns what is to be raised."""
         self.denied[what] += 1
-        self._unlogged += 1
-        now_s = self._now_s()
-        if self._logged_s is None or now_s - self._logged_s >= _LOG_INTERVAL_S:
+        count = self._denials.count()
+        if count is not None:
             self.log.warn(
                 "session {session}: {role} from {address} refused for its {what} ({count} such "
                 "since the last such line)",
                 session=session[:8],
                 role=role.value,
-                address=caller.address or "an unknown address",
+                address=caller.address or UNKNOWN,
                 what=what,
-                count=self._unlogged,
+                count=count,
             )
-            self._unlogged, self._logged_s = 0, now_s
         return BadRequest(status, why, _CHALLENGE if status == 401 else ())
 
     def _failed(self, failure: Failure) -> None:

@@ -23,13 +23,12 @@ from apptuner_relay.cluster.passes import (
 from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.member import End
 from apptuner_relay.protocol import Answer, RelayFactory, RelayProtocol
+from apptuner_relay.seldom import Seldom
 from apptuner_relay.service import Place
 from apptuner_relay.session import BadRequest
 from apptuner_relay.wire.frames import PING, PONG, frame
 
 _log = Logger()
-
-_COMPLAINT_INTERVAL_S = 10.0
 
 
 class PeerProtocol(RelayProtocol):
@@ -98,21 +97,17 @@ class PeerFactory(RelayFactory):
 
     def __init__(self, homes: Homes) -> None:
         self.homes = homes
-        self._refused = 0
-        self._complained_s = -_COMPLAINT_INTERVAL_S
+        self._refused = Seldom(homes.relay.clock.seconds)
         super().__init__(homes.relay)
         self.set_up(PeerProtocol)
 
     def complain(self, address: str | None, why: str) -> None:
         """Log that somebody was refused, but not so often that who tries can fill the disk."""
-        self._refused += 1
-        now_s = self.homes.relay.clock.seconds()
-        if now_s - self._complained_s < _COMPLAINT_INTERVAL_S:
-            return
-        _log.warn(
-            "refused {address} as another relay: {why} ({count} since the last such line)",
-            address=address or UNKNOWN,
-            why=why,
-            count=self._refused,
-        )
-        self._refused, self._complained_s = 0, now_s
+        count = self._refused.count()
+        if count is not None:
+            _log.warn(
+                "refused {address} as another relay: {why} ({count} since the last such line)",
+                address=address or UNKNOWN,
+                why=why,
+                count=count,
+            )

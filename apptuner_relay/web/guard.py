@@ -24,6 +24,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from apptuner_relay.forwarded import FIELD, UNKNOWN, TrustedProxies, host_of
+from apptuner_relay.seldom import Seldom
 from apptuner_relay.web.cookies import cookie_name, is_good
 from apptuner_relay.web.headers import header
 from apptuner_relay.web.json import write_json
@@ -38,7 +39,6 @@ _PROXY_HEADERS = (
     b"x-real-ip",
 )
 _SAFE_METHODS = (b"GET", b"HEAD")
-_LOG_INTERVAL_S = 10.0
 
 
 class Credential(Enum):
@@ -87,8 +87,7 @@ class Guard:
         self.token = token
         self.now_s = now_s
         self._trusted = trusted
-        self._failures = 0
-        self._logged_s: float | None = None
+        self._failures = Seldom(now_s)
 
     def admit(self, request: Request) -> Credential:
         """Let a request in that only shows something, and nothing to the page that it comes from.
@@ -128,15 +127,13 @@ class Guard:
 
     def _failed(self, request: Request) -> None:
         """Log it, but not so often that who guesses can fill the disk."""
-        self._failures += 1
-        now_s = self.now_s()
-        if self._logged_s is None or now_s - self._logged_s >= _LOG_INTERVAL_S:
+        count = self._failures.count()
+        if count is not None:
             self.log.warn(
                 "wrong admin token from {peer} ({count} since the last such line)",
                 peer=client_address(request, self._trusted) or UNKNOWN,
-                count=self._failures,
+                count=count,
             )
-            self._failures, self._logged_s = 0, now_s
 
     def _check_loopback(self, request: Request) -> None:
         address = client_address(request, self._trusted)
