@@ -4,6 +4,7 @@ for: what clients open to this relay, and what relays open to each other.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from autobahn.util import encode_truncate
 from autobahn.websocket.protocol import WebSocketProtocol
@@ -27,6 +28,17 @@ from apptuner_relay.wire.frames import (
     frame,
 )
 from apptuner_relay.wire.text import is_text
+
+COMMON_OPTIONS: dict[str, Any] = {
+    # The time-outs are ours: they run on the service's clock.
+    "openHandshakeTimeout": 0,
+    "closeHandshakeTimeout": 0,
+    "autoPingInterval": 0,
+    "echoCloseCodeReason": True,
+    "failByDrop": False,
+    "tcpNoDelay": True,
+}
+"""What Autobahn is told for connections of either direction."""
 
 _CLOSE_REASON_BYTES = 123
 

@@ -418,8 +418,7 @@ class Member:
     @property
     def settled(self) -> bool:
         """Whether no message and no bundle is on its way from it or to it."""
-        recording = self.tape is not None and self.tape.bundle is not None
-        return self.idle and not recording and not self.sink.busy
+        return self.idle and not self.recording and not self.sink.busy
 
     def detach(self) -> Ends:
         """It is no member any more, though its connection goes on; to be called when it is

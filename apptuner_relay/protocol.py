@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from apptuner_relay import __version__
 from apptuner_relay.access.caller import read_caller
-from apptuner_relay.connection import FramedConnection
+from apptuner_relay.connection import COMMON_OPTIONS, FramedConnection
 from apptuner_relay.entrance import Entrance
 from apptuner_relay.forwarded import FIELD, host_of
 from apptuner_relay.service import Attendee, Place, RelayService
@@ -216,16 +216,10 @@ class RelayFactory(WebSocketServerFactory):
     def set_up(self, protocol: type[RelayProtocol]) -> None:
         """Have the factory make ``protocol``."""
         relay = self.relay
-        # The time-outs are ours: they run on the service's clock.
         self.setProtocolOptions(
+            **COMMON_OPTIONS,
             versions=[13],
             webStatus=False,
-            openHandshakeTimeout=0,
-            closeHandshakeTimeout=0,
-            autoPingInterval=0,
-            echoCloseCodeReason=True,
-            failByDrop=False,
-            tcpNoDelay=True,
             perMessageCompressionAccept=accept if relay.settings.compression else _decline,
         )
         self.protocol = _with_options(protocol, self)

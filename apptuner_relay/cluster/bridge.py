@@ -33,8 +33,6 @@ class _Stream:
         self._source = source
         self._sink: Sink | None = None
         self._lane: Lane | None = None
-        self.sent = False
-        """Whether the sink was given part of the message in progress."""
 
     def flow_to(self, sink: Sink) -> None:
         """What begins from now on goes to ``sink``."""
@@ -78,7 +76,7 @@ class _Stream:
 class _Far:
     """The other relay's end of a link."""
 
-    def __init__(self, ends: Ends, near: Source, sink: Sink) -> None:
+    def __init__(self, ends: Ends, sink: Sink) -> None:
         self.source, self.sink, self.reader = ends
         self.bytes_in = 0
         self.back = _Stream(self.source)
@@ -163,7 +161,7 @@ class Bridged:
     def cross(self, link: LinkProtocol, lease: Lease) -> None:
         """Its session is at the other end of ``link``: let it go on."""
         self.link, self.lease = link, lease
-        self._far = far = _Far(link.make_ends(), self.source, self.sink)
+        self._far = far = _Far(link.make_ends(), self.sink)
         self._there.flow_to(far.sink)
         link.on_halt, link.on_lost = self._halt, self._lost
         link.attach(far)

@@ -222,7 +222,8 @@ class Homes(Service, Events):
     def find(self, admission: Admission) -> Deferred[Place]:
         """See `service.Homes`."""
         until_s = self.relay.clock.seconds() + _FIND_S
-        return Deferred.fromCoroutine(self._find_for_newcomer(admission, until_s))
+        finding: Deferred[Place] = Deferred.fromCoroutine(self._find(admission, until_s))
+        return finding
 
     def left(self, session_hash: str) -> None:
         """See `service.Homes`. A session nobody is in, and of which nothing is kept, is given
@@ -279,9 +280,6 @@ class Homes(Service, Events):
         return bridged
 
     # Finding
-
-    async def _find_for_newcomer(self, admission: Admission, until_s: float) -> Place:
-        return await self._find(admission, until_s)
 
     async def _find(self, admission: Admission, until_s: float) -> Here | There:
         key = admission.session_hash
@@ -352,10 +350,9 @@ class Homes(Service, Events):
         key = admission.session_hash
         if not self.nodes:
             await self._look_at_nodes()
-        others = [one for one in self.nodes if not one.draining and one.node != self.node]
-        if not others:
+        if not self._others:
             raise BadRequest(503, "The relay restarts, and there is no other one")
-        chosen = max(others, key=lambda one: _weight(key, one.node))
+        chosen = max(self._others, key=lambda one: _weight(key, one.node))
         return Lease(key, chosen.node, chosen.address, 0)
 
     def receive(self, admission: Admission) -> Deferred[Place]:
@@ -407,9 +404,7 @@ class Homes(Service, Events):
         self.is_draining = True
         await self.directory.announce_drain()
         await self._look_at_nodes()
-        if self.directory.state == "away" or all(
-            one.draining or one.node == self.node for one in self.nodes
-        ):
+        if self.directory.state == "away" or not self._others:
             return
         moves = [
             self._start_move(key, Arrival.MOVED, self.relay.settings.drain_timeout)
@@ -561,6 +556,11 @@ class Homes(Service, Events):
     def look(self) -> Deferred[bool]:
         """See `meters.cluster.Cluster`."""
         return Deferred.fromCoroutine(self._look_at_nodes())
+
+    @property
+    def _others(self) -> list[NodeInfo]:
+        """The other nodes that take sessions."""
+        return [one for one in self.nodes if not one.draining and one.node != self.node]
 
     async def _look_at_nodes(self) -> bool:
         """Whether the directory has answered."""

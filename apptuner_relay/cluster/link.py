@@ -25,12 +25,12 @@ from apptuner_relay.cluster.passes import (
     REASON_HEADER,
     write_pass,
 )
-from apptuner_relay.connection import FramedConnection
+from apptuner_relay.connection import COMMON_OPTIONS, FramedConnection
 from apptuner_relay.member import End, Ends
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import Admission, BadRequest
 from apptuner_relay.transport import PeerConnector, PeerTransport, keep_little_unsent
-from apptuner_relay.wire.frames import CLOSE_NORMAL, PING, PONG, PeerReader, frame
+from apptuner_relay.wire.frames import CLOSE_ABNORMAL, CLOSE_NORMAL, PING, PONG, PeerReader, frame
 
 SUBPROTOCOL = "apptuner-peer.1"
 MOVED = 4100
@@ -55,6 +55,10 @@ class NotTrusted(NotReached):
     again would not help."""
 
 
+def _mind_nothing(code: int, why: str, clean: bool) -> None:
+    """Nobody minds any more what becomes of a link."""
+
+
 class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[misc]
     """The connection to the other relay."""
 
@@ -63,7 +67,7 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
     """Whether the client negotiated permessage-deflate, and so compressed messages may pass."""
     on_halt: Callable[[], None] = staticmethod(lambda: None)
     """The other relay asks for `HALT`."""
-    on_lost: Callable[[int, str, bool], None] = staticmethod(lambda code, why, clean: None)
+    on_lost: Callable[[int, str, bool], None] = staticmethod(_mind_nothing)
     """The connection is over: a close code, a reason, and whether the other relay said so."""
     _leaving: IDelayedCall | None = None
     heard_s = 0.0
@@ -126,7 +130,7 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
 
     def leave(self, why: str) -> None:
         """The client has gone; the other relay is to know when it has all that the client sent."""
-        self.on_lost = lambda code, why, clean: None
+        self.on_lost = _mind_nothing
         if self._end is None:
             self.close(CLOSE_NORMAL, why)
             return
@@ -137,7 +141,7 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
     def abort(self) -> None:
         """Cut the connection: the client has gone in mid-message, or the relay isn't what it
         was."""
-        self.on_lost = lambda code, why, clean: None
+        self.on_lost = _mind_nothing
         self.transport.abortConnection()
 
     def parted(self, end: End, why: str) -> None:
@@ -152,7 +156,7 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
             self._leaving.cancel()
         self.factory.fail(NotReached("it closed the connection"))
         super().onClose(wasClean, code, reason)
-        self._tell_lost(1006, "the connection to the other relay was lost", False)
+        self._tell_lost(CLOSE_ABNORMAL, "the connection to the other relay was lost", False)
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:
         """The other relay closes the client's connection, or answers our Close."""
@@ -162,14 +166,14 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
 
     def close(self, code: int, reason: str) -> None:
         """See `FramedConnection`."""
-        self.on_lost, on_lost = (lambda code, why, clean: None), self.on_lost
+        self.on_lost, on_lost = _mind_nothing, self.on_lost
         super().close(code, reason)
         if code != CLOSE_NORMAL:
             # What came from there breaks the protocol.
-            on_lost(1006, reason, False)
+            on_lost(CLOSE_ABNORMAL, reason, False)
 
     def _tell_lost(self, code: int, why: str, clean: bool) -> None:
-        on_lost, self.on_lost = self.on_lost, lambda code, why, clean: None
+        self.on_lost, on_lost = _mind_nothing, self.on_lost
         on_lost(code, why, clean)
 
     def _take_block(self, length: int) -> None:
@@ -210,14 +214,7 @@ class LinkFactory(WebSocketClientFactory):
             reactor=relay.clock,
         )
         self.setProtocolOptions(
-            openHandshakeTimeout=0,
-            closeHandshakeTimeout=0,
-            autoPingInterval=0,
-            serverConnectionDropTimeout=0,
-            echoCloseCodeReason=True,
-            failByDrop=False,
-            tcpNoDelay=True,
-            maskClientFrames=False,
+            **COMMON_OPTIONS, serverConnectionDropTimeout=0, maskClientFrames=False
         )
         self.relay = relay
         self.proof = proof
