@@ -403,7 +403,9 @@ class Homes(Service, Events):
     async def _drain(self) -> None:
         self.is_draining = True
         await self.directory.announce_drain()
-        await self._look_at_nodes()
+        for _ in range(_ASK_TIMES):
+            if await self._look_at_nodes():
+                break
         if self.directory.state == "away" or not self._others:
             return
         moves = [
