@@ -3,7 +3,7 @@
 Nothing is kept here: each scrape reads `Meters`. Names and units are by Prometheus' conventions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -108,20 +108,16 @@ class MeterCollector(Collector):
             sizes.add_metric(["out", kind], tally.sent_bytes)
         yield messages
         yield sizes
-        moved = CounterMetricFamily(
-            "apptuner_relay_bytes",
+        yield _counters(
+            "bytes",
             "Bytes that came from clients (in) and went to clients (out) over WebSockets, with all "
             "that frames add, and with what was kept for phones that came late.",
-            labels=["direction"],
+            "direction",
+            {"in": meters.bytes_in, "out": meters.bytes_out},
         )
-        moved.add_metric(["in"], meters.bytes_in)
-        moved.add_metric(["out"], meters.bytes_out)
-        yield moved
-        bundles = CounterMetricFamily(
-            "apptuner_relay_bundles", "Bundles that went from the desktop side to phones."
+        yield _counter(
+            "bundles", "Bundles that went from the desktop side to phones.", traffic.bundles
         )
-        bundles.add_metric([], traffic.bundles)
-        yield bundles
         yield _histogram(
             "bundle_size_bytes", "A bundle's bytes, as they came.", traffic.bundle_sizes
         )
@@ -133,53 +129,45 @@ class MeterCollector(Collector):
 
     def _ends(self) -> Iterator[Metric]:
         meters = self._meters
-        closes = CounterMetricFamily(
-            "apptuner_relay_closes",
-            "WebSockets that have ended, by close code (1005: none given, 1006: lost; "
-            "other: one of an application's).",
-            labels=["code"],
-        )
         counts = {str(code): 0 for code in (1000, 1001, 1005, 1006, 1008, 1009, 1011, 1012, 1013)}
         for code, count in meters.closes.items():
             label = str(code) if code in _CLOSE_CODES else "other"
             counts[label] = counts.get(label, 0) + count
-        for label, count in counts.items():
-            closes.add_metric([label], count)
-        yield closes
-        refused = CounterMetricFamily(
-            "apptuner_relay_handshakes_refused",
-            "WebSocket handshakes that were refused, by the reason that the HTTP status gives.",
-            labels=["reason"],
+        yield _counters(
+            "closes",
+            "WebSockets that have ended, by close code (1005: none given, 1006: lost; "
+            "other: one of an application's).",
+            "code",
+            counts,
         )
         reasons = {_reason(status): 0 for status in (400, 401, 403, 404, 409, 429, 503)}
         for status, count in meters.refusals.items():
             reasons[_reason(status)] = reasons.get(_reason(status), 0) + count
-        for reason, count in reasons.items():
-            refused.add_metric([reason], count)
-        yield refused
-        turned_away = CounterMetricFamily(
-            "apptuner_relay_turned_away",
-            "Connections that ended before HTTP began, by what was wrong.",
-            labels=["reason"],
+        yield _counters(
+            "handshakes_refused",
+            "WebSocket handshakes that were refused, by the reason that the HTTP status gives.",
+            "reason",
+            reasons,
         )
-        for why in REASONS:
-            turned_away.add_metric([why], meters.turned_away[why])
-        yield turned_away
+        yield _counters(
+            "turned_away",
+            "Connections that ended before HTTP began, by what was wrong.",
+            "reason",
+            {why: meters.turned_away[why] for why in REASONS},
+        )
         if meters.access is not None:
             yield from _access(meters.access)
-        dropped = CounterMetricFamily(
-            "apptuner_relay_logs_dropped",
+        yield _counter(
+            "logs_dropped",
             "Console logs that were dropped, as their phone sent more messages than it may.",
+            meters.traffic.dropped_logs,
         )
-        dropped.add_metric([], meters.traffic.dropped_logs)
-        yield dropped
-        throttled = CounterMetricFamily(
-            "apptuner_relay_throttled",
+        yield _counter(
+            "throttled",
             "Times that a client was not read from for a while, as it sent more messages than it "
             "may.",
+            meters.traffic.throttled,
         )
-        throttled.add_metric([], meters.traffic.throttled)
-        yield throttled
 
     def _health(self) -> Iterator[Metric]:
         meters = self._meters
@@ -198,12 +186,12 @@ class MeterCollector(Collector):
         for name, level in meters.worries.names.items():
             worry.add_metric([name, level.value], name in active)
         yield worry
-        alerts = CounterMetricFamily(
-            "apptuner_relay_alerts", "Alerts to --alert-url, by result.", labels=["result"]
+        yield _counters(
+            "alerts",
+            "Alerts to --alert-url, by result.",
+            "result",
+            {result: meters.alerts[result] for result in ALERT_RESULTS},
         )
-        for result in ALERT_RESULTS:
-            alerts.add_metric([result], meters.alerts[result])
-        yield alerts
         yield _gauge(
             "loop_lag_seconds",
             "The latest that the event loop was in the last ten seconds or so.",
@@ -214,28 +202,23 @@ class MeterCollector(Collector):
 
 
 def _access(access: Access) -> Iterator[Metric]:
-    limited = CounterMetricFamily(
-        "apptuner_relay_limited",
+    yield _counters(
+        "limited",
         "Clients that were refused for the sake of a limit, by the option that sets it.",
-        labels=["limit"],
+        "limit",
+        {limit: access.limited[limit] for limit in LIMITS},
     )
-    for limit in LIMITS:
-        limited.add_metric([limit], access.limited[limit])
-    yield limited
-    denied = CounterMetricFamily(
-        "apptuner_relay_denied",
+    yield _counters(
+        "denied",
         "Clients that were refused for what they have shown, or not shown.",
-        labels=["reason"],
+        "reason",
+        {reason: access.denied[reason] for reason in DENIALS},
     )
-    for reason in DENIALS:
-        denied.add_metric([reason], access.denied[reason])
-    yield denied
-    failed = CounterMetricFamily(
-        "apptuner_relay_failed_joins",
+    yield _counter(
+        "failed_joins",
         "Sessions that nobody was in and wrong secrets, each counted once for an address.",
+        access.failed_joins,
     )
-    failed.add_metric([], access.failed_joins)
-    yield failed
 
 
 def _spool(spool: Spool) -> Iterator[Metric]:
@@ -244,16 +227,8 @@ def _spool(spool: Spool) -> Iterator[Metric]:
     yield _gauge("spool_bytes", "What kept bundles take on disk.", spool.used_bytes)
     yield _gauge("spool_limit_bytes", "What they may take.", spool.limit_bytes)
     yield _gauge("spool_backlog_bytes", "What waits to be written.", spool.backlog_bytes)
-    evicted = CounterMetricFamily(
-        "apptuner_relay_spool_evicted", "Bundles that had to go for want of room."
-    )
-    evicted.add_metric([], spool.evicted)
-    yield evicted
-    failures = CounterMetricFamily(
-        "apptuner_relay_spool_failures", "Times that the disk has failed."
-    )
-    failures.add_metric([], spool.failures)
-    yield failures
+    yield _counter("spool_evicted", "Bundles that had to go for want of room.", spool.evicted)
+    yield _counter("spool_failures", "Times that the disk has failed.", spool.failures)
 
 
 def _certificate(certificate: Certificate) -> Iterator[Metric]:
@@ -262,14 +237,12 @@ def _certificate(certificate: Certificate) -> Iterator[Metric]:
         "When the TLS certificate expires, in seconds since the epoch.",
         certificate.expires_s,
     )
-    reloads = CounterMetricFamily(
-        "apptuner_relay_certificate_reloads",
+    yield _counters(
+        "certificate_reloads",
         "Times that the TLS certificate's files had changed, by what became of it.",
-        labels=["result"],
+        "result",
+        {result: certificate.reloads.get(result, 0) for result in RELOAD_RESULTS},
     )
-    for result in RELOAD_RESULTS:
-        reloads.add_metric([result], certificate.reloads.get(result, 0))
-    yield reloads
 
 
 def _cluster(cluster: Cluster, visitors: int) -> Iterator[Metric]:
@@ -287,22 +260,33 @@ def _cluster(cluster: Cluster, visitors: int) -> Iterator[Metric]:
         visitors,
     )
     counters = directory.counters
-    for name, text, count in (
-        ("directory_commands", "Commands sent to Redis.", counters.commands),
-        ("directory_claims", "Times that a session's owner was asked for.", counters.claims),
-        (
-            "directory_leases_lost",
-            "Sessions that went to another relay, or to none, before they were given back.",
-            counters.lost,
-        ),
-    ):
-        counter = CounterMetricFamily(f"apptuner_relay_{name}", text)
-        counter.add_metric([], count)
-        yield counter
+    yield _counter("directory_commands", "Commands sent to Redis.", counters.commands)
+    yield _counter(
+        "directory_claims", "Times that a session's owner was asked for.", counters.claims
+    )
+    yield _counter(
+        "directory_leases_lost",
+        "Sessions that went to another relay, or to none, before they were given back.",
+        counters.lost,
+    )
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"apptuner_relay_{name}", text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    counter = CounterMetricFamily(f"apptuner_relay_{name}", text)
+    counter.add_metric([], value)
+    return counter
+
+
+def _counters(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    """A counter with one label."""
+    counter = CounterMetricFamily(f"apptuner_relay_{name}", text, labels=[label])
+    for value, count in values.items():
+        counter.add_metric([value], count)
+    return counter
 
 
 def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
