@@ -28,17 +28,6 @@ def rate(bits_per_s: Fraction | int) -> str:
     return _scaled(bits_per_s, 1000, _RATE_UNITS)
 
 
-def duration(seconds: float) -> str:
-    """In the two largest units that there are: `3 d 4 h`, `12 min 0 s`, `5 s`."""
-    left = int(seconds)
-    parts: list[str] = []
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
-        if left >= size or parts or unit == "s":
-            parts.append(f"{left // size} {unit}")
-            left %= size
-    return " ".join(parts[:2])
-
-
 def number(value: Fraction | int) -> str:
     """A number that need not be whole, to two digits: `2,000`, `1.2`, `0.15`."""
     if value >= 10 or value == int(value):

@@ -8,7 +8,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from apptuner_relay.client.amounts import duration
 from apptuner_relay.client.command import (
     Command,
     add_quiet_argument,
@@ -19,6 +18,7 @@ from apptuner_relay.client.printable import json_line
 from apptuner_relay.client.records import Cluster, Node, Relays, read_relays
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.sources import Inquiry, add_token_argument, ask_for
+from apptuner_relay.meters.amounts import show_duration
 
 NODES_PATH = "/api/nodes"
 
@@ -39,7 +39,7 @@ def show(relays: Relays, as_json: bool, screen: Screen) -> Exit:
         screen.tell(_summary(relays, cluster))
     if cluster.redis == "connected":
         return Exit.DONE
-    for_s = "" if cluster.redis_away_s is None else f" for {duration(cluster.redis_away_s)}"
+    for_s = "" if cluster.redis_away_s is None else f" for {show_duration(cluster.redis_away_s)}"
     screen.complain(f"Redis has been away{for_s}: these are the relays that {relays.node} saw last")
     return Exit.FAILED
 
@@ -54,7 +54,7 @@ def _row(node: Node, asked: str) -> tuple[str, ...]:
         f"{node.sessions:,}",
         f"{node.connections:,}",
         node.version,
-        duration(node.uptime_s),
+        show_duration(node.uptime_s),
         ", ".join(said),
     )
 

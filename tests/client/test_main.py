@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import io
-import ipaddress
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet import reactor, ssl
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.error import ProcessDone
@@ -23,6 +18,7 @@ from twisted.python.failure import Failure
 import apptuner_relay
 from apptuner_relay.client.main import main
 from apptuner_relay.client.outcome import Exit
+from tests.certificates import Authority
 
 from .little_relay import RelayTestCase
 
@@ -257,30 +253,11 @@ class TLSTests(ProgramTestCase):
         self.url = f"wss://127.0.0.1:{self.secure.getHost().port}"
 
     def make_certificate(self) -> tuple[str, Any]:
-        """A certificate for 127.0.0.1 that nobody has signed, in a file and ready to serve."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a relay")])
-        now = datetime.datetime.now(datetime.UTC)
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        public = certificate.public_bytes(serialization.Encoding.PEM)
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        return self.file(public), ssl.PrivateCertificate.loadPEM(public + private).options()
+        """Who has signed a certificate for 127.0.0.1, in a file, and that ready to serve."""
+        authority = Authority()
+        pair = authority.issue(names=("127.0.0.1",))
+        context = ssl.PrivateCertificate.loadPEM(pair.chain + pair.key).options()
+        return self.file(authority.pem), context
 
     @inlineCallbacks
     def test_a_certificate_that_nobody_vouches_for(self) -> Any:

@@ -8,20 +8,16 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from tempfile import mkdtemp
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet import reactor
 from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 
+from tests.certificates import Authority
 from tests.live.processes import (
     PATIENCE_S,
     REPOSITORY,
@@ -60,7 +56,14 @@ class Balancer:
     def __init__(self, relays: Sequence[RelayProcess]) -> None:
         self.folder = Path(mkdtemp(prefix=f"apptuner-{self.name}-"))
         self.relays = relays
-        self.certificate, self.key = make_certificate(self.folder)
+        authority = Authority()
+        pair = authority.issue(names=(HOST,))
+        self.certificate, self.key = self.folder / "certificate.pem", self.folder / "key.pem"
+        self.certificate.write_bytes(pair.chain)
+        self.key.write_bytes(pair.key)
+        self._trusted = self.folder / "trusted"
+        self._trusted.mkdir()
+        (self._trusted / "authority.pem").write_bytes(authority.pem)
         self.port = self.plain_port = 0
         self.changes: list[tuple[str, str]] = []
         """What a test wants to have otherwise than it is shipped."""
@@ -69,7 +72,7 @@ class Balancer:
     @property
     def ca(self) -> str:
         """What its clients have to trust."""
-        return self.certificate.read_text()
+        return (self._trusted / "authority.pem").read_text()
 
     def url(self, role: str, session: str, query: str = "") -> str:
         return f"wss://{HOST}:{self.port}/{role}/{session}" + (f"?{query}" if query else "")
@@ -78,8 +81,7 @@ class Balancer:
         self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
     ) -> Reply:
         """An HTTPS request."""
-        trusted = self.folder / "trusted"
-        endpoint = f"tls:{HOST}:{self.port}:trustRoots={trusted}"
+        endpoint = f"tls:{HOST}:{self.port}:trustRoots={self._trusted}"
         return await http(endpoint, path, method, {"Host": HOST, **(headers or {})})
 
     async def get_plain(self, path: str) -> Reply:
@@ -279,37 +281,3 @@ async def can_connect(port: int) -> bool:
         return False
     protocol.transport.abortConnection()
     return True
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1, which is its own authority, and its key. A copy of it is in
-    ``trusted/``."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a balancer")])
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(HOST))])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    certificate_path, key_path = folder / "certificate.pem", folder / "key.pem"
-    certificate_path.write_bytes(pem)
-    key_path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    (folder / "trusted").mkdir()
-    (folder / "trusted" / "certificate.pem").write_bytes(pem)
-    return certificate_path, key_path

@@ -3,6 +3,7 @@
 import random
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from apptuner_relay.wire.deflate import NO_CONTEXT_TAKEOVER
 from apptuner_relay.wire.frames import BINARY, COMPRESSED, CONTINUATION, PING, TEXT
@@ -78,15 +79,8 @@ def _plain(
     **more: int | None,
 ) -> Case:
     """The phone doesn't negotiate, so that the relay inflates."""
-    return Case(
-        number,
-        f"{title}; the relay inflates",
-        sends,
-        relayed,
-        offer=_OFFER,
-        extensions=NO_CONTEXT_TAKEOVER,
-        **more,  # type: ignore[arg-type]
-    )
+    case = _passed(number, title, sends, relayed, **more)
+    return replace(case, title=f"{title}; the relay inflates", phone_offer=None)
 
 
 def _negotiated(number: str, name: str, offer: str, granted: bool, size: int) -> Case:

@@ -69,13 +69,18 @@ def _light(case: Case) -> Case:
     return replace(case, sends=(), relayed=relayed)
 
 
+def _by_group(outcomes: list[Outcome]) -> Iterator[tuple[str, str, list[Outcome], int]]:
+    """Each group: its number, its name, its outcomes, and how many of them passed."""
+    for group, name in GROUPS.items():
+        own = [outcome for outcome in outcomes if outcome.case.group == group]
+        yield group, name, own, sum(outcome.passed for outcome in own)
+
+
 def summary(outcomes: Iterable[Outcome]) -> str:
     """A line for each group."""
     lines = []
     outcomes = list(outcomes)
-    for group, name in GROUPS.items():
-        own = [outcome for outcome in outcomes if outcome.case.group == group]
-        passed = sum(outcome.passed for outcome in own)
+    for group, name, own, passed in _by_group(outcomes):
         lines.append(f"{group:>3}  {name:<40} {passed:>3} of {len(own)} pass")
     passed = sum(outcome.passed for outcome in outcomes)
     lines.append(f"     {'all':<40} {passed:>3} of {len(outcomes)} pass")
@@ -85,10 +90,7 @@ def summary(outcomes: Iterable[Outcome]) -> str:
 def table(outcomes: Iterable[Outcome]) -> str:
     """A Markdown table of every case."""
     lines = []
-    outcomes = list(outcomes)
-    for group, name in GROUPS.items():
-        own = [outcome for outcome in outcomes if outcome.case.group == group]
-        passed = sum(outcome.passed for outcome in own)
+    for group, name, own, passed in _by_group(list(outcomes)):
         lines += [f"## {group}: {name} ({passed} of {len(own)} pass)", ""]
         lines += ["| case | what the CLI does | what must come of it | |", "|---|---|---|---|"]
         lines += [
