@@ -9,7 +9,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionClosed,
+    DNSLookupError,
+)
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import TimeoutMixin
@@ -48,6 +53,7 @@ _KEPT_BACK = frozenset(
 FAULTS = (
     CancelledError,
     ConnectError,
+    ConnectingCancelledError,
     ConnectionClosed,
     ConnectTimeoutError,
     DNSLookupError,
@@ -211,7 +217,7 @@ class _Body(Protocol, TimeoutMixin):
 def _why(wrong: BaseException) -> str:
     reasons = getattr(wrong, "reasons", None)
     cause = reasons[0].value if reasons else wrong
-    if isinstance(cause, CancelledError):
+    if isinstance(cause, CancelledError | ConnectingCancelledError):
         return "no answer in time"
     text = str(cause) or type(cause).__name__
     return "".join(c if c.isprintable() else " " for c in text)[:200].rstrip(". ")

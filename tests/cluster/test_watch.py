@@ -4,10 +4,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.cluster.directory import Lease
-from apptuner_relay.cluster.watch import WATCH_S, Watch
+from apptuner_relay.cluster.watch import WATCH_S, Watch, make_asker
 
 
 class Link:
@@ -30,6 +31,41 @@ class Client:
     def cut_off(self) -> None:
         self.is_cut = True
         self.link = None
+
+
+class Asking(SynchronousTestCase):
+    """What counts as no answer."""
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.asks = make_asker(self.reactor, None)
+
+    def test_nobody_there(self) -> None:
+        answer = self.asks("ws://10.77.0.1:3000")
+        self.reactor.advance(10)
+        self.assertFalse(self.successResultOf(answer))
+
+    def test_who_takes_the_connection_and_says_nothing(self) -> None:
+        answer = self.asks("ws://10.77.0.1:3000")
+        self.connect()
+        self.reactor.advance(10)
+        self.assertFalse(self.successResultOf(answer))
+
+    def test_an_answer(self) -> None:
+        answer = self.asks("ws://10.77.0.1:3000")
+        protocol, transport = self.connect()
+        self.assertTrue(transport.value().startswith(b"GET /live HTTP/1.1"))
+        protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        self.assertTrue(self.successResultOf(answer))
+
+    def connect(self) -> tuple[Any, StringTransport]:
+        # A reactor in memory looks every name up as 127.0.0.1.
+        _, port, factory, *_ = self.reactor.tcpClients[0]
+        self.assertEqual(port, 3000)
+        protocol = factory.buildProtocol(None)
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+        return protocol, transport
 
 
 class Watching(SynchronousTestCase):
