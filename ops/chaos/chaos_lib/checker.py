@@ -1,0 +1,258 @@
+"""What the events of clients.mjs must add up to. Pure.
+
+Of each message and each client that it is for: it came once, whole and after what its sender had
+sent before; or somebody was told. Told is
+
+- the receiver, when its connection ended, or it heard of somebody's return who had not left;
+- the sender, likewise, or by an ``error``; but a connection that a relay closes because it stops
+  (1012) had everything delivered that was sent on it before;
+- nobody needs to be told of a bundle that a later one of the session has replaced.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+WINDOW_MS = 45_000
+"""So long after a message its delivery, or word of its loss, is waited for."""
+RETURN_MS = 5_000
+"""``mobile_connected`` so long after a phone's connection was made is about that."""
+SERVICE_RESTART = 1012
+
+
+@dataclass
+class Connection:
+    """A client's connection, as the client saw it. Times are milliseconds since the epoch."""
+
+    name: str
+    who: str
+    role: str
+    session: str
+    relay: str
+    opened_ms: int | None = None
+    opened_at: int = -1
+    """The number of that event."""
+    over_ms: int | None = None
+    code: int = 0
+    reason: str = ""
+    returns_ms: list[int] = field(default_factory=list)
+    """When it was told of somebody who is there again though nobody had left."""
+    errors_ms: list[int] = field(default_factory=list)
+    got: dict[tuple[str, int], int] = field(default_factory=dict)
+    """What it got: (sender's connection, number there) → number of the event."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} ({self.relay})"
+
+
+@dataclass
+class Sent:
+    """A message as it was sent."""
+
+    sender: Connection
+    n: int
+    kind: str
+    sent_ms: int
+    sent_at: int
+    whole: bool
+    handed: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} {self.n} of {self.sender.label}"
+
+
+class Verdict:
+    """What came of a run."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        """Of deliveries, by outcome."""
+        self.violations: list[str] = []
+
+    def wrong(self, kind: str, text: str, t_ms: int) -> None:
+        self.counts[kind] += 1
+        self.violations.append(f"{kind.upper()} {text} at {t_ms}")
+
+
+class History:
+    """The events of a run, and the verdict on them."""
+
+    def __init__(self) -> None:
+        self.connections: dict[str, Connection] = {}
+        self.sent: dict[tuple[str, int], Sent] = {}
+        self.verdict = Verdict()
+        self._number = 0
+        self._last_of: dict[tuple[str, str], int] = {}
+        """(receiver's connection, sender's) → the highest number that came."""
+        self._phones_opened_ms: dict[tuple[str, str], int] = {}
+        self.running: dict[str, int] = {}
+        """Client → the version of the code that it runs."""
+        self.expected: dict[str, int] = {}
+        """Session → the version that it is to run, when somebody last looked."""
+        self.now_ms = 0
+
+    def take(self, event: dict[str, Any]) -> None:
+        """The next event."""
+        self._number += 1
+        self.now_ms = event["t"]
+        handler = getattr(self, "_on_" + event["ev"], None)
+        if handler is not None:
+            handler(event)
+
+    def connected(self, who: str) -> bool:
+        """Whether a client is connected, and welcomed."""
+        return any(
+            one.who == who and one.opened_ms is not None and one.over_ms is None
+            for one in self.connections.values()
+        )
+
+    def stale(self) -> list[str]:
+        """Phones that don't run the code of their session's last save."""
+        phones = {one.who: one.session for one in self.connections.values() if one.role == "mobile"}
+        return [
+            f"{who} runs version {self.running.get(who, 0)} of {self.expected[session]}"
+            for who, session in sorted(phones.items())
+            if session in self.expected and self.running.get(who, 0) != self.expected[session]
+        ]
+
+    def judge(self) -> Verdict:
+        """Look for each message at everybody whom it was for."""
+        by_session: dict[str, list[Connection]] = defaultdict(list)
+        for connection in self.connections.values():
+            by_session[connection.session].append(connection)
+        bundles: dict[str, list[Sent]] = defaultdict(list)
+        for message in self.sent.values():
+            if message.kind == "bundle":
+                bundles[message.sender.session].append(message)
+        for message in self.sent.values():
+            from_phone = message.sender.role == "mobile"
+            for receiver in by_session[message.sender.session]:
+                if (receiver.role == "mobile") is from_phone or receiver.role == "desktop":
+                    continue
+                if receiver.opened_at < 0 or receiver.opened_at > message.sent_at:
+                    continue
+                if receiver.over_ms is not None and receiver.over_ms <= message.sent_ms:
+                    continue
+                self._judge(message, receiver, bundles[message.sender.session])
+        return self.verdict
+
+    def _judge(self, message: Sent, receiver: Connection, bundles: list[Sent]) -> None:
+        verdict = self.verdict
+        key = (message.sender.name, message.n)
+        if key in receiver.got:
+            verdict.counts["delivered"] += 1
+            return
+        if not message.whole:
+            verdict.counts["never whole"] += 1
+            return
+        if message.kind == "bundle" and self._replaced(message, receiver, bundles):
+            verdict.counts["replaced"] += 1
+            return
+        if _within(message, [receiver.over_ms]):
+            verdict.counts["told the receiver"] += 1
+            return
+        sender = message.sender
+        restarted = sender.code == SERVICE_RESTART and message.handed
+        over_ms = None if restarted else sender.over_ms
+        if _within(message, [over_ms, *sender.returns_ms, *sender.errors_ms]):
+            verdict.counts["told the sender"] += 1
+            return
+        if _within(message, receiver.returns_ms):
+            verdict.counts["told the receiver"] += 1
+            return
+        if self.now_ms - message.sent_ms < 1000:
+            verdict.counts["at the very end"] += 1
+            return
+        verdict.wrong("lost", f"{message.label} for {receiver.label}", message.sent_ms)
+
+    @staticmethod
+    def _replaced(message: Sent, receiver: Connection, bundles: list[Sent]) -> bool:
+        return any(
+            later.sent_at > message.sent_at and (later.sender.name, later.n) in receiver.got
+            for later in bundles
+        )
+
+    # Events, by name
+
+    def _on_dial(self, event: dict[str, Any]) -> None:
+        name = event["conn"]
+        self.connections[name] = Connection(
+            name, event["who"], event["role"], event["session"], event["relay"]
+        )
+
+    def _on_open(self, event: dict[str, Any]) -> None:
+        one = self.connections[event["conn"]]
+        one.opened_ms, one.opened_at = event["t"], self._number
+        if one.role == "mobile":
+            self._phones_opened_ms[one.session, one.who] = event["t"]
+
+    def _on_close(self, event: dict[str, Any]) -> None:
+        one = self.connections[event["conn"]]
+        if one.over_ms is None:
+            one.over_ms = event["t"]
+        one.code, one.reason = event["code"], event["reason"]
+
+    def _on_gone(self, event: dict[str, Any]) -> None:
+        self.connections[event["conn"]].over_ms = event["t"]
+
+    def _on_twice(self, event: dict[str, Any]) -> None:
+        self.verdict.wrong("welcomed twice", event["conn"], event["t"])
+
+    def _on_broken(self, event: dict[str, Any]) -> None:
+        text = f"{event['conn']} got {event['bytes']} bytes that are no JSON"
+        self.verdict.wrong("damaged", text, event["t"])
+
+    def _on_sent(self, event: dict[str, Any]) -> None:
+        sender = self.connections[event["conn"]]
+        self.sent[event["conn"], event["n"]] = Sent(
+            sender, event["n"], event["kind"], event["t"], self._number, event.get("part", 1) == 1
+        )
+
+    def _on_handed(self, event: dict[str, Any]) -> None:
+        self.sent[event["conn"], event["n"]].handed = True
+
+    def _on_told(self, event: dict[str, Any]) -> None:
+        one = self.connections[event["conn"]]
+        if event["type"] == "error" or event["type"] == "console_log":
+            one.errors_ms.append(event["t"])
+        elif event["type"] == "mobile_connected":
+            opened_ms = self._phones_opened_ms.get((one.session, event.get("device", "")))
+            if opened_ms is None or event["t"] - opened_ms > RETURN_MS:
+                one.returns_ms.append(event["t"])
+
+    def _on_got(self, event: dict[str, Any]) -> None:
+        receiver = self.connections[event["conn"]]
+        key = (event["from"], event["n"])
+        what = f"{event['kind']} {event['n']} of {event['from']} at {receiver.label}"
+        if not event["whole"] or key not in self.sent:
+            self.verdict.wrong("damaged", what, event["t"])
+            return
+        message = self.sent[key]
+        if message.sender.session != receiver.session:
+            self.verdict.wrong("astray", what, event["t"])
+        if key in receiver.got:
+            self.verdict.wrong("twice", what, event["t"])
+        receiver.got[key] = self._number
+        pair = (receiver.name, event["from"])
+        last = self._last_of.get(pair, 0)
+        if event["n"] < last:
+            self.verdict.wrong("disorder", f"{what}, after {last}", event["t"])
+        self._last_of[pair] = max(last, event["n"])
+        if event["kind"] == "bundle":
+            self.running[receiver.who] = event["version"]
+
+    def _on_look(self, event: dict[str, Any]) -> None:
+        self.expected = event["versions"]
+
+    _on_final = _on_look
+
+
+def _within(message: Sent, times_ms: Iterable[int | None]) -> bool:
+    """Whether one of these times is in the message's window."""
+    return any(
+        t_ms is not None and message.sent_ms <= t_ms <= message.sent_ms + WINDOW_MS
+        for t_ms in times_ms
+    )
