@@ -51,9 +51,25 @@ def deflated(data: bytes, level: int = 6) -> bytes:
     return (compress.compress(data) + compress.flush(zlib.Z_SYNC_FLUSH)).removesuffix(DEFLATE_TAIL)
 
 
+def finished(*parts: bytes, level: int = 6) -> bytes:
+    """A message's payload as RFC 7692 §7.2.3.4 makes it: each of ``parts`` is a DEFLATE stream of
+    its own, which ends with a final block."""
+
+    def stream(part: bytes) -> bytes:
+        compress = zlib.compressobj(level, zlib.DEFLATED, -15)
+        return compress.compress(part) + compress.flush()
+
+    return b"".join(map(stream, parts)) + b"\x00"
+
+
 def inflated(payload: bytes) -> bytes:
     """The message of such a payload."""
-    return zlib.decompressobj(-15).decompress(payload + DEFLATE_TAIL)
+    rest, out = payload + DEFLATE_TAIL, b""
+    while rest:
+        stream = zlib.decompressobj(-15)
+        out += stream.decompress(rest)
+        rest = stream.unused_data
+    return out
 
 
 def server_frames(data: bytes) -> Iterator[tuple[int, bool, bytes]]:

@@ -3,13 +3,12 @@ protocol on transports in memory."""
 
 import json
 import os
-import zlib
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.flow import Sink
 from apptuner_relay.wire.frames import COMPRESSED, CONTINUATION, TEXT
-from tests.memory import Client, Relay, deflated, masked
+from tests.memory import Client, Relay, deflated, finished, masked
 
 CODE = "".join(
     f"function f{i}(a, b) {{ return a[{i * 7919 % 9973}] + 'é' }}\n" for i in range(9000)
@@ -82,6 +81,30 @@ class PassedThrough(Case):
         self.assertEqual(android.types(), ["x", "y"])
         self.assertEqual(ios.types(), ["reload", "x", "y"])
 
+    def test_several_finished_streams_are_one_message(self) -> None:
+        cli, (android, ios) = self.session("a", "i", deflate="a")
+        text = b'{"type":"reload","targetDeviceId":"i","why":"the second stream is here"}'
+        payload = finished(text[:25], text[25:40], text[40:])
+        cli.send_raw(masked(TEXT | COMPRESSED, payload))
+        third = -(-len(TEXT_OF_BUNDLE) // 3)
+        bundle = finished(*(TEXT_OF_BUNDLE[at : at + third] for at in (0, third, 2 * third)))
+        for step in (20_000, 1000):
+            self.send(cli, masked(TEXT | COMPRESSED, bundle), step)
+        ios.read()
+        self.assertEqual(ios.messages, [text, TEXT_OF_BUNDLE, TEXT_OF_BUNDLE])
+        android.read()
+        self.assertEqual(b"".join(frame[2] for frame in android.frames), bundle * 2)
+
+    def test_every_finished_stream_of_a_log_reaches_the_desktop_side(self) -> None:
+        cli, (android,) = self.session("a", deflate="a")
+        dashboard = self.relay.connect("/dashboard/ABC234")
+        dashboard.received()
+        text = b'{"type":"console_log","payload":{"level":"log","args":["and the end"]}}'
+        android.send_raw(masked(TEXT | COMPRESSED, finished(text[:30], text[30:])))
+        for client in (cli, dashboard):
+            client.read()
+            self.assertEqual(client.messages.pop(), text)
+
     def test_compressed_from_a_phone(self) -> None:
         cli, (android,) = self.session("a", deflate="a")
         dashboard = self.relay.connect("/dashboard/ABC234")
@@ -127,6 +150,18 @@ class CompressedHere(Case):
 
 
 class Bad(Case):
+    def test_bomb_behind_a_final_block(self) -> None:
+        start, rest = b'{"type":"bundle_update","payload":"', b"x" * 60_000_000 + b'"}'
+        bomb = masked(TEXT | COMPRESSED, finished(start, rest))
+        for deflate in ("a", "", "ab"):
+            cli, phones = self.session("a", "b", deflate=deflate)
+            self.send(cli, bomb, 65_000)
+            cli.read()
+            self.assertEqual((cli.closed or (0,))[0], 1009)
+            for phone in phones:
+                phone.read()
+                self.assertEqual(phone.messages, [])
+
     def test_bomb_ends_its_sender_and_nobody_else_notices(self) -> None:
         bomb = compressed(b'{"type":"bundle_update","payload":"' + b"x" * 60_000_000 + b'"}')
         for deflate in ("a", "", "ab"):
@@ -258,12 +293,14 @@ class StagesHold(Case):
         self.assertEqual(cli.transport.producerState, "paused")
         self.assertLess(self.sink_of(0).waiting, 700_000)
 
-    def test_what_follows_a_final_block_is_dropped(self) -> None:
+    def test_noise_behind_a_final_block_ends_its_sender(self) -> None:
         cli, (ios,) = self.session("i")
-        maker = zlib.compressobj(6, zlib.DEFLATED, -15)
-        payload = maker.compress(b'{"type":"x"}') + maker.flush() + os.urandom(3_000_000)
+        payload = finished(b'{"type":"x"}')[:-1] + b"\x06\xff\xff" + os.urandom(3_000_000)
         self.send(cli, masked(TEXT | COMPRESSED, payload), 65_000)
-        self.assertEqual(ios.types(), ["x"])
+        cli.read()
+        self.assertEqual((cli.closed or (0,))[0], 1007)
+        self.assertEqual(ios.types(), [])
+        self.assertIsNone(ios.closed)
 
     def test_bad_text_from_a_phone_reaches_nobody(self) -> None:
         cli, (phone,) = self.session("a", deflate="a")

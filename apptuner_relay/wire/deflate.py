@@ -26,6 +26,13 @@ _TAIL = b"\x00\x00\xff\xff"
 _LAST_BLOCK = b"\x01\x00\x00\xff\xff"
 """An empty one, which is the last: behind the tail, it is read as that only if a block could begin
 there, so that a message that ends inside of one is found out."""
+_FREE_STREAMS = 64
+"""A message may have as many finished streams, and one more for each `_STREAM_BYTES` of it: to
+begin one costs as much as to inflate some hundred bytes."""
+_STREAM_BYTES = 1024
+_SHORT_PART_BYTES = 4 * 1024
+"""How much is inflated at once behind a final block: what is left of it, once the next such block
+has come, is copied."""
 _RAW_WINDOW_BITS = -15
 _LEVEL = 1
 _SLICE_BYTES = 64 * 1024
@@ -58,6 +65,9 @@ def accept(offers: Sequence[object]) -> PerMessageDeflateOfferAccept | None:
 class Inflation:
     """One compressed message, inflated as it comes and is asked for.
 
+    A block that says it is the last one ends a DEFLATE stream, but not the message: another may
+    begin at the next byte (RFC 7692 §7.2.1), with a window of its own.
+
     :param limit: the most bytes that it may inflate to.
     """
 
@@ -65,15 +75,19 @@ class Inflation:
         self._limit = limit
         self._decompress: Any = codec.decompressobj(_RAW_WINDOW_BITS)
         self._input = b""
+        self._at = 0
         self._ended = False
+        self._streams_left: float = _FREE_STREAMS
+        self._part_bytes = _SLICE_BYTES
         self.size = 0
         """Bytes that came out so far."""
 
     def feed(self, data: bytes, end: bool) -> None:
         """Take in the next payload bytes of the message."""
-        self._input += data
+        self._input = self._input[self._at :] + data
+        self._at = 0
         if end:
-            self._input += _TAIL + _LAST_BLOCK
+            self._input += _TAIL
             self._ended = True
 
     def read(self, most: int = _SLICE_BYTES) -> bytes:
@@ -81,21 +95,49 @@ class Inflation:
 
         :raises FrameError: 1007, it is not deflate, or not all of it; 1009, it is above the limit.
         """
-        if self._decompress.eof:
-            # What comes after a final block is none of the message.
-            self._input = b""
-            return b""
         try:
-            data: bytes = self._decompress.decompress(self._input, most)
+            data = self._inflate(most)
+            while len(data) < most and self._at < len(self._input):
+                data += self._inflate(most - len(data))
+            if self._ended and not data and not self._at_end():
+                raise FrameError(CLOSE_INVALID_PAYLOAD, "compressed message that is cut short")
         except codec.error:
             raise FrameError(CLOSE_INVALID_PAYLOAD, "message that can't be inflated") from None
-        self._input = self._decompress.unconsumed_tail
         self.size += len(data)
         if self.size > self._limit:
             raise FrameError(CLOSE_TOO_BIG, f"message above {self._limit} bytes when inflated")
-        if self._ended and not data and not self._decompress.eof:
-            raise FrameError(CLOSE_INVALID_PAYLOAD, "compressed message that is cut short")
         return data
+
+    def _inflate(self, most: int) -> bytes:
+        """Inflate a part of what was fed, up to the end of its stream."""
+        if self._decompress.eof and not self._begin_stream():
+            return b""
+        part = self._input[self._at : self._at + self._part_bytes]
+        data: bytes = self._decompress.decompress(part, most)
+        stream = self._decompress
+        used = len(part) - len(stream.unused_data if stream.eof else stream.unconsumed_tail)
+        self._at += used
+        self._streams_left += used / _STREAM_BYTES
+        return data
+
+    def _begin_stream(self) -> bool:
+        """Go on behind a final block. Whether there is anything."""
+        rest = self._input[self._at : self._at + len(_TAIL) + 1]
+        if not rest or (self._ended and rest == _TAIL):
+            self._at += len(rest)
+            return False
+        self._streams_left -= 1
+        if self._streams_left < 0:
+            raise FrameError(CLOSE_INVALID_PAYLOAD, "compressed message of too many streams")
+        self._decompress = codec.decompressobj(_RAW_WINDOW_BITS)
+        self._part_bytes = _SHORT_PART_BYTES
+        return True
+
+    def _at_end(self) -> bool:
+        """Whether a message, of which all has been inflated, ended where another block could
+        begin."""
+        last = self._decompress
+        return bool(last.eof or (not last.decompress(_LAST_BLOCK, 1) and last.eof))
 
 
 def inflate_head(payload: bytes, length: int, end: bool) -> tuple[bytes, bool]:

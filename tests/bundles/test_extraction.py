@@ -103,7 +103,7 @@ class RoundTrips(SynchronousTestCase):
     def test_update(
         self, data: st.DataObject, code: str, cuts: list[int], compressed: bool, parts: int
     ) -> None:
-        wire = message(data.draw(updates(code)), compressed, parts)
+        wire = message(data.draw(updates(code)), compressed, parts, data.draw(st.integers(1, 3)))
         assert extracted(wire, cuts) == as_javascript_encodes(code)
         assert byte_by_byte(wire) == as_javascript_encodes(code)
 
@@ -295,6 +295,13 @@ class NoBundles(SynchronousTestCase):
         text = b'{"type":"bundle_update","payload":{"code":"%b"}}' % (b"abc" * 1000)
         whole = message(text, compressed=True)[2:]
         self.refused(frame(TEXT | COMPRESSED, whole[:-6]), "cut short")
+
+    def test_finished_streams_are_one_message(self) -> None:
+        for compressed in (False, True):
+            wire = update(CODE, compressed, parts=2, streams=3)
+            self.assertEqual(byte_by_byte(wire), as_javascript_encodes(CODE))
+        with self.assertRaisesRegex(Unreadable, "above 99000 bytes"):
+            extracted(update("x" * 100_000, True, streams=3), limit=99_000)
 
     def test_above_the_limit(self) -> None:
         for compressed in (False, True):

@@ -5,7 +5,7 @@ import json
 
 from apptuner_relay.wire.frames import TEXT
 from tests.bundles.cases import SlowCase, Spooled, brief, sha256, some_code
-from tests.memory import deflated, masked
+from tests.memory import deflated, finished, masked
 
 
 class LateJoiner(Spooled):
@@ -151,6 +151,14 @@ class Forms(Spooled):
             b"".join(data for _, _, data in android.frames[-3:])[-100:], payload[-100:]
         )
         self.assertTexts(self.texts(ios), [text.encode()])
+
+    def test_finished_streams_all_of_them(self) -> None:
+        cli = self.connect("cli", deflate=True)
+        text = json.dumps({"type": "bundle_update", "payload": {"code": some_code(300_000)}})
+        wire = text.encode()
+        cli.send_raw(masked(TEXT | 0x40, finished(wire[:10], wire[10:999], wire[999:])))
+        for query in ("replay=1", "replay=1&platform=ios"):
+            self.assertTexts(self.texts(self.connect("mobile", query)), [wire])
 
     def test_in_chunks_to_who_wants_that(self) -> None:
         cli = self.connect("cli")

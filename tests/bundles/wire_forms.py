@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from apptuner_relay.wire.deflate import Deflation
 from apptuner_relay.wire.frames import COMPRESSED, CONTINUATION, TEXT, frame
+from tests.memory import finished
 
 CODE = 'var s = "a\\\\b\\"c\\n", e = "é€𝄞\u2028";\n'
 CHUNK_CHARACTERS = 512 * 1024
@@ -21,12 +22,17 @@ def sha256(code: str) -> str:
     return hashlib.sha256(as_javascript_encodes(code)).hexdigest()
 
 
-def message(text: bytes, compressed: bool = False, parts: int = 1) -> bytes:
-    """A message in ``parts`` frames of about the same size."""
+def message(text: bytes, compressed: bool = False, parts: int = 1, streams: int = 1) -> bytes:
+    """A message in ``parts`` frames of about the same size; compressed as ``streams`` finished
+    ones, if those are several."""
     opcode = TEXT
     if compressed:
         opcode |= COMPRESSED
-        text = Deflation().feed(text, True)
+        if streams > 1:
+            step = -(-len(text) // streams)
+            text = finished(*(text[at : at + step] for at in range(0, len(text), step)))
+        else:
+            text = Deflation().feed(text, True)
     step = max(1, -(-len(text) // parts))
     pieces = [text[at : at + step] for at in range(0, len(text), step)] or [b""]
     return b"".join(
@@ -35,10 +41,10 @@ def message(text: bytes, compressed: bool = False, parts: int = 1) -> bytes:
     )
 
 
-def update(code: str, compressed: bool = False, parts: int = 1) -> bytes:
+def update(code: str, compressed: bool = False, parts: int = 1, streams: int = 1) -> bytes:
     """``bundle_update``, as `JSON.stringify` writes it."""
     text = {"type": "bundle_update", "payload": {"code": code}, "timestamp": 1}
-    return message(stringified(text), compressed, parts)
+    return message(stringified(text), compressed, parts, streams)
 
 
 def chunks(

@@ -9,7 +9,7 @@ from apptuner_relay.wire.deflate import NO_CONTEXT_TAKEOVER
 from apptuner_relay.wire.frames import BINARY, COMPRESSED, CONTINUATION, PING, TEXT
 from tests.live.conformance.case import Case, chops, compressed, fragments, text_of
 from tests.live.conformance.peer import Message
-from tests.memory import deflated, masked
+from tests.memory import deflated, finished, masked
 
 _OFFER = "permessage-deflate"
 _SIZES = (16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536, 131072)
@@ -102,7 +102,6 @@ def _forms() -> Iterator[Case]:
     plain, packed = (Message(TEXT, payload),), (Message(TEXT | COMPRESSED, payload),)
     wire = deflated(payload)
     stored = deflated(payload, 0)
-    finished = _finished(payload)
     blocks = _blocks(payload)
     split = fragments(TEXT | COMPRESSED, *chops(wire, 100))
     forms: tuple[tuple[str, tuple[bytes, ...]], ...] = (
@@ -111,11 +110,14 @@ def _forms() -> Iterator[Case]:
         ("an empty fragment at the end", fragments(TEXT | COMPRESSED, wire, b"")),
         ("stored blocks", (masked(TEXT | COMPRESSED, stored),)),
         ("many blocks", (masked(TEXT | COMPRESSED, blocks),)),
-        ("a final block", (masked(TEXT | COMPRESSED, finished),)),
+        ("a final block", (masked(TEXT | COMPRESSED, finished(payload)),)),
     )
     for number, (name, sends) in enumerate(forms, 1):
         yield _passed(f"13.r{number}.1", name, sends, packed)
         yield _plain(f"13.r{number}.2", name, sends, plain)
+    several = (masked(TEXT | COMPRESSED, finished(*chops(payload, 1000))),)
+    yield _passed("13.r6.3", "several final blocks", several, packed)
+    yield _plain("13.r6.4", "several final blocks", several, plain)
     yield _passed("13.r7.1", "not compressed, though it could be", (masked(TEXT, payload),), plain)
     yield _plain("13.r7.2", "not compressed, though it could be", (masked(TEXT, payload),), plain)
     pinged = (split[0], masked(PING, b"p"), *split[1:])
@@ -185,12 +187,6 @@ def _payload(kind: str, size: int) -> bytes:
     if kind == "one letter":
         return text_of("", size)
     return bytes(size) if kind == "zeros" else random.Random(size).randbytes(size)
-
-
-def _finished(payload: bytes) -> bytes:
-    """Ends with a block that says it is the last (RFC 7692 §7.2.3.4)."""
-    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
-    return packer.compress(payload) + packer.flush() + b"\x00"
 
 
 def _blocks(payload: bytes) -> bytes:
