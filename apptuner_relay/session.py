@@ -9,11 +9,36 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic
 from urllib.parse import parse_qs
 
+from apptuner_relay.roles import (
+    Admission,
+    Arrival,
+    Device,
+    HasRole,
+    M,
+    Notice,
+    Role,
+    came_together,
+    device_of,
+)
 from apptuner_relay.wire import messages
+
+__all__ = [
+    "Admission",
+    "Arrival",
+    "BadRequest",
+    "Device",
+    "HasRole",
+    "Notice",
+    "Role",
+    "Session",
+    "check_session_id",
+    "parse_device",
+    "parse_path",
+    "session_hash",
+]
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -22,33 +47,6 @@ NAME_CHARACTERS = 64
 _QUERY_FIELDS = 32
 _MOST_MISSED = 32
 PLATFORMS = frozenset({"ios", "android"})
-
-
-class Role(Enum):
-    """What a client is to its session; the value stands in the URL and in the welcome."""
-
-    CLI = "cli"
-    DASHBOARD = "dashboard"
-    DESKTOP = "desktop"
-    MOBILE = "mobile"
-
-    @property
-    def replaced_reason(self) -> str:
-        """The close reason for the one whose place a newcomer takes."""
-        name = "CLI" if self is Role.CLI else self.value.capitalize()
-        return f"New {name} connected for this project"
-
-
-class Arrival(Enum):
-    """How a client comes into its session here."""
-
-    NEW = "new"
-    MOVED = "moved"
-    """With a session that came from another relay, and nothing was lost on the way: to those who
-    came with it there is nothing to be told."""
-    RECOVERED = "recovered"
-    """From a relay that has failed. It isn't welcomed twice; but as messages may have been lost,
-    everybody is told of everybody, so that bundles are sent again."""
 
 
 class BadRequest(ValueError):
@@ -89,66 +87,6 @@ def parse_path(path: str) -> tuple["Role", str]:
 def session_hash(session_id: str) -> str:
     """The hex SHA-256 by which the wire's welcome names a session."""
     return hashlib.sha256(session_id.encode("ascii")).hexdigest()
-
-
-@dataclass(frozen=True)
-class Device:
-    """What a phone says of itself in its query string."""
-
-    device_id: str
-    name: str | None
-    platform: str | None
-    connected_at_ms: int
-    chunks: bool = False
-    """Whether it wants big bundles in chunks."""
-    replay: bool = False
-    """Whether it wants the session's last bundle when it joins, whoever else is there."""
-    have: str | None = None
-    """The hex SHA-256 of the code that it has."""
-    announce: bool = False
-    """Whether it wants to be told where bundles are, rather than to get them."""
-
-    def describe(self) -> dict[str, object]:
-        """As ``mobile_connected`` and ``mobile_disconnected`` show it."""
-        return {"deviceId": self.device_id, "deviceName": self.name, "platform": self.platform}
-
-    def row(self) -> dict[str, object]:
-        """As ``device_list`` shows it."""
-        return {
-            "deviceId": self.device_id,
-            "name": self.name,
-            "platform": self.platform,
-            "connectedAt": self.connected_at_ms,
-        }
-
-
-@dataclass(frozen=True)
-class Admission:
-    """Who may come in, and where to."""
-
-    role: Role
-    session_hash: str
-    device: Device | None
-    """Set for a mobile."""
-    bundles_url: str
-    """Where the session's bundles are found over HTTP."""
-    deflates: bool = False
-    """Whether permessage-deflate is negotiated with the client."""
-    arrival: Arrival = Arrival.NEW
-    through: str | None = None
-    """The relay to which the client is connected, where that is another."""
-    client: str = ""
-    """Names the client's connection, wherever its session is."""
-    since_ms: int = 0
-    """When that was made."""
-    address: str | None = None
-    """The client's IP address, as `TrustedProxies.client` has it."""
-    authorized: bool = False
-    """Whether it has shown the session's secret, or a join token that is signed with it."""
-    claims: bool = False
-    """Whether it is the first of its session to show one."""
-    tokens: bool = False
-    """Whether it has phones without a join token sent away."""
 
 
 def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
@@ -195,30 +133,6 @@ def _clean_name(name: str | None) -> str | None:
     if name is None:
         return None
     return "".join(c for c in name if c.isprintable())[:NAME_CHARACTERS].strip() or None
-
-
-class HasRole(Protocol):
-    """What a session needs of a member."""
-
-    @property
-    def role(self) -> Role: ...
-
-    @property
-    def device(self) -> Device | None:
-        """Set for a mobile, None for the desktop side."""
-
-    @property
-    def admission(self) -> Admission: ...
-
-
-M = TypeVar("M", bound=HasRole)
-
-
-class Notice(NamedTuple, Generic[M]):
-    """A message of the relay's own (JSON text) and the member whom it is for."""
-
-    to: M
-    message: bytes
 
 
 @dataclass(eq=False)
@@ -308,26 +222,26 @@ class Session(Generic[M]):
         self._by_role[member.role] = member
         self._recount()
         for phone in self.mobiles:
-            if not _came_together(member, phone):
-                told = messages.mobile_connected(_device_of(phone).describe(), now_ms)
+            if not came_together(member, phone):
+                told = messages.mobile_connected(device_of(phone).describe(), now_ms)
                 notices.append(Notice(member, told))
         if self.mobiles:
             notices.append(Notice(member, self._device_list()))
         if member.role is Role.DESKTOP:
-            strangers = tuple(one for one in self.mobiles if not _came_together(member, one))
+            strangers = tuple(one for one in self.mobiles if not came_together(member, one))
             notices += self._tell(strangers, messages.event("desktop_connected", now_ms))
         return notices
 
     def _join_mobile(self, member: M, now_ms: int) -> list[Notice[M]]:
         notices: list[Notice[M]] = []
-        device = _device_of(member)
+        device = device_of(member)
         replaced = self._by_device.get(device.device_id)
         self._by_device[device.device_id] = member
         self._recount()
         if replaced is not None:
-            gone = messages.mobile_disconnected(_device_of(replaced).describe(), now_ms)
+            gone = messages.mobile_disconnected(device_of(replaced).describe(), now_ms)
             notices += self._tell(self.desktop_side, gone)
-        strangers = tuple(one for one in self.desktop_side if not _came_together(member, one))
+        strangers = tuple(one for one in self.desktop_side if not came_together(member, one))
         come = messages.mobile_connected(device.describe(), now_ms)
         notices += self._tell(strangers, come)
         return notices + self._tell(self.desktop_side, self._device_list())
@@ -342,7 +256,7 @@ class Session(Generic[M]):
     def leave(self, member: M, now_ms: int) -> list[Notice[M]]:
         """Let ``member`` go; one that was replaced before, or never was in, changes nothing."""
         if member.role is Role.MOBILE:
-            device = _device_of(member)
+            device = device_of(member)
             if self._by_device.get(device.device_id) is not member:
                 return []
             del self._by_device[device.device_id]
@@ -375,7 +289,7 @@ class Session(Generic[M]):
         self.mobiles = tuple(self._by_device.values())
 
     def _device_list(self) -> bytes:
-        return messages.device_list(_device_of(phone).row() for phone in self.mobiles)
+        return messages.device_list(device_of(phone).row() for phone in self.mobiles)
 
     def _tell_of(self, left: M, members: tuple[M, ...], message: bytes) -> list[Notice[M]]:
         """Tell that a member has left."""
@@ -386,15 +300,3 @@ class Session(Generic[M]):
     @staticmethod
     def _tell(members: tuple[M, ...], message: bytes) -> list[Notice[M]]:
         return [Notice(member, message) for member in members]
-
-
-def _came_together(one: HasRole, other: HasRole) -> bool:
-    """Whether they know of each other from where their session was before."""
-    return one.admission.arrival is other.admission.arrival is Arrival.MOVED
-
-
-def _device_of(member: HasRole) -> Device:
-    device = member.device
-    if device is None:
-        raise TypeError("a mobile member has a device")
-    return device
