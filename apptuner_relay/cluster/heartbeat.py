@@ -36,7 +36,6 @@ class Heartbeat:
 
     :param describe: what the node says of itself: address, connections, start, version.
     :param busy: sessions that are being claimed or released now.
-    :param reset: loses the connection to the server, with a reason.
     """
 
     log = Logger()
@@ -50,12 +49,11 @@ class Heartbeat:
         timing: Timing,
         describe: Callable[[], tuple[str, int, int, str]],
         busy: Collection[str],
-        reset: Callable[[str], None],
     ) -> None:
         self.draining = False
         self._run, self._ledger, self._presence = run, ledger, presence
         self._clock, self._timing, self._describe = clock, timing, describe
-        self._busy, self._reset = busy, reset
+        self._busy = busy
         self._last_s: float | None = None
         self._is_first = True
         self._lock = DeferredLock()
@@ -90,11 +88,9 @@ class Heartbeat:
         try:
             if not self._presence.is_stopped:
                 await self._beat()
-        except LinkLost:
+        except (LinkLost, ServerRefused):
             # Whoever keeps the connection says so.
             return
-        except ServerRefused as refused:
-            self._reset(str(refused))
         finally:
             self._lock.release()
 

@@ -37,6 +37,7 @@ from apptuner_relay.cluster.ledger import Ledger
 from apptuner_relay.cluster.notices import Drained, Kicked, Moved, kicked_text, parse_notice
 from apptuner_relay.cluster.presence import Presence
 from apptuner_relay.cluster.redis_endpoint import make_endpoint, read_authorities
+from apptuner_relay.cluster.redis_errors import is_passing
 from apptuner_relay.cluster.redis_link import CommandLink, LinkLost, NoticeLink, ServerRefused
 from apptuner_relay.cluster.redis_url import RedisUrl
 
@@ -46,7 +47,7 @@ DEFAULT_PREFIX = "apptuner:"
 _PING_S = 10.0
 """How often to look whether the connection that only listens still has another end."""
 _AGAIN_S = 0.02
-"""Before a beat that should not have been needed."""
+"""Before what should not have been needed: a second beat, a claim on a connection that goes."""
 
 
 class Commands(Protocol):
@@ -59,7 +60,6 @@ class Commands(Protocol):
     def is_up(self) -> bool: ...
     def start(self) -> None: ...
     async def stop(self) -> None: ...
-    def reset(self, reason: str) -> None: ...
     def run(self, script: str, *args: str | int) -> Deferred[Any]: ...
 
 
@@ -160,7 +160,6 @@ class RedisDirectory:
             timing,
             lambda: (address, connections(), since_ms, version),
             self._locks.keys(),
-            commands.reset,
         )
         commands.on_up, commands.on_down = self._arrived, self._lost_server
         notices.on_up, notices.on_down = self._listening, self._presence.deaf
@@ -246,12 +245,15 @@ class RedisDirectory:
             leases.doubtful.discard(session)
             try:
                 reply = await self._run(scripts.CLAIM, session, int(self.draining))
-            except LinkLost:
+            except (LinkLost, ServerRefused) as wrong:
                 # Whether it is ours now is not known. If we don't ask again, we don't want it.
                 leases.doubtful.add(session)
+                if isinstance(wrong, ServerRefused) and not is_passing(str(wrong)):
+                    raise DirectoryAway(f"the directory refused: {wrong}") from None
+                if not self._presence.is_away:
+                    # The connection is given up, but not gone yet.
+                    await self._pause(_AGAIN_S, until_s)
                 continue
-            except ServerRefused as refused:
-                raise DirectoryAway(f"the directory refused: {refused}") from None
             lease = self._ledger.learn(session, reply)
             if lease is not None:
                 return lease

@@ -16,6 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from apptuner_relay.cluster.redis_errors import code_of, is_passing
 from apptuner_relay.cluster.redis_protocol import Commands, RespFactory, Subscriber, reason_of
 from apptuner_relay.cluster.redis_url import RedisUrl
 
@@ -27,8 +28,6 @@ _REFUSED_DELAY_S = 5.0
 _STABLE_S = 5.0
 """A connection that lasted so long was good: after it, the first delay applies again."""
 _CONNECT_S = 5.0
-_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "UNKILLABLE", "BUSY", "NOREPLICAS", "TRYAGAIN")
-"""Errors of a server that is not, or not yet, the one to talk to."""
 
 
 class LinkLost(Exception):
@@ -37,7 +36,13 @@ class LinkLost(Exception):
 
 
 class ServerRefused(Exception):
-    """The server replied with an error."""
+    """The server replied with an error, and its connection was given up: what answers at the next
+    one may be another server."""
+
+    @property
+    def code(self) -> str:
+        """Such as ``NOPERM``."""
+        return code_of(str(self))
 
 
 class Link:
@@ -63,6 +68,8 @@ class Link:
         self._answer_s = answer_s
         self._connection: Any = None
         self._reason: str | None = None
+        self._is_unwelcome = False
+        """Whether the connection was given up after an answer that trying again won't change."""
         self._running: Deferred[None] | None = None
         self._stopped = False
 
@@ -88,10 +95,10 @@ class Link:
         if self._running is not None:
             await self._running
 
-    def reset(self, reason: str) -> None:
-        """Lose the connection, and make another."""
+    def reset(self, reason: str, is_unwelcome: bool = False) -> None:
+        """Lose the connection, and make another; not so soon where it was ``is_unwelcome``."""
         if self._connection is not None:
-            self._reason = reason
+            self._reason, self._is_unwelcome = reason, is_unwelcome
             self._connection.transport.abortConnection()
 
     async def _keep(self) -> None:
@@ -135,15 +142,16 @@ class Link:
             else:
                 reason = reason_of(failure)
             self.on_down(reason)
-            return isinstance(wrong, txredisapi.ResponseError) and not _passing(str(wrong))
-        self._connection, self._reason = connection, None
+            refused = isinstance(wrong, txredisapi.ResponseError)
+            return refused and not is_passing(reason_of(Failure(wrong)))
+        self._connection, self._reason, self._is_unwelcome = connection, None, False
         self.on_up()
         try:
             await connection.gone
         finally:
             self._connection = None
         self.on_down(self._reason or reason_of(connection.why))
-        return False
+        return self._is_unwelcome
 
     async def _prepare(self, connection: Any) -> None:
         await connection.sign_in(self._url.credentials, self._url.db)
@@ -178,17 +186,20 @@ class CommandLink(Link):
             text = reason_of(failure)
             if failure.check(txredisapi.ConnectionError):
                 raise LinkLost(text) from None
-            if _passing(text):
-                self._give_up(connection, text)
-                raise LinkLost(text) from None
+            # What we send is right: it is the server that can't serve, or isn't ours.
+            self._give_up(connection, text, is_unwelcome=not is_passing(text))
             raise ServerRefused(text) from None
 
-        reply: Deferred[Any] = connection.eval(script, [], list(args))
+        try:
+            reply: Deferred[Any] = connection.eval(script, [], list(args))
+        except txredisapi.ConnectionError as wrong:
+            # It was lost a moment ago, and we are called while others are told so.
+            return fail(LinkLost(str(wrong)))
         return reply.addTimeout(self._answer_s, self._clock).addErrback(failed)
 
-    def _give_up(self, connection: Any, reason: str) -> None:
+    def _give_up(self, connection: Any, reason: str, is_unwelcome: bool = False) -> None:
         if connection is self._connection:
-            self.reset(reason)
+            self.reset(reason, is_unwelcome)
 
 
 class NoticeLink(Link):
@@ -239,7 +250,3 @@ class NoticeLink(Link):
         # One channel in a command: txredisapi expects one reply to each.
         reply: Deferred[Any] = connection.execute_command(*words, apply_timeout=False)
         reply.addTimeout(self._answer_s, self._clock).addErrback(failed)
-
-
-def _passing(text: str) -> bool:
-    return text.startswith(_PASSING)

@@ -62,10 +62,16 @@ class _SignedIn:
             getattr(self.transport, tune, lambda on: None)(True)  # type: ignore[attr-defined]
 
     def connectionLost(self, why: Failure) -> None:
-        """All that waits for a reply fails; ``why`` is remembered for them."""
+        """All that waits for a reply fails; ``why`` is remembered for them.
+
+        Before that whoever keeps the connection hears that it has gone: else who hears of a reply
+        that won't come, and asks again at once, would ask here.
+        """
         self.why = why
-        super().connectionLost(why)  # type: ignore[misc]
+        me: Any = self
+        me.connected = 0
         self.gone.callback(None)
+        super().connectionLost(why)  # type: ignore[misc]
 
     async def sign_in(self, credentials: Credentials | None, db: int = 0) -> None:
         """Make sure that commands will be taken.
