@@ -3,12 +3,14 @@ flow to the others. It knows no socket and no Autobahn; `protocol` feeds it piec
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from apptuner_relay.access.bucket import Allowance
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.tape import Tape
+from apptuner_relay.clocks import WallClock, in_ms
 from apptuner_relay.flow import Frame, Outlet, Sink, Source
 from apptuner_relay.meters.traffic import BundleWatch, Traffic
 from apptuner_relay.options import Settings
@@ -129,7 +131,8 @@ class Member:
     ``tape`` and ``playback`` are given to it where bundles are kept: a desktop-side client's are
     recorded, and a phone can get them later.
 
-    :param now_s: tells the time, in seconds since the epoch.
+    :param seconds: the monotonic clock.
+    :param wall_s: the time of day.
     :param on_over_rate: called when it has sent more messages than it may; `catch_up` is due then,
         every second.
     """
@@ -141,7 +144,8 @@ class Member:
         connection: Connection,
         ends: Ends,
         settings: Settings,
-        now_s: Callable[[], float],
+        seconds: Callable[[], float],
+        wall_s: WallClock,
         traffic: Traffic,
         on_over_rate: "Callable[[Member], None]",
     ) -> None:
@@ -160,19 +164,20 @@ class Member:
         self.slices = settings.split_bundles and ios
         self.chunks = self.slices and device is not None and device.chunks
         self._limit = settings.max_message
-        self._now_s = now_s
+        self._seconds = seconds
+        self._wall_s = wall_s
         self._active = False
         self._opcode = CONTINUATION
         self._head: bytes | None = None
         self._way: Way | None = None
         self._usual = b""
         """How the messages begin that are forwarded to all without another look."""
-        self._complained_s = 0.0
+        self._complained_s = -math.inf
         self._traffic = traffic
-        self._bundle = BundleWatch(traffic, now_s) if role is not Role.MOBILE else None
+        self._bundle = BundleWatch(traffic, seconds) if role is not Role.MOBILE else None
         self._tally = self._usual_tally = traffic.tally(None)
         self._reach = 0
-        self._allowance = Allowance(settings.message_rate, _BURST_S, now_s())
+        self._allowance = Allowance(settings.message_rate, _BURST_S, seconds())
         self._on_over_rate = on_over_rate
         self._rate = settings.message_rate
         self._dropped_logs = 0
@@ -199,7 +204,7 @@ class Member:
         self._active = True
         self._opcode = TEXT
         self._allowance.left -= len(texts)
-        if self._allowance.left < 0 and not self._allowance.refill(self._now_s()):
+        if self._allowance.left < 0 and not self._allowance.refill(self._seconds()):
             texts = self._without_excess(texts)
         frames: list[Frame] = []
         size = 0
@@ -276,7 +281,7 @@ class Member:
         binary = self._opcode & BINARY
         self._tally = self._traffic.binary if binary else self._traffic.tally(route.type)
         self._allowance.left -= 1
-        if self._allowance.left < 0 and not self._allowance.refill(self._now_s()):
+        if self._allowance.left < 0 and not self._allowance.refill(self._seconds()):
             route = self._limited(route)
         self._reach = len(route.members)
         if route.members or route.type in messages.BUNDLE_TYPES:
@@ -304,7 +309,7 @@ class Member:
             self.tape.flush()
         if self._active:
             self._active = False
-            self.session.last_activity_s = self._now_s()
+            self.session.last_activity_s = self._seconds()
 
     def gone(self, why: str) -> bool:
         """The connection is over. True if that cut a message short."""
@@ -375,7 +380,7 @@ class Member:
             notice = messages.console_warning(f"AppTuner relay: {text}", self._now_ms())
             for member in self.session.audience(self):
                 member.tell(notice)
-        if self._allowance.refill(self._now_s()):
+        if self._allowance.refill(self._seconds()):
             self.source.let_go(self._allowance)
             return True
         return False
@@ -495,13 +500,13 @@ class Member:
 
     def _complain(self, text: str) -> None:
         """An error that may be due for every message, so at most once a second."""
-        now_s = self._now_s()
+        now_s = self._seconds()
         if now_s - self._complained_s >= _COMPLAINT_INTERVAL_S:
             self._complained_s = now_s
             self._answer(messages.error(text, self._now_ms()))
 
     def _now_ms(self) -> int:
-        return int(self._now_s() * 1000)
+        return in_ms(self._wall_s())
 
 
 def _type_of(text: bytes | bytearray) -> str | None:

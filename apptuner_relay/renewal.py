@@ -6,6 +6,7 @@ What can't be used is refused, with a line in the log and a worry, and the one b
 """
 
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from apptuner_relay.certificate import BadCertificate, Certificate, read_certificate
+from apptuner_relay.clocks import WallClock
 
 SETTLE_S = 1.0
 """Who renews a certificate writes two files: they are read once both have stayed the same for so
@@ -40,18 +42,25 @@ class Renewal(Service):
     """The present certificate.
 
     :param key: the key's file, where it is another one.
-    :param clock: tells the time in seconds since the epoch.
+    :param clock: the monotonic clock.
+    :param wall_s: the time of day, which certificates go by.
     :raises BadCertificate: there is none to begin with.
     """
 
     log = Logger()
 
     def __init__(
-        self, certificates: Path, key: Path | None, clock: IReactorTime, interval_s: float
+        self,
+        certificates: Path,
+        key: Path | None,
+        clock: IReactorTime,
+        interval_s: float,
+        wall_s: WallClock = time.time,
     ) -> None:
         self._certificates = certificates
         self._key = key
         self._clock = clock
+        self._wall_s = wall_s
         self._interval_s = interval_s
         # Before the files are read: what changes meanwhile is found at the next look.
         self._judged = self._look_at_files()
@@ -146,12 +155,12 @@ class Renewal(Service):
     def _check_dates(self, certificate: Certificate) -> None:
         """One that is not valid now is better than none, but not than one that is."""
         if self._is_valid(self.certificate) and not self._is_valid(certificate):
-            when = "expired on" if certificate.starts_s <= self._clock.seconds() else "begins after"
+            when = "expired on" if certificate.starts_s <= self._wall_s() else "begins after"
             day = certificate.expires if when == "expired on" else "now"
             raise BadCertificate(f"{self._certificates}: the certificate {when} {day}")
 
     def _is_valid(self, certificate: Certificate) -> bool:
-        return certificate.starts_s <= self._clock.seconds() < certificate.expires_s
+        return certificate.starts_s <= self._wall_s() < certificate.expires_s
 
     def _use(self, context: SSL.Context) -> None:
         self._context = context

@@ -10,7 +10,7 @@ INTERVAL_S = 10.0
 class Seldom:
     """Counts one kind of thing.
 
-    :param seconds: tells the time.
+    :param seconds: the monotonic clock.
     """
 
     def __init__(self, seconds: Callable[[], float]) -> None:
@@ -20,10 +20,10 @@ class Seldom:
 
     def count(self) -> int | None:
         """It has happened once more. How often since the last line, this time included, if a line
-        is due; None if not. A clock that was put back makes one due."""
+        is due; None if not."""
         self._count += 1
         now_s = self._seconds()
-        if self._logged_s is not None and 0 <= now_s - self._logged_s < INTERVAL_S:
+        if self._logged_s is not None and now_s - self._logged_s < INTERVAL_S:
             return None
         count, self._count, self._logged_s = self._count, 0, now_s
         return count

@@ -5,6 +5,7 @@ relays share their sessions, `Homes` knows where a session's clients meet.
 """
 
 import secrets
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from apptuner_relay.access.claims import MemoryClaims
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.store import Store
 from apptuner_relay.bundles.tape import Tape
+from apptuner_relay.clocks import WallClock, in_ms
 from apptuner_relay.drain import RESTARTS, Drain, Stage
 from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.member import Connection, End, Ends, Member, make_ends
@@ -142,13 +144,21 @@ class RelayService(Service):
 
     :param clock: the reactor, or a `task.Clock`.
     :param store: where bundles are kept, if they are.
+    :param wall_s: the time of day (see `clocks`).
     """
 
     log = Logger()
 
-    def __init__(self, settings: Settings, clock: IReactorTime, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: IReactorTime,
+        store: Store | None = None,
+        wall_s: WallClock = time.time,
+    ) -> None:
         self.settings = settings
         self.clock = clock
+        self.wall_s = wall_s
         self.store = store
         self.sessions: dict[str, Session[Member]] = {}
         self.members: set[Attendee] = set()
@@ -159,11 +169,11 @@ class RelayService(Service):
         self._slow = SlowSinks(settings.slow_rate, settings.slow_time, clock.seconds)
         self._unhurried = SlowSinks(settings.slow_rate, settings.slow_time, clock.seconds)
         """Never looked at."""
-        self.meters = Meters(settings, clock, self.members, self.sessions, self._slow)
+        self.meters = Meters(settings, clock, wall_s, self.members, self.sessions, self._slow)
         if store is not None:
             self.meters.watch_spool(store)
         claims = MemoryClaims(settings.claim_ttl, clock.seconds) if settings.claims else None
-        self.access = self.meters.access = Access(settings, clock.seconds, claims)
+        self.access = self.meters.access = Access(settings, clock.seconds, wall_s, claims)
         self._over_rate: set[Member] = set()
         """Who has sent more messages than it may, until it is told so."""
         self._refusals = Seldom(clock.seconds)
@@ -369,6 +379,7 @@ class RelayService(Service):
             ends,
             self.settings,
             self.clock.seconds,
+            self.wall_s,
             self.meters.traffic,
             self._over_rate.add,
         )
@@ -528,4 +539,4 @@ class RelayService(Service):
         return call
 
     def _now_ms(self) -> int:
-        return int(self.clock.seconds() * 1000)
+        return in_ms(self.wall_s())

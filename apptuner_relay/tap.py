@@ -30,6 +30,7 @@ from apptuner_relay.bundles.disk import Spares, ThreadedDisk
 from apptuner_relay.bundles.offload import Offload
 from apptuner_relay.bundles.store import Store
 from apptuner_relay.certificate import BadCertificate
+from apptuner_relay.clocks import use_monotonic_clock
 from apptuner_relay.forwarded import NOBODY
 from apptuner_relay.front import Complaints, Front, Prefixes, split_prefixes
 from apptuner_relay.logs import json_observer
@@ -185,7 +186,11 @@ class Fronts:
                 raise ValueError("tls: needs --tls-cert, the certificate's file")
             try:
                 self._renewal = renewal = Renewal(
-                    settings.tls_cert, settings.tls_key, self._reactor, settings.tls_look
+                    settings.tls_cert,
+                    settings.tls_key,
+                    self._reactor,
+                    settings.tls_look,
+                    self._relay.wall_s,
                 )
             except BadCertificate as wrong:
                 raise ValueError(f"--tls-cert, --tls-key: {wrong}") from None
@@ -289,7 +294,7 @@ def make_journals(relay: RelayService, reactor: Any) -> list[IService]:
     claims = relay.access.claims
     if directory is None or not isinstance(claims, MemoryClaims):
         return []
-    return [Journal(claims, directory, reactor)]
+    return [Journal(claims, directory, reactor, relay.wall_s)]
 
 
 def makeService(options: Options) -> IService:
@@ -297,6 +302,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor as global_reactor
 
     reactor: Any = global_reactor
+    use_monotonic_clock(reactor)
     tune_collector()
     tune_descriptors()
     tree = Tree(make_observer(options, reactor))

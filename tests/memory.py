@@ -180,6 +180,21 @@ class Client:
                     self._part = None
 
 
+class WallClock:
+    """A time of day that goes on as ``clock`` does, until somebody sets it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return self._clock.seconds() + self.ahead_s
+
+    def step(self, seconds: float) -> None:
+        """Set it, forward or back."""
+        self.ahead_s += seconds
+
+
 class Relay:
     """A relay service on a clock of its own.
 
@@ -193,7 +208,8 @@ class Relay:
         self.clock.advance(1000)
         options = Settings(**settings)
         self.store = store and store(self.clock, options)
-        self.service = RelayService(options, self.clock, self.store)
+        self.wall = WallClock(self.clock)
+        self.service = RelayService(options, self.clock, self.store, self.wall)
         if self.store is not None:
             self.store.startService()
         self.service.startService()

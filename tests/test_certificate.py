@@ -85,7 +85,9 @@ class Renewing(CertificateCase):
         self.first = self.install()
         self.clock = Clock()
         self.clock.rightNow = os.stat(self.live.chain).st_mtime
-        self.renewal = Renewal(self.live.chain, self.live.key, self.clock, LOOK_S)
+        self.renewal = Renewal(
+            self.live.chain, self.live.key, self.clock, LOOK_S, self.clock.seconds
+        )
         self.lines: list[str] = []
         globalLogPublisher.addObserver(self.observe)
         self.addCleanup(globalLogPublisher.removeObserver, self.observe)
@@ -177,7 +179,7 @@ class Renewing(CertificateCase):
 
     def test_one_that_has_expired_is_better_than_none(self) -> None:
         self.install(days=-0.5)
-        renewal = Renewal(self.live.chain, self.live.key, self.clock, LOOK_S)
+        renewal = Renewal(self.live.chain, self.live.key, self.clock, LOOK_S, self.clock.seconds)
         renewal.startService()
         renewal.stopService()
         self.assertIn("clients will refuse it", self.lines[-1])

@@ -15,11 +15,3 @@ class Counting(SynchronousTestCase):
         self.assertIsNone(seldom.count())
         clock.advance(0.1)
         self.assertEqual([seldom.count() for _ in range(2)], [5, None])
-
-    def test_a_clock_that_is_put_back(self) -> None:
-        clock = Clock()
-        clock.advance(1000)
-        seldom = Seldom(clock.seconds)
-        seldom.count()
-        clock.rightNow = 5
-        self.assertEqual(seldom.count(), 1)

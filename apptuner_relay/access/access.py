@@ -16,6 +16,7 @@ from apptuner_relay.access.caller import Caller
 from apptuner_relay.access.claims import Claim, Claims, TooManyClaims
 from apptuner_relay.access.limits import ConnectRate, Guesses, Limited, SessionCount, customer
 from apptuner_relay.access.tokens import BadToken, check_token, is_proven, make_proof
+from apptuner_relay.clocks import WallClock
 from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.options import Settings
 from apptuner_relay.seldom import Seldom
@@ -44,14 +45,19 @@ class Grant(NamedTuple):
 class Access:
     """Decides for one relay.
 
-    :param now_s: tells the time, in seconds since the epoch.
+    :param seconds: the monotonic clock, which limits go by.
+    :param wall_s: the time of day, which join tokens go by.
     :param claims: where claims are kept, unless there are to be none.
     """
 
     log = Logger()
 
     def __init__(
-        self, settings: Settings, now_s: Callable[[], float], claims: Claims | None
+        self,
+        settings: Settings,
+        seconds: Callable[[], float],
+        wall_s: WallClock,
+        claims: Claims | None,
     ) -> None:
         self.claims = claims
         self.limited: Counter[str] = Counter()
@@ -59,14 +65,15 @@ class Access:
         self.denied: Counter[str] = Counter()
         """Who was refused, by `DENIALS`."""
         self.failed_joins = 0
-        self._now_s = now_s
+        self._seconds = seconds
+        self._wall_s = wall_s
         self._origins = settings.allowed_origin
         self._connects = ConnectRate(settings.connect_rate)
-        self._guesses = Guesses(settings.failed_joins, settings.failed_joins_total, now_s())
+        self._guesses = Guesses(settings.failed_joins, settings.failed_joins_total, seconds())
         self._sessions = SessionCount(settings.sessions_per_address)
         self._held: dict[str, Claim] = {}
         """The claims of sessions in which somebody may be who has shown what they ask for."""
-        self._denials = Seldom(now_s)
+        self._denials = Seldom(seconds)
 
     # Before a client is in
 
@@ -75,7 +82,7 @@ class Access:
 
         :raises BadRequest: 429, it has done so too often.
         """
-        self._limit(lambda: self._connects.take(customer(address), self._now_s()))
+        self._limit(lambda: self._connects.take(customer(address), self._seconds()))
 
     async def admit(self, role: Role, session: str, caller: Caller, familiar: bool) -> Grant:
         """Whether a client may come into a session.
@@ -150,7 +157,7 @@ class Access:
         who = customer(address)
         if found:
             self._guesses.succeeded(who, session)
-        elif self._guesses.failed(who, session, self._now_s()):
+        elif self._guesses.failed(who, session, self._seconds()):
             self.failed_joins += 1
 
     # While clients are in
@@ -204,7 +211,7 @@ class Access:
             wrong = BadToken("That is not the secret with which this session was claimed")
         if caller.token is not None:
             try:
-                check_token(claim.proof, caller.token, session, self._now_s())
+                check_token(claim.proof, caller.token, session, self._wall_s())
                 return Grant(True, False, claim)
             except BadToken as bad:
                 wrong = bad
@@ -225,12 +232,12 @@ class Access:
 
     def _guessed(self, session: str, caller: Caller, shown: str) -> None:
         who = customer(caller.address)
-        if self._guesses.failed(who, f"{session} {shown}", self._now_s()):
+        if self._guesses.failed(who, f"{session} {shown}", self._seconds()):
             self.failed_joins += 1
 
     def _check_guesses(self, who: str | None, session: str, familiar: bool) -> None:
         if not familiar:
-            self._limit(lambda: self._guesses.check(who, session, self._now_s()))
+            self._limit(lambda: self._guesses.check(who, session, self._seconds()))
 
     def _limit(self, check: Callable[[], None]) -> None:
         try:

@@ -4,12 +4,17 @@ after one could claim what was another's. Several relays have theirs in Redis.
 ``claims`` in the state directory has a line for each use of a claim that is worth a line: ``session
 proof tokens time``, the last one of a session counts. It is written anew at each start, and added
 to once a second, in a thread. What is cut off at its end, as by a crash, is left out.
+
+The times are the wall clock's, as no other outlives a machine; in memory they are the monotonic
+clock's. When somebody sets the wall clock, the file is written anew with times that fit it, so that
+no claim is older after a restart than it is.
 """
 
 import fcntl
 import math
 import os
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +27,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apptuner_relay.access.claims import MOST_CLAIMS, Claim, MemoryClaims
+from apptuner_relay.clocks import WallClock
 
 FILE = "claims"
 
@@ -33,6 +39,8 @@ _MOST_BYTES = 8 * MOST_CLAIMS * 150
 """No longer file is read."""
 _GROWTH_BYTES = 1 << 20
 """A file is written anew when it has four times what is worth keeping, and so much at least."""
+_STEP_S = 1.0
+"""A wall clock that has moved so far against the monotonic one was set."""
 _WORTH = 0.01
 """Which share of the time to live must have passed since the last line for another of the same."""
 
@@ -42,10 +50,15 @@ class Journal(Service):
 
     log = Logger()
 
-    def __init__(self, claims: MemoryClaims, directory: Path, reactor: Any) -> None:
+    def __init__(
+        self, claims: MemoryClaims, directory: Path, reactor: Any, wall_s: WallClock = time.time
+    ) -> None:
         self._claims = claims
         self._path = directory / FILE
         self._reactor = reactor
+        self._wall_s = wall_s
+        self._ahead_s = self._look_at_clocks()
+        """How far the wall clock was ahead of the monotonic one when the file was written anew."""
         self._file: IO[bytes] | None = None
         self._size = 0
         self._least = 0
@@ -86,10 +99,12 @@ class Journal(Service):
 
     def _read(self, file: IO[bytes]) -> None:
         """Know what is in the file, unless it was used here later."""
-        # A clock that was put back makes no claim last for longer.
         now_s = self._reactor.seconds()
-        for session, claim, used_s in read_lines(file):
+        ahead_s = self._look_at_clocks()
+        for session, claim, wall_s in read_lines(file):
+            used_s = wall_s - ahead_s
             if not self._claims.used_since(session, used_s):
+                # A clock that was put back makes no claim last for longer.
                 self._claims.put(session, claim, min(used_s, now_s))
         self._claims.sort()
 
@@ -120,10 +135,12 @@ class Journal(Service):
         """Begin to write down what is pending."""
         if self._is_waiting:
             self._take_over()
-        if not self._pending or self._writing is not None or self._file is None:
+        if self._writing is not None or self._file is None:
+            return
+        if not self._pending and not self._was_set:
             return
         pool = self._reactor.getThreadPool()
-        if self._size > max(_GROWTH_BYTES, 4 * self._least):
+        if self._size > max(_GROWTH_BYTES, 4 * self._least) or self._was_set:
             data = self._all()
             anew = deferToThreadPool(self._reactor, pool, write_anew, self._path, data)
             self._writing = anew.addCallback(self._go_on_with)
@@ -142,13 +159,24 @@ class Journal(Service):
         items = self._claims.items()
         self._pending = {}
         self._written = {session: (claim, used_s) for session, claim, used_s in items}
-        data = lines_of(items)
+        self._ahead_s = self._look_at_clocks()
+        data = lines_of(items, self._ahead_s)
         self._size = self._least = len(data)
         return data
 
+    def _look_at_clocks(self) -> float:
+        ahead_s: float = self._wall_s() - self._reactor.seconds()
+        return ahead_s
+
+    @property
+    def _was_set(self) -> bool:
+        """Whether somebody has set the wall clock since the file was written anew."""
+        return abs(self._look_at_clocks() - self._ahead_s) >= _STEP_S
+
     def _take_pending(self) -> bytes:
         pending, self._pending = self._pending, {}
-        data = lines_of((session, claim, used_s) for session, (claim, used_s) in pending.items())
+        items = ((session, claim, used_s) for session, (claim, used_s) in pending.items())
+        data = lines_of(items, self._ahead_s)
         self._size += len(data)
         return data
 
@@ -163,7 +191,10 @@ class Journal(Service):
         if self._file is None:
             return
         try:
-            _write_all(self._file, self._take_pending())
+            if self._was_set:
+                self._go_on_with(write_anew(self._path, self._all()))
+            else:
+                _write_all(self._file, self._take_pending())
         except OSError as wrong:
             self._give_up(wrong)
         if self._file is not None:
@@ -188,10 +219,11 @@ class Journal(Service):
         self.log.failure("claims are not kept over restarts any more", failure)
 
 
-def lines_of(claims: Iterable[tuple[str, Claim, float]]) -> bytes:
-    """What the file has of these claims."""
+def lines_of(claims: Iterable[tuple[str, Claim, float]], ahead_s: float) -> bytes:
+    """What the file has of these claims. The wall clock is ``ahead_s`` ahead of that of their
+    times."""
     return "".join(
-        f"{session} {claim.proof} {int(claim.tokens)} {used_s:.3f}\n"
+        f"{session} {claim.proof} {int(claim.tokens)} {max(0.0, used_s + ahead_s):.3f}\n"
         for session, claim, used_s in claims
     ).encode()
 

@@ -13,6 +13,7 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from time import time as wall_s
 from typing import Any, Protocol
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
@@ -29,6 +30,7 @@ from apptuner_relay.client.credentials import authorization
 from apptuner_relay.client.failures import describe, is_untrusted
 from apptuner_relay.client.policy import MAX_REFUSAL_BYTES, Ending, How, read_refusal
 from apptuner_relay.client.upload import Upload
+from apptuner_relay.clocks import in_ms
 
 WELCOME_SECONDS = 20.0
 """From the TCP connection to the relay's welcome."""
@@ -264,7 +266,7 @@ class RelayConnection(WebSocketClientProtocol):
         self._beat = self._clock.callLater(self._heartbeat.interval_seconds, self._ping)
 
     def _ping(self) -> None:
-        self.send("ping", {"timestamp": milliseconds(self._clock)})
+        self.send("ping", {"timestamp": in_ms(wall_s())})
         if self._heartbeat.patience_seconds is None:
             self._schedule_beat()
         else:
@@ -318,11 +320,6 @@ class ConnectionFactory(WebSocketClientFactory):
         connection = RelayConnection(self.listener, self._heartbeat, self._clock)
         connection.factory = self
         return connection
-
-
-def milliseconds(clock: IReactorTime) -> int:
-    """The clock's time as the wire has it."""
-    return int(clock.seconds() * 1000)
 
 
 def _parse(payload: bytes) -> dict[str, Any] | None:

@@ -117,7 +117,6 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
     phone = Phone(
         Task(device, output, arguments.once, have),
         membership,
-        reactor,
         screen,
         download=(lambda wanted: downloader.start(wanted, output)) if arguments.announce else None,
         relay=arguments.relay,

@@ -9,22 +9,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import time as wall_s
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apptuner_relay.client.address import Relay
 from apptuner_relay.client.bundles import BundleError, Joiner
-from apptuner_relay.client.connection import milliseconds
 from apptuner_relay.client.download import DownloadError, Fetched, Wanted
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.printable import printable
 from apptuner_relay.client.replacing import could_not_write, write_whole
 from apptuner_relay.client.representation import is_sha256
 from apptuner_relay.client.screen import Screen
+from apptuner_relay.clocks import in_ms
 
 _log = Logger()
 
@@ -60,7 +60,6 @@ class Phone:
         self,
         task: Task,
         link: Link,
-        clock: IReactorTime,
         screen: Screen,
         *,
         download: Callable[[Wanted], Deferred[Fetched]] | None = None,
@@ -69,7 +68,6 @@ class Phone:
     ) -> None:
         self._device, self._output, self._once, self._have = task
         self._link = link
-        self._clock = clock
         self._screen = screen
         self._start = download
         self._relay = relay
@@ -221,7 +219,7 @@ class Phone:
         body: dict[str, object] = {"success": error is None}
         if error is not None:
             body["error"] = printable(error)
-        body |= {"deviceId": self._device, "timestamp": milliseconds(self._clock)}
+        body |= {"deviceId": self._device, "timestamp": in_ms(wall_s())}
         if self._connected:
             self._send(body)
         else:

@@ -69,7 +69,9 @@ def _run(arguments: argparse.Namespace) -> Exit:
     from twisted.internet import reactor
 
     from apptuner_relay.client.screen import Screen
+    from apptuner_relay.clocks import use_monotonic_clock
 
+    use_monotonic_clock(reactor)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that can't show a character is no reason to fail.
         if hasattr(stream, "reconfigure"):

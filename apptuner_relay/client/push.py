@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from time import time as wall_s
 from typing import Any
 
 from apptuner_relay.client import address
 from apptuner_relay.client.bundles import Bundle, BundleError, Form
 from apptuner_relay.client.command import Command, add_session_arguments, checked, count, seconds
-from apptuner_relay.client.connection import Heartbeat, Target, milliseconds
+from apptuner_relay.client.connection import Heartbeat, Target
 from apptuner_relay.client.credentials import add_key_argument
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
 from apptuner_relay.client.pushing import Order, Push
 from apptuner_relay.client.screen import Screen
+from apptuner_relay.clocks import in_ms
 
 RECONNECT_SECONDS = 5.0
 PING_SECONDS = 20.0
@@ -90,7 +92,7 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
     source_map = None if arguments.source_map is None else read_text(arguments.source_map)
     try:
         bundle = Bundle.of(code, source_map, arguments.form)
-        bundle.messages(milliseconds(reactor), arguments.device)
+        bundle.messages(in_ms(wall_s()), arguments.device)
     except BundleError as error:
         raise UsageError(str(error)) from None
     order = Order(

@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import chain
+from time import time as wall_s
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from apptuner_relay.client.bundles import Bundle, BundleError
-from apptuner_relay.client.connection import milliseconds
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.phones import Answer, Answers, Phone, Roster
 from apptuner_relay.client.screen import Bar, Screen
 from apptuner_relay.client.upload import Upload
+from apptuner_relay.clocks import in_ms
 
 SETTLE_SECONDS = 0.25
 """After the first phone was announced: for the relay to announce the others."""
@@ -188,7 +189,7 @@ class Push:
         self._state = _State.SENDING
         whom = ", ".join(map(str, phones)) or _phones(self._roster.unnamed)
         self._screen.say(f"sending {'again ' if again else ''}to {whom}")
-        timestamp = milliseconds(self._clock)
+        timestamp = in_ms(wall_s())
         try:
             batches = [self._order.bundle.messages(timestamp, target) for target in targets]
         except BundleError as error:

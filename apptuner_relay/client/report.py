@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
+from time import time as wall_s
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -215,7 +216,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Inquiry:
     if arguments.source is not None and arguments.state_dir is not None:
         raise UsageError("--from asks a running relay, --state-dir reads files: not both")
-    now = datetime.fromtimestamp(reactor.seconds(), UTC)
+    now = datetime.fromtimestamp(wall_s(), UTC)
     period = Period.of(arguments.when, now.date())
     asked: Deferred[tuple[Day, ...]]
     if arguments.source is not None:

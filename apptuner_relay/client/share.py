@@ -9,6 +9,7 @@ import argparse
 import io
 import re
 from datetime import UTC, datetime
+from time import time as wall_s
 from typing import Any
 
 import segno
@@ -71,7 +72,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Shared:
     if arguments.key is None:
         raise UsageError("--key: the session's secret is needed to sign a token")
-    expires_s = reactor.seconds() + arguments.lasts
+    expires_s = wall_s() + arguments.lasts
     token = sign_token(arguments.key, session_hash(arguments.session), expires_s)
     relay = arguments.relay
     url = f"{str(relay).removesuffix(relay.prefix)}" + relay.resource(

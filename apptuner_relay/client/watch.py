@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from datetime import datetime
+from time import time as wall_s
 from typing import Any
-
-from twisted.internet.interfaces import IReactorTime
 
 from apptuner_relay.client.command import Command, add_session_arguments
 from apptuner_relay.client.connection import Heartbeat, Target
@@ -34,10 +33,9 @@ _STYLES = {"debug": "dim", "log": "", "info": "cyan", "warn": "yellow", "error":
 class Watch:
     """A dashboard in lines of text."""
 
-    def __init__(self, level: str, raw: bool, clock: IReactorTime, screen: Screen) -> None:
+    def __init__(self, level: str, raw: bool, screen: Screen) -> None:
         self._least = LEVELS.index(level)
         self._raw = raw
-        self._clock = clock
         self._screen = screen
         self._roster = Roster()
 
@@ -106,7 +104,7 @@ class Watch:
         self._line("phone", f"{phone or 'a phone'} {what}", "green" if what == "came" else "yellow")
 
     def _line(self, tag: str, text: str, style: str) -> None:
-        at = datetime.fromtimestamp(self._clock.seconds()).strftime("%H:%M:%S")
+        at = datetime.fromtimestamp(wall_s()).strftime("%H:%M:%S")
         self._screen.tell_parts((f"{at} ", "dim"), (f"{tag:<6} ", f"bold {style}"), (text, style))
 
     def _wanted(self, log: Mapping[str, Any]) -> bool:
@@ -151,7 +149,7 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
     )
     # A pipe that nobody reads any more is how `... | head` ends a program: no error.
     screen.on_reader_gone = lambda: None if membership.leaving else membership.leave(Exit.DONE)
-    membership.start(Watch(arguments.level, arguments.json, reactor, screen))
+    membership.start(Watch(arguments.level, arguments.json, screen))
     return membership
 
 

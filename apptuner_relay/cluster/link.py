@@ -294,7 +294,7 @@ def open_link(
 
     :return: fails with `NotReached`, or with `BadRequest` where the client is to be refused.
     """
-    text, proof = write_pass(secret, sender, to, admission, relay.clock.seconds())
+    text, proof = write_pass(secret, sender, to, admission, relay.wall_s())
     url = f"{address}/peer/{admission.role.value}/{admission.session_hash}"
     factory = LinkFactory(relay, url, {PASS_HEADER: text}, proof, admission.deflates)
     return factory.connect(relay.clock, trust)

@@ -32,6 +32,8 @@ LIFETIME_S = 30.0
 """How far the clocks of two nodes may be apart."""
 
 _MOST_BYTES = 4096
+_MOST_SEEN = 100_000
+"""How many nonces are remembered: some 20 MB, when the clock was put back far."""
 
 
 class BadPass(ValueError):
@@ -52,7 +54,7 @@ class Pass:
 
 
 def write_pass(
-    secret: str, sender: str, to: str, admission: Admission, now_s: float
+    secret: str, sender: str, to: str, admission: Admission, wall_s: float
 ) -> tuple[str, str]:
     """A pass for one connection, and the proof that is to be expected for it."""
     nonce = secrets.token_hex(16)
@@ -60,7 +62,7 @@ def write_pass(
     claims = {
         "from": sender,
         "to": to,
-        "at": now_s,
+        "at": wall_s,
         "nonce": nonce,
         "role": admission.role.value,
         "session": admission.session_hash,
@@ -78,11 +80,11 @@ def write_pass(
     return _seal(secret, "pass", claims), prove(secret, nonce)
 
 
-def write_errand(secret: str, sender: str, to: str, path: str, now_s: float) -> tuple[str, str]:
+def write_errand(secret: str, sender: str, to: str, path: str, wall_s: float) -> tuple[str, str]:
     """A pass for one HTTP request to another node on behalf of a client, and the proof that is to
     be expected for it. It says as well that the request goes no further."""
     nonce = secrets.token_hex(16)
-    claims = {"from": sender, "to": to, "at": now_s, "nonce": nonce, "path": path}
+    claims = {"from": sender, "to": to, "at": wall_s, "nonce": nonce, "path": path}
     return _seal(secret, "errand", claims), prove(secret, nonce)
 
 
@@ -102,12 +104,12 @@ class Gate:
         self._node = node
         self._seen: OrderedDict[str, float] = OrderedDict()
 
-    def read(self, text: str, now_s: float) -> Pass:
+    def read(self, text: str, wall_s: float) -> Pass:
         """Read a pass, which is no good from then on.
 
         :raises BadPass: it isn't good now.
         """
-        claims = self._open("pass", text, _parse, now_s)
+        claims = self._open("pass", text, _parse, wall_s)
         device = claims["device"]
         admission = Admission(
             Role(claims["role"]),
@@ -126,19 +128,19 @@ class Gate:
         )
         return Pass(claims["from"], claims["to"], admission, claims["nonce"])
 
-    def read_errand(self, text: str, path: str, now_s: float) -> str:
+    def read_errand(self, text: str, path: str, wall_s: float) -> str:
         """Read the pass of a request for ``path``, which is no good from then on.
 
         :return: its nonce.
         :raises BadPass: it isn't good now.
         """
-        claims = self._open("errand", text, _parse_errand, now_s)
+        claims = self._open("errand", text, _parse_errand, wall_s)
         if claims["path"] != path:
             raise BadPass("it is for another path")
         return str(claims["nonce"])
 
     def _open(
-        self, purpose: str, text: str, parse: Callable[[str], dict[str, Any]], now_s: float
+        self, purpose: str, text: str, parse: Callable[[str], dict[str, Any]], wall_s: float
     ) -> dict[str, Any]:
         body, _, signature = text.partition(".")
         if len(text) > _MOST_BYTES or not text.isascii():
@@ -148,18 +150,21 @@ class Gate:
         claims = parse(body)
         if claims["to"] != self._node:
             raise BadPass("it is for another node")
-        if not abs(now_s - claims["at"]) <= LIFETIME_S:
+        if not abs(wall_s - claims["at"]) <= LIFETIME_S:
             raise BadPass("it is too old, or the nodes' clocks are too far apart")
-        self._remember(claims["nonce"], now_s)
+        self._remember(claims["nonce"], wall_s)
         return claims
 
-    def _remember(self, nonce: str, now_s: float) -> None:
+    def _remember(self, nonce: str, wall_s: float) -> None:
         seen = self._seen
-        while seen and now_s - next(iter(seen.values())) > 2 * LIFETIME_S:
+        # By the wall clock, as passes are: put back, it would make good again what was forgotten.
+        while seen and (
+            wall_s - next(iter(seen.values())) > 2 * LIFETIME_S or len(seen) >= _MOST_SEEN
+        ):
             seen.popitem(last=False)
         if nonce in seen:
             raise BadPass("it has been used")
-        seen[nonce] = now_s
+        seen[nonce] = wall_s
 
 
 def prove(secret: str, nonce: str) -> str:

@@ -51,7 +51,7 @@ class PeerProtocol(RelayProtocol):
         homes = self.factory.homes
         try:
             shown = homes.gate.read(
-                request.headers.get(PASS_HEADER.lower(), ""), self.relay.clock.seconds()
+                request.headers.get(PASS_HEADER.lower(), ""), self.relay.wall_s()
             )
         except BadPass as wrong:
             self.factory.complain(self.client_address, str(wrong))

@@ -7,6 +7,7 @@ Importing this module imports txredisapi, of the extra ``redis``.
 """
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from apptuner_relay.clocks import WallClock, in_ms
 from apptuner_relay.cluster import scripts
 from apptuner_relay.cluster.directory import (
     Counters,
@@ -136,10 +138,11 @@ class RedisDirectory:
         prefix: str = DEFAULT_PREFIX,
         timing: Timing | None = None,
         place: str = "the directory",
+        wall_s: WallClock = time.time,
     ) -> None:
         timing = timing or Timing()
         guarded = GuardedEvents(events)
-        since_ms = int(clock.seconds() * 1000)
+        since_ms = in_ms(wall_s())
         version = version.replace(" ", "_") or "?"
         self.node = check_node(node)
         self.events: Events = guarded

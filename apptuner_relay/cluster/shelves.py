@@ -64,7 +64,7 @@ class Shelves:
             return False
         path = request.path.decode("latin-1")
         try:
-            nonce = self._homes.gate.read_errand(shown, path, self._reactor.seconds())
+            nonce = self._homes.gate.read_errand(shown, path, self._homes.relay.wall_s())
         except BadPass as wrong:
             self.log.warn("refused a request of another relay: {why}", why=str(wrong))
             raise BadRequest(401, f"The pass is not good: {wrong}") from None
@@ -84,7 +84,7 @@ class Shelves:
         homes = self._homes
         path = request.path.decode("ascii")
         shown, proof = write_errand(
-            homes.secret, homes.node, lease.node, path, self._reactor.seconds()
+            homes.secret, homes.node, lease.node, path, homes.relay.wall_s()
         )
         # ws://… becomes http://…
         way = Way(f"http{lease.address.removeprefix('ws')}{path}", shown, proof)

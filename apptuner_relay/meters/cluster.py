@@ -115,7 +115,7 @@ def watch_cluster(worries: Worries, cluster: Cluster, seconds: Callable[[], floa
 
 
 def cluster_row(
-    cluster: Cluster, visitors: int, now_s: float, most: int | None = None
+    cluster: Cluster, visitors: int, now_s: float, wall_s: float, most: int | None = None
 ) -> dict[str, object]:
     """The cluster as JSON shows it, with this relay and as many others as make ``most``."""
     gone_s = away_s(cluster, now_s)
@@ -129,7 +129,7 @@ def cluster_row(
         "bridged": cluster.bridged_count,
         "visitors": visitors,
         "node_count": len(cluster.nodes),
-        "nodes": [_node_row(one, now_s) for one in nodes],
+        "nodes": [_node_row(one, wall_s) for one in nodes],
     }
 
 
@@ -141,7 +141,7 @@ def cluster_words(cluster: Cluster, visitors: int) -> str:
     )
 
 
-def _node_row(node: Node, now_s: float) -> dict[str, object]:
+def _node_row(node: Node, wall_s: float) -> dict[str, object]:
     return {
         "node": node.node,
         "address": node.address,
@@ -149,7 +149,7 @@ def _node_row(node: Node, now_s: float) -> dict[str, object]:
         "connections": node.connections,
         "since_ms": node.since_ms,
         # By this relay's clock, which may differ from that one's.
-        "uptime_s": round(max(0.0, now_s - node.since_ms / 1000), 1),
+        "uptime_s": round(max(0.0, wall_s - node.since_ms / 1000), 1),
         "draining": node.draining,
         "version": node.version,
     }

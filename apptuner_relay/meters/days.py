@@ -31,34 +31,34 @@ class Day:
 _COUNTS = tuple(field.name for field in fields(Day) if field.name != "date")
 
 
-def date_of(now_s: float) -> str:
+def date_of(wall_s: float) -> str:
     """The UTC date, such as ``2026-11-23``, of a time in seconds since the epoch."""
-    return datetime.fromtimestamp(now_s, UTC).date().isoformat()
+    return datetime.fromtimestamp(wall_s, UTC).date().isoformat()
 
 
 class Days:
     """Today and the days before, up to `KEPT_DAYS` of them.
 
-    :param now_s: the time, in seconds since the epoch.
+    :param wall_s: the time, in seconds since the epoch.
     """
 
-    def __init__(self, now_s: float) -> None:
-        self._begin(now_s)
+    def __init__(self, wall_s: float) -> None:
+        self._begin(wall_s)
         self._past: dict[str, Day] = {}
 
-    def _begin(self, now_s: float) -> None:
-        self.today = Day(date_of(now_s))
-        self._ends_s = (now_s // DAY_S + 1) * DAY_S
+    def _begin(self, wall_s: float) -> None:
+        self.today = Day(date_of(wall_s))
+        self._ends_s = (wall_s // DAY_S + 1) * DAY_S
 
-    def is_over(self, now_s: float) -> bool:
-        """Whether ``now_s`` is after `today`. A clock that is put back changes no day."""
-        return now_s >= self._ends_s
+    def is_over(self, wall_s: float) -> bool:
+        """Whether ``wall_s`` is after `today`. A clock that is put back changes no day."""
+        return wall_s >= self._ends_s
 
-    def turn(self, now_s: float) -> Day:
-        """Begin the day of ``now_s``; returns the one that is over."""
+    def turn(self, wall_s: float) -> Day:
+        """Begin the day of ``wall_s``; returns the one that is over."""
         over = self.today
         self._past[over.date] = over
-        self._begin(now_s)
+        self._begin(wall_s)
         self._forget()
         return over
 

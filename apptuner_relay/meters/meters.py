@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from twisted.internet.interfaces import IReactorTime
 
 from apptuner_relay import __version__
+from apptuner_relay.clocks import WallClock, in_ms
 from apptuner_relay.meters import process
 from apptuner_relay.meters.cluster import Cluster, cluster_row, watch_cluster
 from apptuner_relay.meters.days import Day, Days
@@ -47,7 +48,7 @@ _MOST_NODES = 100
 
 
 class Totals(NamedTuple):
-    """What has passed so far, at one time (seconds since the epoch)."""
+    """What has passed so far, at one time of the monotonic clock."""
 
     at_s: float
     bundles: int
@@ -58,7 +59,8 @@ class Totals(NamedTuple):
 class Meters:
     """Reads and counts.
 
-    :param clock: tells the time in seconds since the epoch.
+    :param clock: the monotonic clock.
+    :param wall_s: the time of day.
     :param members: every client there is, as the service keeps them.
     :param sessions: likewise the sessions, by hash.
     """
@@ -67,6 +69,7 @@ class Meters:
         self,
         settings: Settings,
         clock: IReactorTime,
+        wall_s: WallClock,
         members: "Collection[Attendee]",
         sessions: "Mapping[str, Session[Member]]",
         slow: "SlowSinks",
@@ -94,6 +97,7 @@ class Meters:
         self.access: Access | None = None
         """What counts who was not let in, and why."""
         self._clock = clock
+        self.wall_s = wall_s
         self._members = members
         self._sessions = sessions
         self._slow = slow
@@ -101,7 +105,9 @@ class Meters:
         self._gone_out = 0
         self._fewest_sessions = 0
         self._lag_s = 0.0
-        self.started_s = clock.seconds()
+        self._began_s = clock.seconds()
+        self.started_s = wall_s()
+        """When this relay started, by the wall clock as it was then."""
         self.days = Days(self.started_s)
         self._over: list[Day] = []
         self._hour: deque[list[float]] = deque(maxlen=_HOUR_SAMPLES)
@@ -131,7 +137,7 @@ class Meters:
         """TLS clients are shown ``certificate``."""
         self.certificate = certificate
         days = self.settings.tls_expiry_days
-        watch_certificate(self.worries, certificate, self._clock.seconds, days)
+        watch_certificate(self.worries, certificate, self.wall_s, days)
 
     def watch_cluster(self, cluster: Cluster) -> None:
         """Sessions are shared with other relays, among which this one has a name. May be called
@@ -177,7 +183,7 @@ class Meters:
     def check_worries(self) -> list[Change]:
         """Look for what is worth a worry; returns what has started or ended."""
         self._look_at_process()
-        changes = self.worries.check(self._clock.seconds())
+        changes = self.worries.check(self._clock.seconds(), self.wall_s())
         self._fewest_sessions = len(self._sessions)
         return changes
 
@@ -185,11 +191,10 @@ class Meters:
         """Take the figures of the last `SAMPLE_INTERVAL_S`."""
         self._turn_day()
         before, now = self._samples[-1], self.totals
-        if now.at_s < before.at_s:
-            # The clock was put back: what is older than now is of no use any more.
-            self._samples.clear()
-            while self._hour and self._hour[-1][0] >= now.at_s * 1000:
-                self._hour.pop()
+        now_ms = in_ms(self.wall_s())
+        # Where the wall clock was put back, what it showed before can't stand in a chart.
+        while self._hour and self._hour[-1][0] >= now_ms:
+            self._hour.pop()
         self._samples.append(now)
         while len(self._samples) > 1 and self._samples[1].at_s <= now.at_s - _MINUTE_S:
             self._samples.popleft()
@@ -198,7 +203,7 @@ class Meters:
         rate = max(0, now.bytes_out - before.bytes_out) / lasted_s if lasted_s > 0 else 0.0
         self._hour.append(
             [
-                int(now.at_s * 1000),
+                now_ms,
                 len(self._sessions),
                 sum(self.connections.values()),
                 round(rate),
@@ -229,7 +234,7 @@ class Meters:
 
     @property
     def uptime_s(self) -> float:
-        return max(0.0, self._clock.seconds() - self.started_s)
+        return self._clock.seconds() - self._began_s
 
     @property
     def session_count(self) -> int:
@@ -298,8 +303,8 @@ class Meters:
         return {
             "version": __version__,
             "node": self.node,
-            "started_ms": int(self.started_s * 1000),
-            "now_ms": int(now.at_s * 1000),
+            "started_ms": in_ms(self.started_s),
+            "now_ms": in_ms(self.wall_s()),
             "uptime_s": round(self.uptime_s, 1),
             "state": self.state,
             "reasons": self.reasons,
@@ -347,7 +352,7 @@ class Meters:
         """The cluster, with ``most`` of its relays; None for a relay that is alone."""
         if self.cluster is None:
             return None
-        return cluster_row(self.cluster, self.visitors, self._clock.seconds(), most)
+        return cluster_row(self.cluster, self.visitors, self._clock.seconds(), self.wall_s(), most)
 
     def _spool_row(self) -> dict[str, object] | None:
         spool = self.spool
@@ -382,8 +387,8 @@ class Meters:
                 for one in members
                 if one.role is role
             ],
-            "age_s": round(max(0.0, now_s - session.since_s), 1),
-            "idle_s": round(max(0.0, now_s - session.last_activity_s), 1),
+            "age_s": round(now_s - session.since_s, 1),
+            "idle_s": round(now_s - session.last_activity_s, 1),
             "bytes_in": session.bytes_in + sum(member.bytes_in for member in members),
             "bytes_out": _bytes_out(session),
             "slow": self._has_slow(session),
@@ -404,10 +409,10 @@ class Meters:
         self._counted = now
 
     def _turn_day(self) -> None:
-        now_s = self._clock.seconds()
-        if self.days.is_over(now_s):
+        wall_s = self.wall_s()
+        if self.days.is_over(wall_s):
             self._count_day(self.totals)
-            self._over.append(self.days.turn(now_s))
+            self._over.append(self.days.turn(wall_s))
             self._raise_peaks()
 
     def _raise_peaks(self) -> None:

@@ -15,6 +15,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from apptuner_relay import __version__
+from apptuner_relay.clocks import in_ms
 from apptuner_relay.meters.alerts import Alerts
 from apptuner_relay.meters.amounts import show_duration
 from apptuner_relay.meters.days import Day
@@ -183,7 +184,7 @@ class Reporting(Service):
                 "level": level.value,
                 "node": self._meters.node,
                 "version": __version__,
-                "timestamp": int(self._clock.seconds() * 1000),
+                "timestamp": in_ms(self._meters.wall_s()),
                 **more,
             }
         )
@@ -194,7 +195,7 @@ class Reporting(Service):
         return {
             "days": self._meters.days.rows(),
             "run": {
-                "started_ms": int(self._meters.started_s * 1000),
+                "started_ms": in_ms(self._meters.started_s),
                 "last_minute_line": self._last_line,
                 "clean": clean,
             },

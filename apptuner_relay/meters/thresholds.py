@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from apptuner_relay.clocks import WallClock
 from apptuner_relay.meters.amounts import show_count, show_memory
 from apptuner_relay.meters.worries import Level, Worries
 
@@ -99,13 +100,13 @@ class Certificate(Protocol):
 
 
 def watch_certificate(
-    worries: Worries, certificate: Certificate, seconds: Callable[[], float], days: int
+    worries: Worries, certificate: Certificate, wall_s: WallClock, days: int
 ) -> None:
     """Have ``worries`` watch the certificate: that it is renewed in time, ``days`` before it
     expires, and that what it is renewed with can be used."""
 
     def expiry() -> str | None:
-        left_s = certificate.expires_s - seconds()
+        left_s = certificate.expires_s - wall_s()
         if left_s >= days * _DAY_S:
             return None
         if left_s <= 0:

@@ -4,9 +4,11 @@ Other parts add theirs with `Worries.watch`: the spool its budget, a directory i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
+
+from apptuner_relay.clocks import in_ms
 
 Probe = Callable[[], str | None]
 """Tells what is wrong now, as a sentence for people, or None."""
@@ -30,6 +32,8 @@ class Worry:
     since_ms: int
     text: str
     degrades: bool
+    began_s: float = 0.0
+    """By the monotonic clock."""
 
     def row(self) -> dict[str, object]:
         """As JSON shows it."""
@@ -98,8 +102,12 @@ class Worries:
         """Those that are on, in the order in which they were declared."""
         return [watched.worry for watched in self._watched.values() if watched.worry is not None]
 
-    def check(self, now_s: float) -> list[Change]:
-        """Ask every probe; returns what has started or ended since the last time."""
+    def check(self, now_s: float, wall_s: float) -> list[Change]:
+        """Ask every probe; returns what has started or ended since the last time.
+
+        :param now_s: the monotonic clock's time, by which it is decided.
+        :param wall_s: the time of day, for people.
+        """
         changes = []
         for name, watched in self._watched.items():
             text = watched.probe()
@@ -107,15 +115,18 @@ class Worries:
             if text is None:
                 watched.wrong_since_s = watched.worry = None
                 if before is not None:
-                    lasted_s = max(0.0, now_s - before.since_ms / 1000)
+                    lasted_s = now_s - before.began_s
                     changes.append(Change(False, before, lasted_s))
                 continue
             if watched.wrong_since_s is None:
                 watched.wrong_since_s = now_s
             if before is None and now_s - watched.wrong_since_s < watched.for_s:
                 continue
-            since_ms = int(now_s * 1000) if before is None else before.since_ms
-            watched.worry = Worry(name, watched.level, since_ms, text, watched.degrades)
-            if before is None:
-                changes.append(Change(True, watched.worry, 0.0))
+            if before is not None:
+                watched.worry = replace(before, text=text)
+                continue
+            watched.worry = Worry(
+                name, watched.level, in_ms(wall_s), text, watched.degrades, began_s=now_s
+            )
+            changes.append(Change(True, watched.worry, 0.0))
         return changes

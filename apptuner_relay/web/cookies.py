@@ -19,19 +19,19 @@ def cookie_name(token: str) -> bytes:
     return b"apptuner_admin_" + _hmac(token, b"name")[:8]
 
 
-def make_cookie(token: str, now_s: float) -> bytes:
-    """The value of a cookie that is good for `LIFETIME_S` from ``now_s`` on."""
-    expires = b"%d" % (now_s + LIFETIME_S)
+def make_cookie(token: str, wall_s: float) -> bytes:
+    """The value of a cookie that is good for `LIFETIME_S` from ``wall_s`` on."""
+    expires = b"%d" % (wall_s + LIFETIME_S)
     return expires + b"-" + _hmac(token, b"until " + expires)
 
 
-def is_good(token: str, value: bytes, now_s: float) -> bool:
+def is_good(token: str, value: bytes, wall_s: float) -> bool:
     """Whether `make_cookie` made this value with this token, not too long ago."""
     match = _VALUE.fullmatch(value)
     if match is None:
         return False
     expected = _hmac(token, b"until " + match[1])
-    return hmac.compare_digest(match[2], expected) and now_s < int(match[1])
+    return hmac.compare_digest(match[2], expected) and wall_s < int(match[1])
 
 
 def _hmac(token: str, what: bytes) -> bytes:

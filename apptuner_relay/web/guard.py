@@ -23,6 +23,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from zope.interface import implementer
 
+from apptuner_relay.clocks import WallClock
 from apptuner_relay.forwarded import FIELD, UNKNOWN, TrustedProxies, host_of
 from apptuner_relay.seldom import Seldom
 from apptuner_relay.web.cookies import cookie_name, is_good
@@ -72,7 +73,8 @@ class Guard:
     """Decides on requests.
 
     :param token: the admin token, or None.
-    :param now_s: tells the time, in seconds since the epoch.
+    :param seconds: the monotonic clock.
+    :param wall_s: the time of day, which cookies go by.
     :param trusted: whose word is taken for where a request comes from.
     """
 
@@ -81,13 +83,14 @@ class Guard:
     def __init__(
         self,
         token: str | None,
-        now_s: Callable[[], float],
+        seconds: Callable[[], float],
+        wall_s: WallClock,
         trusted: TrustedProxies,
     ) -> None:
         self.token = token
-        self.now_s = now_s
+        self.wall_s = wall_s
         self._trusted = trusted
-        self._failures = Seldom(now_s)
+        self._failures = Seldom(seconds)
 
     def admit(self, request: Request) -> Credential:
         """Let a request in that only shows something, and nothing to the page that it comes from.
@@ -102,7 +105,7 @@ class Guard:
             self._check_bearer(self.token, authorization, request)
             return Credential.TOKEN
         cookie = request.getCookie(cookie_name(self.token))
-        if cookie is not None and is_good(self.token, cookie, self.now_s()):
+        if cookie is not None and is_good(self.token, cookie, self.wall_s()):
             return Credential.COOKIE
         raise Denied(401, "This needs the relay's admin token", _challenge())
 

@@ -27,7 +27,7 @@ class LoginResource(JsonResource):
         token = self._guard.token
         if token is None:
             return write_json(request, {"error": "This relay has no admin token"}, 404)
-        _set_cookie(request, token, make_cookie(token, self._guard.now_s()), LIFETIME_S)
+        _set_cookie(request, token, make_cookie(token, self._guard.wall_s()), LIFETIME_S)
         return write_json(request, {"signed_in_s": LIFETIME_S})
 
 

@@ -135,7 +135,7 @@ def make_site(
     kept bundles are read; without, they are not served. ``peers`` takes other relays, and
     ``elsewhere`` has the bundles that they keep."""
     settings = relay.settings
-    guard = Guard(settings.admin_token, relay.clock.seconds, settings.trusted_proxy)
+    guard = Guard(settings.admin_token, relay.clock.seconds, relay.wall_s, settings.trusted_proxy)
     static = read_static()
     root = JsonResource()
     root.putChild(b"", PageResource(guard, static))

@@ -14,6 +14,7 @@ from apptuner_relay.access.claims import Claim, MemoryClaims
 from apptuner_relay.access.journal import FILE, Journal, lines_of, read_lines
 from apptuner_relay.access.tokens import make_proof
 from apptuner_relay.session import session_hash
+from tests.memory import WallClock
 from tests.web.serving import ClockedReactor
 
 NAMES = [session_hash(name) for name in ("A", "B", "C")]
@@ -36,7 +37,8 @@ class JournalCase(TestCase):
         clock = ClockedReactor()
         clock.advance(self.now_s)
         claims = MemoryClaims(TTL_S, clock.seconds)
-        kept = Journal(claims, self.here, clock)
+        self.wall = WallClock(clock)
+        kept = Journal(claims, self.here, clock, self.wall)
         kept.startService()
         self.addCleanup(lambda: kept.running and kept.stopService())
         return claims, kept, clock
@@ -72,13 +74,46 @@ class RestartTest(JournalCase):
         self.assertEqual(self.found(claims), [CLAIM, None, None], "its time goes on")
         self.assertEqual(self.warnings, [])
 
+    async def claim_and_step(self, step_s: float, stop: bool) -> None:
+        """A claim is made, the wall clock is set ``step_s`` ahead, and the relay stops or is
+        killed a second later."""
+        claims, kept, clock = self.start()
+        await claims.take(NAMES[0], CLAIM)
+        self.wall.step(step_s)
+        clock.advance(1)
+        await self.wrote(kept)
+        data = (self.here / FILE).read_bytes()
+        await self.stop(kept)
+        if not stop:
+            (self.here / FILE).write_bytes(data)
+        self.now_s += step_s + 1
+
+    async def test_a_clock_that_was_set_forward_ages_no_claim(self) -> None:
+        for stop in (True, False):
+            await self.claim_and_step(10 * TTL_S, stop)
+            claims, kept, _ = self.start()
+            self.assertEqual(self.found(claims)[0], CLAIM)
+            await self.stop(kept)
+
+    async def test_a_clock_that_was_put_back_makes_no_claim_younger(self) -> None:
+        for stop in (True, False):
+            await self.claim_and_step(-TTL_S / 2, stop)
+            self.now_s += TTL_S - 2
+            claims, kept, _ = self.start()
+            self.assertEqual(self.found(claims)[0], CLAIM)
+            await self.stop(kept)
+            self.now_s += 2
+            claims, kept, _ = self.start()
+            self.assertEqual(self.found(claims)[0], None)
+            await self.stop(kept)
+
     async def test_after_a_crash(self) -> None:
         claims, kept, clock = self.start()
         await claims.take(NAMES[0], CLAIM)
         clock.advance(1)
         await self.wrote(kept)
         with (self.here / FILE).open("ab") as file:
-            file.write(lines_of([(NAMES[1], CLAIM, self.now_s)])[:-5])
+            file.write(lines_of([(NAMES[1], CLAIM, self.now_s)], 0)[:-5])
         data = (self.here / FILE).read_bytes()
         await self.stop(kept)
         (self.here / FILE).write_bytes(data)
@@ -157,6 +192,6 @@ class WrongTest(JournalCase):
     @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.binary())
     def test_junk_is_left_out(self, junk: bytes) -> None:
-        good = lines_of([(NAMES[0], CLAIM, 5.5)])
+        good = lines_of([(NAMES[0], CLAIM, 5.5)], 0)
         found = list(read_lines(BytesIO(good + junk + b"\n" + good)))
         self.assertEqual((found[0], found[-1]), ((NAMES[0], CLAIM, 5.5),) * 2)

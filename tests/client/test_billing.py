@@ -17,7 +17,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from apptuner_relay.client import main as main_module
-from apptuner_relay.client import sources
+from apptuner_relay.client import report, sources
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.records import COUNTS
 
@@ -78,12 +78,10 @@ class Asked(Resource):
 
 
 class Time:
-    """The reactor, with a clock that says when it is."""
+    """The reactor, with a clock that is turned by hand."""
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.clock.advance(NOW)
-
         self.seconds = self.clock.seconds
         self.callLater = self.clock.callLater
 
@@ -99,6 +97,7 @@ class CommandCase(TestCase):
         self.directory.mkdir()
         (self.directory / "days.json").write_text(json.dumps({"days": DAYS, "run": {}}))
         self.time = Time()
+        self.patch(report, "wall_s", lambda: NOW)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("APPTUNER_")}
         self.patch(os, "environ", environment)
 

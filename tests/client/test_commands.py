@@ -520,7 +520,7 @@ class JoinTests(CommandTestCase):
     @inlineCallbacks
     def test_a_lost_connection_loses_half_a_bundle(self) -> Any:
         membership, screen = self.member("mobile", now())
-        membership.start(Phone(Task("ann", None), membership, reactor, screen))
+        membership.start(Phone(Task("ann", None), membership, screen))
         peer = yield self.relay.once("open")
         peer.say("bundle_start", totalChunks=2, totalSize=2)
         peer.say("bundle_chunk", index=0, totalChunks=2, data="x")
@@ -548,7 +548,7 @@ class JoinTests(CommandTestCase):
     def test_a_relay_that_falls_silent(self) -> Any:
         self.relay.answers_pings = False
         membership, screen = self.member("mobile", now(), Heartbeat(0, 0.01))
-        membership.start(Phone(Task("ann", None), membership, reactor, screen))
+        membership.start(Phone(Task("ann", None), membership, screen))
         yield self.relay.once("open")
         yield self.relay.once("open")
         self.assertIn("no answer to a ping", screen.err.getvalue())
@@ -556,7 +556,7 @@ class JoinTests(CommandTestCase):
     @inlineCallbacks
     def test_a_relay_that_answers(self) -> Any:
         membership, screen = self.member("mobile", now(), Heartbeat(0, 30))
-        membership.start(Phone(Task("ann", None), membership, reactor, screen))
+        membership.start(Phone(Task("ann", None), membership, screen))
         ping = yield self.relay.once("ping")
         self.assertEqual(set(ping.messages[0]), {"type", "timestamp", "_raw"})
         self.assertGreater(ping.messages[0]["timestamp"], 1_600_000_000_000)

@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.access.tokens import check_token, expiry_of, make_proof, sign_token
+from apptuner_relay.client import share
 from apptuner_relay.client.command import add_parser
 from apptuner_relay.client.credentials import authorization, read_key, read_token, shown
 from apptuner_relay.client.fetch import COMMAND as FETCH
@@ -45,10 +46,9 @@ class Terminal(io.StringIO):
 
 class ShareTests(SynchronousTestCase):
     def share(self, out: io.StringIO, *arguments: str) -> str:
-        clock = Clock()
-        clock.advance(NOW_S)
+        self.patch(share, "wall_s", lambda: NOW_S)
         screen = Screen(out, io.StringIO())
-        errand = SHARE.start(parse(SHARE, *arguments), clock, screen)
+        errand = SHARE.start(parse(SHARE, *arguments), Clock(), screen)
         self.assertEqual(self.successResultOf(errand.done), Exit.DONE)
         return out.getvalue()
 

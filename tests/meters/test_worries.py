@@ -17,7 +17,7 @@ class WorriesTest(SynchronousTestCase):
         self.worries.watch("spool", lambda: self.wrong, for_s=for_s, **more)
 
     def changes(self, now_s: float) -> list[tuple[bool, str]]:
-        return [(one.started, one.worry.text) for one in self.worries.check(now_s)]
+        return [(one.started, one.worry.text) for one in self.worries.check(now_s, now_s)]
 
     def test_starts_after_its_time_and_ends_at_once(self) -> None:
         self.watch()
@@ -34,7 +34,7 @@ class WorriesTest(SynchronousTestCase):
             {"name": "spool", "level": "warning", "since_ms": 60_000, "text": "95%"},
         )
         self.wrong = None
-        (change,) = self.worries.check(100)
+        (change,) = self.worries.check(100, 100)
         self.assertEqual((change.started, change.lasted_s), (False, 40))
         self.assertEqual(self.worries.active, [])
         self.assertEqual(self.changes(200), [])
@@ -68,7 +68,7 @@ class WorriesTest(SynchronousTestCase):
         started = 0
         for i, state in enumerate(states):
             now["wrong"] = state
-            for change in worries.check(i * 10.0):
+            for change in worries.check(i * 10.0, i * 10.0):
                 started += 1 if change.started else -1
             window = states[max(0, i - 3) : i + 1]
             self.assertEqual(bool(worries.active), i >= 3 and all(window))
