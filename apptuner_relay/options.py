@@ -30,6 +30,7 @@ from apptuner_relay.values import (
     token,
     web_url,
 )
+from apptuner_relay.wire.offers import read_subprotocols
 
 ENVIRONMENT_PREFIX = "APPTUNER_"
 
@@ -58,6 +59,7 @@ class Settings:
     session_timeout: float = 1800.0
     compression: bool = True
     split_bundles: bool = True
+    subprotocol: tuple[str, ...] = ("apptuner",)
     window: int = 256 * KIB
     slow_rate: int = 16 * KIB
     slow_time: float = 30.0
@@ -253,6 +255,13 @@ OPTIONS: tuple[Option, ...] = (
         "on",
         _switch,
         "on or off: negotiate permessage-deflate, and pass compressed messages on as they are",
+    ),
+    Option(
+        "subprotocol",
+        "apptuner",
+        read_subprotocols,
+        "WebSocket subprotocols to answer to clients that ask for one, with commas or spaces "
+        "between them. A client that asks for others only is answered the first of its own",
     ),
     Option(
         "split-bundles",

@@ -20,14 +20,17 @@ from apptuner_relay.forwarded import FIELD, host_of
 from apptuner_relay.service import Attendee, Place, RelayService
 from apptuner_relay.session import BadRequest, Role, parse_path
 from apptuner_relay.wire.deflate import accept
+from apptuner_relay.wire.handshake import END, read_opening
 from apptuner_relay.wire.messages import http_refusal
+from apptuner_relay.wire.offers import choose_subprotocol
 
 _log = Logger()
 
 Answer = tuple[str, dict[str, str]] | None
 """The subprotocol of a handshake's answer, and headers."""
 
-_PERMESSAGE_DEFLATE = "permessage-deflate"
+_MOST_EARLY_BYTES = 64 * 1024
+"""What a client sends before it has the handshake's answer is kept, up to about so much."""
 _RETRY_AFTER_S = 5
 """What a client is told that comes while this relay can't take it."""
 
@@ -41,6 +44,8 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
     """Where the client comes in, until it has."""
     _refusal: BadRequest | None = None
     """Why the client is refused."""
+    _origin: str | None = None
+    """Which page the client is; see `read_caller`."""
     _is_looking = False
     """Whether its place is being looked for."""
 
@@ -79,22 +84,33 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
                 role, session_id, query, self._will_deflate(request), address
             )
             headers = request.headers
-            caller = read_caller(
-                address, headers.get("origin"), headers.get("authorization"), query
-            )
+            caller = read_caller(address, self._origin, headers.get("authorization"), query)
         except BadRequest as refusal:
             raise self._denied(refusal) from None
-        return self._wait_for(self.factory.entrance.find(admission, caller))
+        spoken = self.relay.settings.subprotocol
+        subprotocol = choose_subprotocol(request.protocols, spoken)
+        answer = None if subprotocol is None else (subprotocol, dict[str, str]())
+        return self._wait_for(self.factory.entrance.find(admission, caller), answer)
 
     def processHandshake(self) -> None:
-        """See Autobahn. Nothing is due from a client that waits for its answer."""
-        if not self._is_looking:
-            super().processHandshake()
+        """See Autobahn."""
+        if self._is_looking:
+            # Nothing is due from a client that waits for its answer, and little is kept.
+            if len(self.data) > _MOST_EARLY_BYTES:
+                self.transport.pauseProducing()
+            return
+        head, end, rest = self.data.partition(END)
+        if end:
+            opening = read_opening(head + end)
+            self._origin = opening.origin
+            self.data = opening.head + rest
+        super().processHandshake()
 
     def opened(self) -> Attendee:
         """See `FramedConnection`."""
         # Until now the HTTP channel that the request came through was the transport's producer.
         self.transport.unregisterProducer()
+        self.transport.resumeProducing()
         place, self._place = self._place, None
         assert place is not None
         return place.enter(self)
@@ -142,14 +158,8 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
 
     def _will_deflate(self, request: ConnectionRequest) -> bool:
         """Whether Autobahn is going to negotiate permessage-deflate."""
-        try:
-            offers = [
-                PerMessageDeflateOffer.parse(parameters)
-                for name, parameters in request.extensions
-                if name == _PERMESSAGE_DEFLATE
-            ]
-        except Exception:  # Autobahn raises just that, and will again
-            return False
+        # `read_opening` has left what can be taken.
+        offers = [PerMessageDeflateOffer.parse(parameters) for _, parameters in request.extensions]
         return bool(offers) and self.perMessageCompressionAccept(offers) is not None
 
     def _wait_for(self, finding: Deferred[Place], answer: Answer = None) -> Deferred[Answer]:

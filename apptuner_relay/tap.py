@@ -41,6 +41,7 @@ from apptuner_relay.meters.state import find_directory
 from apptuner_relay.notify import Notifier
 from apptuner_relay.options import Options, Settings
 from apptuner_relay.renewal import HangUp, Renewal
+from apptuner_relay.secure import tune_tls
 from apptuner_relay.service import RelayService
 from apptuner_relay.transport import tune
 from apptuner_relay.web.site import make_site
@@ -95,6 +96,7 @@ class Listener(StreamServerEndpointService):
 
     def _listening(self, port: IListeningPort) -> IListeningPort:
         tune(port)
+        tune_tls(port)
         prefixes = split_prefixes(self._description)
         if not (prefixes.proxied or prefixes.secure):
             self.address = port.getHost()

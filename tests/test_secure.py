@@ -8,11 +8,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from apptuner_relay.renewal import Renewal
 from apptuner_relay.secure import SecureTransport
@@ -109,6 +111,27 @@ class Ends(SynchronousTestCase):
         self.client.shutdown()
         self.give(self.sent_by_client())
         self.assertEqual(self.blocks, [b"the last"])
+        self.assertTrue(self.wire.disconnecting)
+
+    def test_the_end_of_one_side(self) -> None:
+        """For a protocol that knows of such, in HTTP."""
+        self.connect()
+        self.secure.receive_no_more()
+        ended: list[bool] = []
+        directlyProvides(self.web, IHalfCloseableProtocol)
+        self.web.readConnectionLost = lambda: ended.append(True)  # type: ignore[attr-defined]
+        self.client.sendall(b"the last")
+        self.client.shutdown()
+        self.give(self.sent_by_client())
+        self.assertEqual((self.web.data, ended), (b"the last", [True]))
+        self.assertFalse(self.wire.disconnecting)
+        # Behind the close_notify comes the end below.
+        self.secure.readConnectionLost()
+        self.secure.write(b"an answer")
+        self.clock.advance(0)
+        self.client.bio_write(self.wire.value())
+        self.assertEqual(self.client.recv(100), b"an answer")
+        self.secure.loseConnection()
         self.assertTrue(self.wire.disconnecting)
 
     def test_what_is_broken(self) -> None:

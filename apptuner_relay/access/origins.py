@@ -9,9 +9,15 @@ network as the relay, or is open on a developer's desk; it keeps no program out.
 import re
 from collections.abc import Sequence
 
+from apptuner_relay.access.authority import read_authority
+
 ANY = "any"
-_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\*\.)?([^/\s@?#*]+?)(?::([0-9]{1,5}))?", re.ASCII)
-_DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+NULL = "null"
+"""The origin of pages that have none to name, such as files."""
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\*\.)?([^/\s@?#*]+)", re.ASCII)
+_FILE = "file:"
+"""What Chromium and WebViews send for a page that is a file; others send null."""
+DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
 class Origins:
@@ -31,8 +37,8 @@ class Origins:
     @classmethod
     def parse(cls, text: str) -> "Origins":
         """Read origins such as ``https://dashboard.example.com``, ``https://*.example.com`` (every
-        name below) or ``null`` (pages that are files), with commas or spaces between them; ``any``
-        or nothing for all.
+        name below), ``null`` or ``file://`` (pages that are files, both of them), with commas or
+        spaces between them; ``any`` or nothing for all.
 
         :raises ValueError: it is something else. The text goes on after the option's name.
         """
@@ -42,13 +48,15 @@ class Origins:
         return cls([_read(word) for word in words])
 
     def allow(self, origin: str | None) -> bool:
-        """Whether a request with this Origin may come in; None for one that has none."""
+        """Whether a request with this Origin may come in; None for one that has none. Where any
+        may, it doesn't matter what it looks like."""
         if origin is None or not self.allowed:
             return True
-        try:
-            normal = _read(origin.strip())
-        except ValueError:
-            return False
+        # An IPv6 address without brackets may be read in two ways. Browsers put it into brackets,
+        # and a program may say what it likes, so either will do.
+        return any(map(self._allows, _readings(origin.strip())))
+
+    def _allows(self, normal: str) -> bool:
         if normal in self._exact:
             return True
         return "*" not in normal and any(
@@ -61,16 +69,26 @@ ALL = Origins()
 
 
 def _read(text: str) -> str:
-    """An origin in lower case and without a port that goes without saying."""
+    for normal in _readings(text):
+        return normal
+    raise ValueError(
+        "must be origins such as https://dashboard.example.com or https://*.example.com, "
+        "without a path; null; or any"
+    )
+
+
+def _readings(text: str) -> list[str]:
+    """What an origin may mean, the likeliest first: in lower case, without a port that goes without
+    saying."""
     lower = text.lower()
-    if lower == "null":
-        return lower
+    if lower == NULL or lower.startswith(_FILE):
+        return [NULL]
     match = _ORIGIN.fullmatch(lower)
-    if match is None or int(match[4] or 1) not in range(1, 65536):
-        raise ValueError(
-            "must be origins such as https://dashboard.example.com or https://*.example.com, "
-            "without a path; null; or any"
-        )
-    scheme, star, host, port = match.groups()
-    shown = "" if port is None or _DEFAULT_PORTS.get(scheme) == port else f":{int(port)}"
-    return f"{scheme}://{star or ''}{host}{shown}"
+    if match is None:
+        return []
+    scheme, star, authority = match.groups()
+    default = DEFAULT_PORTS.get(scheme)
+    return [
+        f"{scheme}://{star or ''}{host}{'' if port in ('', default) else ':' + port}"
+        for host, port in read_authority(authority)
+    ]

@@ -3,13 +3,17 @@
 twisted.web starts its timer anew with whatever comes, so that a client which sends a byte now and
 then keeps a connection for ever. Here the timer runs from the connection's start, or the end of the
 last response, until the next request's head is there whole.
+
+A client may end its side of the connection once it has sent its requests (RFC 9112 §9.6 has it so
+for TLS, and TCP knows it as half-close); it still gets the answers to all of them.
 """
 
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import ILogObserver, LogEvent, Logger
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from zope.interface import implementer
@@ -29,6 +33,7 @@ class _Nobody:
     def __call__(self, event: LogEvent) -> None: ...
 
 
+@implementer(IHalfCloseableProtocol)
 class RelayChannel(HTTPChannel):
     """One connection.
 
@@ -42,6 +47,10 @@ class RelayChannel(HTTPChannel):
     _head_lines = 0
     _is_refused = False
     _linger: IDelayedCall | None = None
+    _is_half_closed = False
+    """Whether the client sends nothing more."""
+    _successor: IProtocol | None = None
+    """What has the connection now."""
 
     def set_up(self, header_limit: int) -> None:
         """To be called before it is connected."""
@@ -84,6 +93,50 @@ class RelayChannel(HTTPChannel):
         if self._head_lines and not self._is_refused:
             self._refuse(408, "The request took too long to come (--handshake-timeout)")
         super().timeoutConnection()
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """See `LineReceiver`. What came in one piece with a request that hands the connection over
+        is none of ours."""
+        if self._successor is None:
+            super().rawDataReceived(data)
+        else:
+            self._successor.dataReceived(data)
+
+    def hand_over(self, protocol: IProtocol, data: bytes) -> None:
+        """Leave the connection to ``protocol``, which gets ``data`` and then what comes next."""
+        transport, self.transport = self.transport, None
+        if isinstance(transport, ProtocolWrapper):
+            transport.wrappedProtocol = protocol
+        else:
+            transport.protocol = protocol
+        self._successor = protocol
+        protocol.makeConnection(transport)
+        transport.resumeProducing()
+        protocol.dataReceived(data)
+
+    def readConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol`: nothing more comes."""
+        self._is_half_closed = True
+        self._close_if_done()
+
+    def writeConnectionLost(self) -> None:
+        """See `IHalfCloseableProtocol`. There is none but for our own doing."""
+
+    def requestDone(self, request: Any) -> None:
+        """A request has been answered."""
+        super().requestDone(request)
+        if self._is_half_closed:
+            # Not now: the next request may be there already, and about to be read.
+            self.callLater(0, self._close_if_done)
+
+    def _close_if_done(self) -> None:
+        if self.transport is None or self._handlingRequest or self._linger is not None:
+            return
+        if self.requests and not self.line_mode:
+            # A part of its body is missing. Whoever takes that in already hears of it.
+            self.transport.abortConnection()
+        else:
+            self.loseConnection()
 
     def _refuse_head(self) -> None:
         self._refuse(

@@ -23,6 +23,8 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from zope.interface import implementer
 
+from apptuner_relay.access.authority import Authority, read_authority
+from apptuner_relay.access.origins import DEFAULT_PORTS
 from apptuner_relay.clocks import WallClock
 from apptuner_relay.forwarded import FIELD, UNKNOWN, TrustedProxies, host_of
 from apptuner_relay.seldom import Seldom
@@ -147,8 +149,8 @@ class Guard:
                 "Without --admin-token this is open to the relay's own machine only, and not "
                 "through a proxy",
             )
-        host = _hostname(header(request, "host") or "localhost")
-        if not _is_local_name(host):
+        host = read_authority(header(request, "host") or "localhost")
+        if not host or not _is_local_name(host[0].host):
             raise Denied(
                 403,
                 "Without --admin-token this is served as localhost only, such as "
@@ -226,12 +228,6 @@ def _is_local_name(host: str) -> bool:
         return "." not in host or host.endswith(".localhost")
 
 
-def _hostname(authority: str) -> str:
-    """``[::1]:3000`` without its port."""
-    host, colon, port = authority.rpartition(":")
-    return (host if colon and port.isdigit() else authority).lower()
-
-
 def _check_origin(request: Request, credential: Credential) -> None:
     """:raises Denied: 403, for a request that a page of another site has a browser send."""
     site = header(request, "sec-fetch-site")
@@ -240,11 +236,18 @@ def _check_origin(request: Request, credential: Credential) -> None:
         is_own = site == "same-origin" or (site == "none" and request.method in _SAFE_METHODS)
     elif origin is not None:
         # A proxy may have changed Host; no page can set X-Forwarded-Host across sites.
-        _, _, authority = origin.partition("://")
+        scheme, _, authority = origin.partition("://")
+        page = _places(authority, scheme)
         names = (header(request, "host"), header(request, "x-forwarded-host"))
-        is_own = bool(authority) and authority in names
+        is_own = any(not page.isdisjoint(_places(name or "", scheme)) for name in names)
     else:
         # Every browser says on a POST where it comes from; curl on this machine doesn't.
         is_own = request.method in _SAFE_METHODS or credential is Credential.LOOPBACK
     if not is_own:
         raise Denied(403, "This is for the relay's own page, not for one of another site")
+
+
+def _places(authority: str, scheme: str) -> set[Authority]:
+    """Where that may be."""
+    default = DEFAULT_PORTS.get(scheme.lower(), "")
+    return {Authority(host, port or default) for host, port in read_authority(authority)}

@@ -4,9 +4,9 @@ before those that are the operator's.
 Errors have a JSON body, ``{"error": text}``. Requests are not logged: their paths hold session ids.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from autobahn.twisted.resource import WebSocketResource
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 from twisted.web.http import Request as HTTPRequest
@@ -30,6 +30,7 @@ from apptuner_relay.web.sessions import SessionsResource
 from apptuner_relay.web.signin import LoginResource, LogoutResource
 from apptuner_relay.web.status import StatusResource
 from apptuner_relay.web.streaming import Reactor
+from apptuner_relay.web.upgrade import upgrade
 from apptuner_relay.wire.messages import http_refusal
 
 WEBSOCKET_VERSION = b"13"
@@ -42,19 +43,17 @@ class RoleResource(Resource):
 
     def __init__(self, factory: RelayFactory) -> None:
         super().__init__()
-        self._upgrade = WebSocketResource(factory)
+        self._factory = factory
         self._meters = factory.relay.meters
 
     def render(self, request: Request) -> bytes | int:
-        upgrade = request.getHeader(b"upgrade") or b""
-        if request.method != b"GET" or upgrade.lower() != b"websocket":
+        if request.method != b"GET" or not _asks_for_websocket(request):
             return self._not_a_handshake(request)
         if request.getHeader(b"sec-websocket-version") != WEBSOCKET_VERSION:
             self._meters.refused(426)
             request.setHeader(b"sec-websocket-version", WEBSOCKET_VERSION)
             return write_json(request, {"error": "Only WebSocket version 13 is spoken here"}, 426)
-        result: bytes | int = self._upgrade.render(request)
-        return result
+        return upgrade(request, self._factory)
 
     @staticmethod
     def _not_a_handshake(request: Request) -> bytes:
@@ -64,6 +63,12 @@ class RoleResource(Resource):
             return write_json(request, {"error": str(wrong)}, wrong.status)
         request.setHeader(b"upgrade", b"websocket")
         return write_json(request, {"error": "This path takes WebSocket connections only"}, 426)
+
+
+def _asks_for_websocket(request: Request) -> bool:
+    """Upgrade is a list (RFC 9110 §7.8)."""
+    fields: Sequence[bytes] = request.requestHeaders.getRawHeaders(b"upgrade", ())
+    return b"websocket" in [name.strip().lower() for name in b",".join(fields).split(b",")]
 
 
 class RelayRequest(Request):
@@ -94,6 +99,11 @@ class RelaySite(Site):
         super().__init__(*args, **kwargs)
         self.silent: set[object] = set()
         """Those connections' channels."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """See `IProtocolNegotiationFactory`: HTTP/1.1 alone, over whichever kind of TLS. Where the
+        package h2 is installed, twisted.web would offer HTTP/2 too, which WebSockets can't use."""
+        return [b"http/1.1"]
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """See `IProtocolFactory`."""

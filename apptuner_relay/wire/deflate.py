@@ -11,6 +11,7 @@ from typing import Any
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 
 from apptuner_relay.wire.frames import CLOSE_INVALID_PAYLOAD, CLOSE_TOO_BIG, FrameError
+from apptuner_relay.wire.offers import FULL_WINDOW_BITS
 from apptuner_relay.wire.text import TextChecker
 
 codec: Any
@@ -50,14 +51,19 @@ class _Accept(PerMessageDeflateOfferAccept):
     in any case, so that the client needs to keep none (RFC 7692 §7.1.1.1)."""
 
     def get_extension_string(self) -> str:
-        return NO_CONTEXT_TAKEOVER
+        window = self.offer.request_max_window_bits
+        said = f"; server_max_window_bits={window}" if window else ""
+        return NO_CONTEXT_TAKEOVER + said
 
 
 def accept(offers: Sequence[object]) -> PerMessageDeflateOfferAccept | None:
     """Autobahn's ``perMessageCompressionAccept``: the first offer that leaves us the full window,
     as what other clients compress was made with it."""
     for offer in offers:
-        if isinstance(offer, PerMessageDeflateOffer) and not offer.request_max_window_bits:
+        if not isinstance(offer, PerMessageDeflateOffer):
+            continue
+        # None asked for is 0.
+        if offer.request_max_window_bits in (0, FULL_WINDOW_BITS):
             return _Accept(offer, request_no_context_takeover=True)
     return None
 

@@ -2,6 +2,7 @@
 and clients of plain HTTP on sockets of their own, which read only when they are told to."""
 
 import socket
+import struct
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,6 +126,14 @@ class SlowClient:
                 blocks.append(block)
                 size -= len(block)
             return b"".join(blocks)
+
+    def end_sending(self) -> None:
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Leave in a way that can't be taken for `end_sending`."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
 
     def close(self) -> None:
         self.socket.close()

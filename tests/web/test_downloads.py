@@ -210,7 +210,7 @@ class LeavingTest(DownloadCase):
         client = self.client()
         client.ask(PATH)
         await within_patience(self.bundle.in_use, lambda: "nothing was asked for")
-        client.close()
+        client.reset()
         await self.over(site)
         self.assertEqual(self.bundle.users, 1)
         digest.callback(Digest(self.bundle.sha256, self.bundle.size))
@@ -224,12 +224,27 @@ class LeavingTest(DownloadCase):
         client = self.client()
         client.ask(PATH)
         await within_patience(self.bundle.in_use, lambda: "nothing was asked for")
-        client.close()
+        client.reset()
         await self.over(site)
         self.assertEqual(self.bundle.users, 1)
         path.callback(self.bundle.file("identity"))
         await self.released()
         self.assertEqual((self.logged(), self.reads.end), ([], 0))
+
+    async def test_one_that_may_still_be_reading(self) -> None:
+        """A client that has closed can't be told from one that has ended its side, until it is
+        sent something."""
+        site = self.serve(self.shelf)
+        digest: Deferred[Digest] = Deferred()
+        self.bundle.digest_result = digest
+        client = self.client()
+        client.ask(PATH)
+        await within_patience(self.bundle.in_use, lambda: "nothing was asked for")
+        client.close()
+        digest.callback(Digest(self.bundle.sha256, self.bundle.size))
+        await self.over(site)
+        await self.released()
+        self.assertEqual(self.logged(), [])
 
     async def test_many_at_once(self) -> None:
         site = self.serve(self.shelf)

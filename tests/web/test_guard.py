@@ -64,7 +64,10 @@ class Loopback(SynchronousTestCase):
 
     def test_names_that_only_this_machine_can_have(self) -> None:
         here = visitor()
-        for host in ("localhost", "LOCALHOST:3000", "a.localhost", "127.0.0.1", "[::1]:3000", "pi"):
+        for host in (
+            *("localhost", "LOCALHOST:3000", "localhost:", "a.localhost", "127.0.0.1", "pi"),
+            *("[::1]:3000", "::1:3000", "::1"),
+        ):
             self.assertEqual(here.ask("/api/sessions", Host=host).status, 200, host)
 
     def test_fields_that_are_no_text(self) -> None:
@@ -84,7 +87,10 @@ class Loopback(SynchronousTestCase):
 
     def test_names_that_another_site_may_have_given_this_machine(self) -> None:
         here = visitor()
-        for host in ("evil.example", "evil.example:3000", "127.0.0.1.evil.example", "10.0.0.1"):
+        for host in (
+            *("evil.example", "evil.example:3000", "127.0.0.1.evil.example", "10.0.0.1"),
+            *("evil.example:", "2001:db8::1", "[2001:db8::1]:3000", "[::1", "a:b"),
+        ):
             self.assertDenied(here.ask("/api/sessions", Host=host))
 
     def test_a_token_that_nobody_asked_for(self) -> None:
@@ -229,6 +235,7 @@ class OtherSites(SynchronousTestCase):
             {"Sec_Fetch_Site": "same-origin", "Origin": "http://127.0.0.1:3000"},
             {"Sec_Fetch_Site": "same-origin", "Origin": "https://public.example"},
             {"Origin": "http://127.0.0.1:3000"},
+            {"Origin": "http://[::1]:80", "Host": "::1"},
         ):
             self.assertEqual(self.statuses("GET", **headers), {200}, headers)
             self.assertEqual(self.statuses("POST", **headers), {404}, headers)
@@ -241,6 +248,8 @@ class OtherSites(SynchronousTestCase):
             {"Origin": "http://evil.example"},
             {"Origin": "http://127.0.0.1:8000"},
             {"Origin": "null"},
+            {"Origin": "file://"},
+            {"Origin": ""},
         ):
             for method in ("GET", "POST"):
                 self.assertEqual(self.statuses(method, **headers), {403}, headers)
