@@ -16,18 +16,16 @@ from apptuner_relay.member import End
 from apptuner_relay.secure import SecureTransport
 from apptuner_relay.service import RelayService
 from apptuner_relay.transport import BLOCK_BYTES, BlockTransport
+from apptuner_relay.wire.closing import read_close
 from apptuner_relay.wire.frames import (
     CLOSE,
     CLOSE_ABNORMAL,
-    CLOSE_INVALID_PAYLOAD,
     CLOSE_NO_STATUS,
-    CLOSE_PROTOCOL_ERROR,
     PING,
     PONG,
     FrameError,
     frame,
 )
-from apptuner_relay.wire.text import is_text
 
 COMMON_OPTIONS: dict[str, Any] = {
     # The time-outs are ours: they run on the service's clock.
@@ -46,6 +44,7 @@ _CLOSE_REASON_BYTES = 123
 class FramedConnection(WebSocketProtocol):
     """To go before one of Autobahn's protocols. To its `End` it is the `member.Connection`."""
 
+    factory: Any
     transport: TCPConnection
     _end: End | None = None
     _drop_call: IDelayedCall | None = None
@@ -122,6 +121,15 @@ class FramedConnection(WebSocketProtocol):
         if self._close_code is None:
             self._close_code = CLOSE_NO_STATUS if code is None else code
         self._part("closed by the client")
+        if self.state != self.STATE_OPEN:
+            # Autobahn would check what the answer says, by a list of codes that ends at 1013.
+            code = reasonRaw = None
+        elif code is not None:
+            self.wasClean = True
+            self.sendCloseFrame(code, reasonRaw, isReply=True)
+            if self.factory.isServer:
+                self.dropConnection(abort=False)
+            return None
         result: bool | None = super().onCloseFrame(code, reasonRaw)  # type: ignore[arg-type]
         return result
 
@@ -286,20 +294,15 @@ class FramedConnection(WebSocketProtocol):
             if self.state == self.STATE_OPEN:
                 end.sink.control(frame(PONG, payload), end.source)
         elif opcode == CLOSE:
-            code = int.from_bytes(payload[:2], "big") if payload else None
-            # Autobahn would check these as well, but drop the connection before the client has
-            # its Close.
-            if self.state == self.STATE_OPEN:
-                if len(payload) == 1 or not (code is None or self._may_close_with(code)):
-                    self.close(CLOSE_PROTOCOL_ERROR, "bad close code")
+            try:
+                code, reason = read_close(payload)
+            except FrameError as error:
+                # As the answer to our Close, any will do.
+                code, reason = None, b""
+                if self.state == self.STATE_OPEN:
+                    self.close(error.code, error.reason)
                     return
-                if not is_text(payload[2:]):
-                    self.close(CLOSE_INVALID_PAYLOAD, "close reason that is not UTF-8")
-                    return
-            self.onCloseFrame(code, payload[2:] or None)
-
-    def _may_close_with(self, code: int) -> bool:
-        return code in self.CLOSE_STATUS_CODES_ALLOWED or 3000 <= code <= 4999
+            self.onCloseFrame(code, reason or None)
 
     @property
     def _counts(self) -> bool:

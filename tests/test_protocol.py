@@ -204,6 +204,16 @@ class Routing(InMemory):
         cli.send_raw(masked(TEXT, b"<html>" * 1000))
         self.assertEqual(cli.types(), ["error", "error"])
         self.assertEqual(phone.received(), [])
+        for text in (
+            b'\xef\xbb\xbf{"type":"x"}',
+            b'{"n":NaN,"type":"x"}',
+            b'{"n":-Infinity,"pad":"%b"}' % (b"." * 600),
+            '{"type":"x"}'.encode("utf-16-le"),
+            ('{"type":"x","pad":"%s"}' % ("." * 600)).encode("utf-16-le"),
+        ):
+            cli.send_raw(masked(TEXT, text))
+            self.assertEqual(cli.types(), ["error"], text)
+            self.assertEqual(phone.received(), [])
         cli.send(untyped=True)
         self.assertEqual(phone.received(), [{"untyped": True}])
         self.assertIsNone(cli.closed)
@@ -310,6 +320,21 @@ class Closing(InMemory):
         self.assertEqual(dashboard.types(), ["cli_disconnected"])
         cli.lose()
         self.assertEqual(dashboard.types(), [])
+
+    def test_codes_that_came_after_the_rfc_are_echoed(self) -> None:
+        for code in (1012, 1013, 1014):
+            cli = self.connect("/cli/ABC234")
+            cli.send_raw(masked(CLOSE, code.to_bytes(2, "big")))
+            cli.read()
+            self.assertEqual(cli.closed, (code, ""))
+            self.assertTrue(cli.transport.disconnecting)
+
+    def test_any_answer_to_a_close_will_do(self) -> None:
+        for payload in (b"", b"\x03", b"\x03\xed", b"\x03\xe8\xff", b"\x03\xf6"):
+            cli = self.connect("/cli/ABC234")
+            cli.protocol.close(1008, "enough")
+            cli.send_raw(masked(CLOSE, payload))
+            self.assertTrue(cli.transport.disconnected, payload)
 
     def test_bad_closes(self) -> None:
         for payload, code in ((b"\x03", 1002), (b"\x03\xed", 1002), (b"\x03\xe8\xff", 1007)):

@@ -5,13 +5,13 @@ where they end. A key that counts and stands twice is refused: ``JSON.parse`` go
 them, and what comes of the first has been passed on by then.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from typing import Any
 
 from apptuner_relay.bundles.literal import Ends, Unescaping
+from apptuner_relay.wire.text import parse_json
 
 MOST_DEPTH = 512
 """How deep objects and arrays may stand in each other."""
@@ -224,6 +224,6 @@ def _checked_length(scalar: bytes) -> bytes:
 
 def _parse(text: bytes) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         raise NotJson("not JSON") from None

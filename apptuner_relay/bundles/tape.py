@@ -5,13 +5,13 @@ takes are views of the buffer that the sender's connection receives into; at the
 buffer is lent to the thread that writes, and the connections go on with another.
 """
 
-import json
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from apptuner_relay.bundles.spooled import Form, SpooledBundle, State
 from apptuner_relay.flow import Frame, Source
 from apptuner_relay.ways import Parcel
+from apptuner_relay.wire.text import parse_json
 
 _LEND_BYTES = 64 * 1024
 """From how much on in one block the buffer is lent, rather than the bytes copied."""
@@ -135,7 +135,7 @@ class Tape:
 def _chunks_announced(head: bytes) -> int:
     """How many chunks a ``bundle_start`` says will come; 0 where it doesn't."""
     try:
-        count = json.loads(head).get("totalChunks")
+        count = parse_json(head).get("totalChunks")
     except (ValueError, AttributeError):
         return 0
     if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= _MOST_CHUNKS:

@@ -8,7 +8,6 @@ when it ends, is not decided here: a `Listener` hears of it.
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +30,8 @@ from apptuner_relay.client.failures import describe, is_untrusted
 from apptuner_relay.client.policy import MAX_REFUSAL_BYTES, Ending, How, read_refusal
 from apptuner_relay.client.upload import Upload
 from apptuner_relay.clocks import in_ms
+from apptuner_relay.wire.closing import may_be_sent
+from apptuner_relay.wire.text import parse_json
 
 WELCOME_SECONDS = 20.0
 """From the TCP connection to the relay's welcome."""
@@ -222,7 +223,11 @@ class RelayConnection(WebSocketClientProtocol):
             self._ending = Ending(How.CLOSED, (reasonRaw or b"").decode(errors="replace"), code)
             self.transport.abortConnection()
             return True
-        failed = super().onCloseFrame(code, reasonRaw)
+        # Autobahn's list of codes ends at 1013.
+        good = code is not None and may_be_sent(code)
+        failed = super().onCloseFrame(_CLOSE_NORMAL if good else code, reasonRaw)
+        if good:
+            self.remoteCloseCode = code
         self._set_timer(CLOSE_SECONDS, "the relay did not drop the connection")
         return failed
 
@@ -324,13 +329,9 @@ class ConnectionFactory(WebSocketClientFactory):
 
 def _parse(payload: bytes) -> dict[str, Any] | None:
     try:
-        message = json.loads(payload, parse_constant=_reject)
-    except (ValueError, RecursionError):
+        message = parse_json(payload)
+    except ValueError:
         return None
     if isinstance(message, dict) and isinstance(message.get("type"), str):
         return message
     return None
-
-
-def _reject(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")

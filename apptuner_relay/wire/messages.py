@@ -6,9 +6,11 @@ both read from the message's first bytes. It never parses a bundle.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
+
+from apptuner_relay.wire.text import parse_json
 
 HEAD_BYTES = 512
 """How much of a message is looked at: ``type`` and ``targetDeviceId`` count only in here."""
@@ -18,7 +20,11 @@ BUNDLE_TYPES = frozenset({"bundle_update", "bundle_start", "bundle_chunk"})
 
 _USUAL_START = b'{"type":"'
 _TARGET_KEY = b'"targetDeviceId"'
-_TOKEN = re.compile(rb'\s*(?:("(?:[^"\\]|\\.)*")|([{}\[\]:,])|([^\s"{}\[\]:,]+))', re.DOTALL)
+_SPACE = b" \t\r\n"
+_TOKEN = re.compile(
+    rb'[ \t\r\n]*+(?:("(?:[^"\\]|\\.)*+")|([{}\[\]:,])|([^ \t\r\n"{}\[\]:,]++))', re.DOTALL
+)
+_WORD = re.compile(rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?|true|false|null")
 
 
 class Envelope(NamedTuple):
@@ -42,7 +48,8 @@ def sniff(head: bytes, complete: bool) -> Envelope:
 
     ``head`` is its first bytes, at most `HEAD_BYTES` of them; ``complete`` tells that there is no
     more of it. What real clients send starts with ``{"type":"``, and that much is believed; any
-    other head is parsed. Where a key stands twice, the first one counts.
+    other head is parsed, one that is cut off as far as its words and marks go. Where a key stands
+    twice, the first one counts.
 
     :raises NotAnObject: the message is not JSON, or JSON but no object, as far as the head shows.
     """
@@ -53,7 +60,7 @@ def sniff(head: bytes, complete: bool) -> Envelope:
             return Envelope(name.decode("utf-8", "replace"), None)
     if complete:
         _check_object(head)
-    elif not head.lstrip().startswith(b"{"):
+    elif not head.lstrip(_SPACE).startswith(b"{"):
         raise NotAnObject("Invalid JSON: a message is a JSON object")
     fields = _top_level_strings(head, (b'"type"', _TARGET_KEY))
     if not fields:
@@ -72,8 +79,8 @@ def usual_start(text: bytes) -> bytes:
 
 def _check_object(text: bytes) -> None:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except ValueError:
         raise NotAnObject("Invalid JSON") from None
     if not isinstance(value, dict):
         raise NotAnObject("Invalid JSON: a message is a JSON object")
@@ -85,7 +92,7 @@ def _top_level_strings(head: bytes, keys: tuple[bytes, ...]) -> dict[bytes, str]
     depth = 0
     key: bytes | None = None
     last: bytes | None = None
-    for string, mark, _other in _TOKEN.findall(head):
+    for string, mark in _tokens(head):
         if mark in (b"{", b"["):
             depth += 1
             key = last = None
@@ -104,9 +111,24 @@ def _top_level_strings(head: bytes, keys: tuple[bytes, ...]) -> dict[bytes, str]
     return found
 
 
+def _tokens(head: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The strings and the marks of JSON that may be cut off; for any other word ``(b"", b"")``.
+
+    :raises NotAnObject: there is a word in it that JSON doesn't have.
+    """
+    at = 0
+    while (token := _TOKEN.match(head, at)) is not None:
+        at = token.end()
+        string, mark, word = token.groups(b"")
+        # The last one may be cut off.
+        if word and at < len(head) and not _WORD.fullmatch(word):
+            raise NotAnObject("Invalid JSON")
+        yield string, mark
+
+
 def _text(literal: bytes) -> str:
     try:
-        value = json.loads(literal)
+        value = parse_json(literal)
     except ValueError:
         return ""
     return value if isinstance(value, str) else ""

@@ -1,6 +1,8 @@
-"""Whether text that comes in pieces is valid UTF-8 (RFC 6455 §8.1)."""
+"""Whether text is valid UTF-8 (RFC 6455 §8.1), and what JSON there is in it (RFC 8259)."""
 
 import codecs
+import json
+from typing import Any, NoReturn
 
 _SLICE_BYTES = 64 * 1024
 _new_decoder = codecs.getincrementaldecoder("utf-8")
@@ -13,6 +15,22 @@ def is_text(data: bytes | bytearray) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def parse_json(text: bytes) -> Any:
+    """The value of a JSON text. What `JSON.parse` refuses of what Python takes is none: a byte
+    order mark, UTF-16 and UTF-32, ``NaN`` and ``Infinity``.
+
+    :raises ValueError: it is no JSON, or too deep to be read.
+    """
+    try:
+        return json.loads(text.decode(), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("too deep") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 class TextChecker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -282,11 +283,13 @@ class PushTests(CommandTestCase):
 
     @inlineCallbacks
     def test_closed_but_worth_another_try(self) -> Any:
-        self.relay.on("open", lambda peer: peer.sendCloseFrame(1012, b"restarting"))
-        push, said = self.pusher("x", now(tries=1))
-        self.assertEqual((yield push.done), Exit.NO_CONNECTION)
-        self.assertEqual(len(self.relay.all_peers), 2)
-        self.assertIn("code 1012: restarting; trying again", said.err.getvalue())
+        for code, reason in ((1012, "restarting"), (1014, "what is behind me is bad")):
+            close = partial(Peer.sendCloseFrame, code=code, reasonUtf8=reason.encode())
+            self.relay.hooks[:] = [("open", close)]
+            push, said = self.pusher("x", now(tries=1))
+            self.assertEqual((yield push.done), Exit.NO_CONNECTION)
+            self.assertIn(f"code {code}: {reason}; trying again", said.err.getvalue())
+        self.assertEqual(len(self.relay.all_peers), 4)
 
     def push_to_one_that_stalls(self) -> tuple[Membership, Deferred[Peer]]:
         """Push 40 MB to a relay that stops reading as soon as it comes; fires with its end."""
@@ -566,6 +569,7 @@ class JoinTests(CommandTestCase):
         join, _heard, peer = yield self.joined("--once")
         for rubbish in (
             b"", b"{", b"[]", b"5", b'{"type":5}', b'{"a":1}', b'{"type":"x","n":NaN}',
+            b'\xef\xbb\xbf{"type":"bundle_update"}', '{"type":"bundle_update"}'.encode("utf-16-le"),
             b"[" * 200_000, b'{"type":"\\ud83d"}', b'{"type":"error"}',
         ):  # fmt: skip
             peer.sendMessage(rubbish)

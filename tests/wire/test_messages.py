@@ -63,6 +63,31 @@ class Sniffing(SynchronousTestCase):
         with self.assertRaises(NotAnObject):
             sniff(b"<html>" * 80, False)
 
+    def test_what_python_takes_for_json_and_javascript_does_not(self) -> None:
+        for text in (
+            b'\xef\xbb\xbf{"type":"x"}',
+            b'\x0b{"type":"x"}',
+            b'{"type" : NaN}',
+            b'{"a":[Infinity]}',
+            b'{"a":-Infinity}',
+            '{"type":"x"}'.encode("utf-16-le"),
+            '{"type":"x"}'.encode("utf-32-le"),
+            '{"type":"x"}'.encode("utf-16-be"),
+        ):
+            for padded in (text, text + b" " * HEAD_BYTES):
+                with self.assertRaises(NotAnObject, msg=padded):
+                    sniff_whole(padded)
+
+    @given(objects, st.integers(0, 60))
+    def test_no_beginning_of_json_is_refused(self, value: dict[str, object], cut: int) -> None:
+        text = json.dumps({"n": [-1.5e-7, None, True], **value}).encode()[: HEAD_BYTES - cut]
+        for end in range(1, len(text)):
+            sniff(text[:end], False)
+
+    def test_a_string_that_is_cut_off_has_no_words(self) -> None:
+        text = b'{"a":"NaN \\"type\\": \\"ping\\", {\\"type\\":1, Infinity'
+        self.assertEqual(sniff(text, False), Envelope(None, None))
+
     def test_object_without_a_type(self) -> None:
         self.assertEqual(sniff_whole(b"{}"), Envelope(None, None))
         self.assertEqual(sniff_whole(b'{"type":5}'), Envelope(None, None))

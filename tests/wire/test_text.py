@@ -1,10 +1,12 @@
-"""`apptuner_relay.wire.text`: UTF-8 in pieces."""
+"""`apptuner_relay.wire.text`: UTF-8 in pieces, and JSON."""
+
+import json
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.wire.text import TextChecker
+from apptuner_relay.wire.text import TextChecker, parse_json
 
 
 def is_text(data: bytes, cuts: list[int]) -> bool:
@@ -42,3 +44,26 @@ class Checking(SynchronousTestCase):
             self.assertFalse(TextChecker().check(b"a" + bad, 0, 3, end=False), bad)
         for begun in (b"\xed\x9f", b"\xee\xa0", b"\xf4\x8f"):
             self.assertTrue(TextChecker().check(begun, 0, 2, end=False), begun)
+
+
+class Parsing(SynchronousTestCase):
+    @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
+    def test_json(self, value: object) -> None:
+        for escapes in (False, True):
+            text = json.dumps(value, ensure_ascii=escapes).encode("utf-8", "backslashreplace")
+            self.assertEqual(parse_json(text), value)
+
+    def test_what_is_none(self) -> None:
+        for text in (
+            b"",
+            b"NaN",
+            b"[Infinity]",
+            b"-Infinity",
+            b"\xef\xbb\xbf1",
+            "11".encode("utf-16"),
+            "[]".encode("utf-32-be"),
+            b'"\xff"',
+            b"[" * 100_000,
+        ):
+            with self.assertRaises(ValueError):
+                parse_json(text)

@@ -1,0 +1,40 @@
+"""What a Close frame may say (RFC 6455 §5.5.1 and §7.4, and IANA's registry of close codes)."""
+
+from typing import NamedTuple
+
+from apptuner_relay.wire.frames import CLOSE_INVALID_PAYLOAD, CLOSE_PROTOCOL_ERROR, FrameError
+from apptuner_relay.wire.text import is_text
+
+_REGISTERED = frozenset({*range(1000, 1004), *range(1007, 1015)})
+"""Those that a frame may have. 1012, 1013 and 1014 are not in the RFC, but in the registry."""
+_PRIVATE = range(3000, 5000)
+
+
+class Close(NamedTuple):
+    """What a Close says."""
+
+    code: int | None
+    """None where there is none."""
+    reason: bytes
+    """UTF-8."""
+
+
+def may_be_sent(code: int) -> bool:
+    """Whether a Close may have this code."""
+    return code in _REGISTERED or code in _PRIVATE
+
+
+def read_close(payload: bytes) -> Close:
+    """Read the payload of a Close.
+
+    :raises FrameError: 1002, a code that no Close may have, or half of one; 1007, a reason that is
+        not UTF-8.
+    """
+    if not payload:
+        return Close(None, b"")
+    code, reason = int.from_bytes(payload[:2], "big"), payload[2:]
+    if len(payload) == 1 or not may_be_sent(code):
+        raise FrameError(CLOSE_PROTOCOL_ERROR, "bad close code")
+    if not is_text(reason):
+        raise FrameError(CLOSE_INVALID_PAYLOAD, "close reason that is not UTF-8")
+    return Close(code, reason)
