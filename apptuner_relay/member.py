@@ -2,19 +2,20 @@
 flow to the others. It knows no socket and no Autobahn; `protocol` feeds it pieces.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from apptuner_relay.access.bucket import Allowance
+from apptuner_relay.bundles.fanout import BundleFanout
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.tape import Tape
 from apptuner_relay.clocks import WallClock, in_ms
 from apptuner_relay.flow import Frame, Outlet, Sink, Source
 from apptuner_relay.meters.traffic import BundleWatch, Traffic
 from apptuner_relay.options import Settings
-from apptuner_relay.passage import Fork, Way
+from apptuner_relay.passage import Way
+from apptuner_relay.series import Reception
 from apptuner_relay.session import Admission, Role, Session
 from apptuner_relay.slow import SlowSinks
 from apptuner_relay.ways import Parcel, make_way
@@ -123,13 +124,15 @@ class Route(NamedTuple):
     type: str | None = None
     everybody: bool = False
     """Whether it is for whoever is on the other side, late joiners included."""
+    target: str | None = None
+    """The device that it is for alone."""
 
 
 class Member:
     """One client of a session.
 
-    ``tape`` and ``playback`` are given to it where bundles are kept: a desktop-side client's are
-    recorded, and a phone can get them later.
+    Where bundles are kept `keep` gives a desktop-side client's to a tape, and ``playback`` is given
+    to a phone, which can get them later.
 
     :param seconds: the monotonic clock.
     :param wall_s: the time of day.
@@ -157,7 +160,6 @@ class Member:
         self.connection = connection
         self.source, self.sink, self.reader = ends
         self.sink.leave = self._leave_group
-        self.tape: Tape | None = None
         self.playback: Playback | None = None
         self.deflates = connection.deflates
         ios = device is not None and device.platform == "ios"
@@ -174,7 +176,11 @@ class Member:
         """How the messages begin that are forwarded to all without another look."""
         self._complained_s = -math.inf
         self._traffic = traffic
-        self._bundle = BundleWatch(traffic, seconds) if role is not Role.MOBILE else None
+        self.reception = Reception()
+        self.bundles: BundleFanout | None = None
+        """Of the desktop side."""
+        if role is not Role.MOBILE:
+            self.keep(None)
         self._tally = self._usual_tally = traffic.tally(None)
         self._reach = 0
         self._allowance = Allowance(settings.message_rate, _BURST_S, seconds())
@@ -188,6 +194,11 @@ class Member:
     def label(self) -> str:
         """How logs name its session."""
         return self.session.label
+
+    def keep(self, tape: Tape | None) -> None:
+        """Have its bundles recorded, where ``tape`` is given. Before it sends anything."""
+        watch = BundleWatch(self._traffic, self._seconds)
+        self.bundles = BundleFanout(self.source, self.connection.close, self._complain, watch, tape)
 
     @property
     def in_message(self) -> bool:
@@ -233,8 +244,8 @@ class Member:
             data = frame(TEXT, text)
             parcel = self._parcel(route, text, len(text))
             self._begin(route, parcel).send(data, len(data) - len(text), True)
-            if self._bundle is not None:
-                self._bundle.ends(len(text))
+            if self.bundles is not None:
+                self.bundles.passed(len(text))
             return
         if not route.members:
             return
@@ -299,31 +310,29 @@ class Member:
         """The message has come whole."""
         self._way = None
         self._tally.passed(1, self.reader.message_bytes, self._reach)
-        if self._bundle is not None:
-            self._bundle.ends(self.reader.message_bytes)
+        if self.bundles is not None:
+            self.bundles.passed(self.reader.message_bytes)
 
     def flush(self) -> None:
         """See `End`."""
         self.source.flush()
-        if self.tape is not None:
-            self.tape.flush()
+        if self.bundles is not None:
+            self.bundles.flush()
         if self._active:
             self._active = False
             self.session.last_activity_s = self._seconds()
 
     def gone(self, why: str) -> bool:
-        """The connection is over. True if that cut a message short."""
+        """The connection is over. True if that cut a message or a bundle short."""
         self.source.gone = True
         if self.playback is not None:
             self.playback.close()
         self.sink.close()
         way, self._way, self._head = self._way, None, None
-        if self.tape is not None:
-            self.tape.stop()
-        if way is None:
-            return False
-        way.cut(f"a message was cut short: {why}")
-        return True
+        if way is not None:
+            way.cut(f"a message was cut short: {why}")
+        cut = self.bundles is not None and self.bundles.stop(f"a bundle was cut short: {why}")
+        return cut or way is not None
 
     # When it sends more messages than it may
 
@@ -405,7 +414,21 @@ class Member:
     @property
     def recording(self) -> bool:
         """Whether a bundle from it is on its way, and more of it is to come."""
-        return self.tape is not None and self.tape.bundle is not None
+        return self.bundles is not None and self.bundles.busy
+
+    @property
+    def sends_bundles(self) -> bool:
+        """Whether phones may wait for it to send one when they join: it is a CLI, or it has sent
+        one before."""
+        return self.role is Role.CLI or (self.bundles is not None and self.bundles.has_sent)
+
+    def give_up_stalled(self, now_s: float, limit_s: float) -> bool:
+        """Give up a bundle of which no further message has come for ``limit_s``. Whether there was
+        one."""
+        bundles = self.bundles
+        if bundles is None or bundles.stalled(now_s) < limit_s:
+            return False
+        return bundles.stop(f"a bundle was cut short: nothing came of it for {limit_s:g} s")
 
     def _hold_between_bundles(self) -> bool:
         if self.reader.between_messages and not self.recording:
@@ -430,8 +453,8 @@ class Member:
         `idle`, by who holds its source from now on."""
         if self.playback is not None:
             self.playback.close()
-        if self.tape is not None:
-            self.tape.stop()
+        if self.bundles is not None:
+            self.bundles.stop("a bundle was cut short: its session moves")
         self.sink.leave = lambda: False
         self.source.let_go(self)
         self.source.let_go(self._allowance)
@@ -443,24 +466,10 @@ class Member:
 
     def _begin(self, route: Route, parcel: Parcel) -> Way:
         """The way of a message that begins."""
-        members, tape = route.members, self.tape
-        keep = tape is not None and route.everybody and parcel.type in messages.BUNDLE_TYPES
-        kept = keep and tape is not None and tape.begin(parcel)
-        if self._bundle is not None and (members or kept):
-            self._bundle.begins(parcel.type, parcel.head)
-        if tape is None or not kept:
-            return make_way(parcel, self.source, members, self.connection.close)
-        bundle = tape.bundle
-        assert bundle is not None
-        goes_on = parcel.type == "bundle_chunk"
-        group = [
-            member
-            for member in members
-            if member.playback is None
-            or not (member.playback.has(bundle) if goes_on else member.playback.offer(bundle))
-        ]
-        parcel = dataclasses.replace(parcel, offset=bundle.size)
-        return Fork((make_way(parcel, self.source, group, self.connection.close), tape))
+        bundles = self.bundles
+        if bundles is not None and parcel.type in messages.BUNDLE_TYPES:
+            return bundles.begin(parcel, route.members, route.target)
+        return make_way(parcel, self.source, route.members, self.connection.close)
 
     def _leave_group(self) -> bool:
         return self.playback is not None and self.playback.leave_group()
@@ -485,10 +494,10 @@ class Member:
         if target is not None:
             phone = self.session.phone(target)
             if phone is not None:
-                return Route((phone,), kind)
+                return Route((phone,), kind, target=target)
             text = f"Device {target} is not connected"
             self._answer(messages.error(text, self._now_ms()))
-            return Route((), kind)
+            return Route((), kind, target=target)
         phones = self.session.mobiles
         if not phones and kind not in messages.BUNDLE_TYPES:
             self._complain(NO_PHONE)

@@ -387,7 +387,7 @@ class RelayService(Service):
         self.members.add(member)
         if before is None:
             self._joined(member)
-        late = not session.desktop_side
+        late = not any(one.sends_bundles for one in session.desktop_side)
         if self.store is not None:
             self._give_bundles(member, admission, self.store)
         replaced = session.occupant(member.role, member.device)
@@ -436,7 +436,7 @@ class RelayService(Service):
         """Have what ``member`` sends recorded, or what was recorded played to it."""
         key, device = admission.session_hash, admission.device
         if device is None:
-            member.tape = Tape(store, key, member.source, self.buffer)
+            member.keep(Tape(store, key, member.source, self.buffer))
             return
         announce = admission.bundles_url if device.announce else None
         member.playback = Playback(
@@ -498,6 +498,14 @@ class RelayService(Service):
         for member in tuple(self.members):
             if member.in_message and member.source.stalled(now_s) >= limit_s:
                 self.retire(member, CLOSE_POLICY, f"Nothing came for {limit_s:g} s in mid-message")
+        for session in tuple(self.sessions.values()):
+            for sender in session.desktop_side:
+                if sender.give_up_stalled(now_s, limit_s):
+                    self.log.warn(
+                        "session {session}: the rest of a bundle in chunks from {role} never came",
+                        session=session.label,
+                        role=sender.role.value,
+                    )
 
     def _look_at_rates(self) -> None:
         for member in tuple(self._over_rate):

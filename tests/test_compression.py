@@ -264,6 +264,7 @@ class StagesHold(Case):
     def test_many_compressed_messages_do_not_pile_up(self) -> None:
         cli, (ios,) = self.session("i")
         ios.transport.producer.pauseProducing()
+        cli.send(type="bundle_start", totalChunks=2000)
         text = b'{"type":"bundle_chunk","data":"' + b"x" * 60_000 + b'"}'
         for _ in range(200):
             cli.send_raw(compressed(text) * 10)
@@ -274,7 +275,7 @@ class StagesHold(Case):
             self.relay.clock.advance(0)
             if cli.transport.producerState == "producing":
                 break
-        self.assertEqual(ios.types(), ["bundle_chunk"] * 2000)
+        self.assertEqual(ios.types(), ["bundle_start", *["bundle_chunk"] * 2000])
 
     def test_small_message_before_a_bundle_in_one_block(self) -> None:
         cli, (ios,) = self.session("i")

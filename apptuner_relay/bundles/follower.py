@@ -7,7 +7,7 @@ room, and fills a lane that stands where the bundle belongs among the phone's ot
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -16,6 +16,7 @@ from apptuner_relay.bundles.disk import Disk
 from apptuner_relay.bundles.spooled import SpooledBundle, State
 from apptuner_relay.flow import Frame, Lane, Sink, Source
 from apptuner_relay.passage import Way
+from apptuner_relay.series import Reception
 from apptuner_relay.ways import Parcel, Recipient, make_way
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.deflate import inflate_head
@@ -32,7 +33,13 @@ from apptuner_relay.wire.server_frames import ServerFrames
 BLOCK_BYTES = 128 * 1024
 """How much is read at once."""
 LOST = "a message was cut short: the relay can't keep it"
-_CUT = "a message was cut short: its sender has gone"
+CUT = "a message was cut short: its sender has gone"
+
+
+class Phone(Recipient, Protocol):
+    """A phone that gets bundles."""
+
+    reception: Reception
 
 
 class Start(NamedTuple):
@@ -68,7 +75,7 @@ class Follower:
     def __init__(
         self,
         bundle: SpooledBundle,
-        phone: Recipient,
+        phone: Phone,
         disk: Disk,
         max_message: int,
         over: Callable[["Follower", End], None],
@@ -177,7 +184,7 @@ class Follower:
             self._end()
             self._sink.cut(CLOSE_INTERNAL_ERROR, LOST)
         elif self._inside:
-            self._abandon(_CUT)
+            self._abandon(CUT)
         else:
             self._finish(End.CUT)
 
@@ -237,6 +244,8 @@ class Follower:
         if end:
             self._way = None
             self._inside = False
+            if not self.bundle.form.series.single:
+                self._phone.reception.begun(self.bundle)
 
     def _begin(self, payload: bytes, end: bool) -> None:
         head = payload[: messages.HEAD_BYTES]
@@ -275,6 +284,8 @@ class Follower:
     def _finish(self, how: End) -> None:
         if not self._over:
             self._end()
+            if how is End.WHOLE:
+                self._phone.reception.ended(self.bundle)
             self._sink.end(self._lane)
             self._tell_over(self, how)
 

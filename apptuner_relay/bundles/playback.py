@@ -9,16 +9,14 @@ address is known.
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
-from weakref import WeakSet
 
 from twisted.python.failure import Failure
 
 from apptuner_relay.bundles.bundle import Digest, NoCode
 from apptuner_relay.bundles.disk import Disk
-from apptuner_relay.bundles.follower import FROM_THE_START, LOST, End, Follower, Start
-from apptuner_relay.bundles.spooled import SpooledBundle, State
+from apptuner_relay.bundles.follower import CUT, FROM_THE_START, LOST, End, Follower, Phone, Start
+from apptuner_relay.bundles.spooled import Cut, SpooledBundle, State
 from apptuner_relay.flow import Lane, Source
-from apptuner_relay.ways import Recipient
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.frames import CLOSE_INTERNAL_ERROR
 
@@ -54,7 +52,7 @@ class Playback:
         self,
         library: Library,
         session_hash: str,
-        phone: Recipient,
+        phone: Phone,
         tell: Callable[[bytes], None],
         now_ms: Callable[[], int],
         have: str | None = None,
@@ -69,8 +67,6 @@ class Playback:
         self._announce = announce
         self._newest: SpooledBundle | None = None
         self._followers: list[Follower] = []
-        self._taken: WeakSet[SpooledBundle] = WeakSet()
-        """Bundles that it got from here, or began to."""
         self._got: SpooledBundle | None = None
         """The last one that it got all of."""
         self._left = False
@@ -92,13 +88,9 @@ class Playback:
         self._deliver(bundle)
         return True
 
-    def has(self, bundle: SpooledBundle) -> bool:
-        """Whether a bundle that has begun before is got from here."""
-        return self._announce is not None or bundle in self._taken
-
     def leave_group(self) -> bool:
         """The phone is too slow for the others. Whether it could leave them."""
-        sink = self._phone.sink
+        sink, reception = self._phone.sink, self._phone.reception
         own = [follower.source for follower in self._followers]
         plans: list[tuple[Source, SpooledBundle, Lane | None, Start | None]] = []
         for root in {source.root for source in sink.holding if not source.gone}:
@@ -114,7 +106,7 @@ class Playback:
                     return False
                 start = Start(passage.offset, passage.passed, lane.source.deflated)
                 plans.append((root, bundle, lane, start))
-            elif bundle.state is State.GROWING and not self.has(bundle):
+            elif bundle.state is State.GROWING and reception.awaits(bundle.form.series):
                 plans.append((root, bundle, None, Start(bundle.whole)))
             elif sink.over_window:
                 return False
@@ -124,7 +116,12 @@ class Playback:
             if lane is not None and lane.passage is not None:
                 lane.passage.leave(lane)
             if where is not None:
-                self._follow(bundle, lane, where).play()
+                follower = self._follow(bundle, lane, where)
+                reception.change_over(bundle.form.series, bundle)
+                follower.play()
+                if not reception.awaits(bundle):
+                    # Another sender's has taken its place.
+                    follower.supersede()
             sink.let_go(root)
         self._left = bool(plans)
         return self._left
@@ -155,10 +152,10 @@ class Playback:
         if self._followers or (self._announce and self._newest is not self._got):
             # It was to get what this supersedes, and still is if this is cut short.
             self._owed = True
+        self._phone.reception.promise(bundle)
         for earlier in tuple(self._followers):
             earlier.supersede()
         self._newest = bundle
-        self._taken.add(bundle)
         have, self._have = self._have, None
         if self._announce is None and have is None:
             self._follow(bundle).play()
@@ -187,6 +184,7 @@ class Playback:
             return
         self._owed = False
         self._got = bundle
+        self._phone.reception.ended(bundle)
         if digest.sha256 == have:
             self._tell(messages.bundle_unchanged(digest.sha256, self._now_ms()))
         else:
@@ -219,7 +217,6 @@ class Playback:
             bundle, self._phone, library.disk, library.max_message, self._over, lane, start
         )
         self._followers.append(follower)
-        self._taken.add(bundle)
         return follower
 
     def _over(self, follower: Follower, how: End) -> None:
@@ -236,8 +233,12 @@ class Playback:
 
     def _fall_back(self, other_than: SpooledBundle) -> None:
         """The bundle that the phone was to get has been cut short. One that was promised what there
-        is gets what there is now."""
-        if self._owed and not self._closed and not self._followers:
-            bundle = self._what_there_is()
-            if bundle is not None and bundle not in (other_than, self._got):
-                self._deliver(bundle)
+        is gets what there is now; another that has part of it, or of what it was to take the place
+        of, is closed."""
+        if self._closed or self._followers:
+            return
+        bundle = self._what_there_is() if self._owed else None
+        if bundle is not None and bundle not in (other_than, self._got):
+            self._deliver(bundle)
+        elif other_than.why_cut is not Cut.SUPERSEDED and self._phone.reception.lost(other_than):
+            self._phone.sink.cut(CLOSE_INTERNAL_ERROR, CUT)

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from apptuner_relay.bundles.bundle import Digest, NoCode, NotNow
 from apptuner_relay.bundles.disk import Disk
 from apptuner_relay.flow import Frame
+from apptuner_relay.series import Series
 
 _GATHER_BYTES = 64 * 1024
 _GATHER_PARTS = 256
@@ -33,13 +34,23 @@ class State(Enum):
     """Its rest never comes; it is kept only for those who are in the middle of it."""
 
 
+class Cut(Enum):
+    """Why the rest of a bundle never comes."""
+
+    SENDER = "sender"
+    """Its sender has gone, or has stopped."""
+    SUPERSEDED = "superseded"
+    """Its sender has begun another."""
+    STORE = "store"
+    """The store can't keep it; its sender goes on."""
+
+
 class Form(NamedTuple):
     """What the sender said of a bundle when it began."""
 
-    single: bool
-    """Whether it is one message."""
+    series: Series
     size: int | None
-    """That message's payload in bytes, where it was announced."""
+    """The payload of its first message in bytes, where it was announced."""
     began_ms: int
 
 
@@ -123,6 +134,8 @@ class SpooledBundle:
         self.code_bytes = 0
         """What the files with its code take."""
         self.last_use_s = 0.0
+        self.order = 0
+        """Which one it is of all that its keeper was given."""
         self._keeper = keeper
         self._digesting: Digesting | None = None
         self._digest: Digest | NoCode | None = None
@@ -135,8 +148,7 @@ class SpooledBundle:
         self._users = 0
         self._kept = True
         self._finishing = False
-        self.lost = False
-        """Whether it was cut short by the store, not by its sender."""
+        self.why_cut: Cut | None = None
         self.gone = False
         """Whether its files have been given away: nothing can be read of it any more."""
 
@@ -159,6 +171,11 @@ class SpooledBundle:
     def arriving(self) -> bool:
         """Whether more of it is to come."""
         return self.state is State.GROWING and not self._finishing
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was cut short by the store, not by its sender."""
+        return self.why_cut is Cut.STORE
 
     @property
     def in_use(self) -> bool:
@@ -188,11 +205,10 @@ class SpooledBundle:
         self._finishing = True
         self._keeper.finishing(self)
 
-    def cut(self, lost: bool = False) -> None:
-        """The rest of it never comes; ``lost`` where it is the store that can't keep it, while its
-        sender goes on."""
+    def cut(self, why: Cut = Cut.SENDER) -> None:
+        """The rest of it never comes."""
         if self.state is State.GROWING:
-            self.lost = lost
+            self.why_cut = why
             self.state = State.CUT
             self._pending.clear()
             # Those who are told of it may let go of it: its file is given away once, and behind

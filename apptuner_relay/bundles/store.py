@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from apptuner_relay.bundles.bundle import NoCode
 from apptuner_relay.bundles.directory import SpoolDirectory
 from apptuner_relay.bundles.disk import Disk, Spares
-from apptuner_relay.bundles.spooled import Digesting, Form, SpooledBundle, State
+from apptuner_relay.bundles.spooled import Cut, Digesting, Form, SpooledBundle, State
 from apptuner_relay.options import Settings
 
 _SWEEP_S = 1.0
@@ -95,10 +95,8 @@ class Store(Service):
         self._finishing: dict[str, SpooledBundle] = {}
         self._counted: dict[SpooledBundle, int] = {}
         self._bundle_bytes = 0
+        self._recorded = 0
         self._complained = False
-        self._stall_s = settings.stall_timeout
-        self._sizes: dict[SpooledBundle, tuple[int, float]] = {}
-        """How far those that grow had come, and since when."""
         self._waiting: list[Callable[[], None]] = []
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = clock
@@ -170,6 +168,8 @@ class Store(Service):
         self._complained = False
         bundle = SpooledBundle(self, session_hash, path, fd, form)
         bundle.last_use_s = self._clock.seconds()
+        self._recorded += 1
+        bundle.order = self._recorded
         self._growing[session_hash] = bundle
         self._counted[bundle] = 0
         return bundle
@@ -190,9 +190,10 @@ class Store(Service):
         bundle = self._growing.get(session_hash)
         if bundle is not None and bundle.arriving:
             return bundle
-        # There may be one of another sender, which began earlier.
+        # There may be one of another sender, which began earlier: but later than what there is.
+        last = self.last(session_hash)
         ours = (one for one in self._counted if one.session_hash == session_hash)
-        return next((one for one in ours if one.arriving), None)
+        return next((one for one in ours if one.arriving and one.order > _order(last)), None)
 
     def last(self, session_hash: str) -> SpooledBundle | None:
         """See `playback.Library`."""
@@ -216,34 +217,13 @@ class Store(Service):
             self.drop(bundle)
 
     def sweep(self) -> None:
-        """Drop what nobody has used for so long, give up what doesn't go on between its messages,
-        and see that the disk still works."""
-        self._look_for_stalled()
+        """Drop what nobody has used for so long, and see that the disk still works."""
         oldest_s = self._clock.seconds() - self._ttl_s
         for bundle in tuple(self._latest.values()):
             if bundle.last_use_s <= oldest_s and not bundle.in_use:
                 self.drop(bundle)
         if self.off is None and self.disk.busy_s() > _STUCK_S:
             self._turn_off(OSError(f"a write takes more than {_STUCK_S:g} s"))
-
-    def _look_for_stalled(self) -> None:
-        """In mid-message a stalled sender is closed; one that leaves out the rest of its chunks is
-        not, but phones wait for them."""
-        now_s = self._clock.seconds()
-        before, self._sizes = self._sizes, {}
-        for bundle in tuple(self._counted):
-            if bundle.state is State.GROWING and bundle.whole == bundle.size:
-                size, since_s = before.get(bundle, (-1, now_s))
-                if size != bundle.size:
-                    since_s = now_s
-                self._sizes[bundle] = (bundle.size, since_s)
-                if now_s - since_s >= self._stall_s:
-                    self.log.info(
-                        "session {session}: the rest of a bundle in chunks never came",
-                        session=bundle.label,
-                    )
-                    self._forget_growing(bundle)
-                    bundle.cut()
 
     # What bundles call: `spooled.Keeper`
 
@@ -260,16 +240,22 @@ class Store(Service):
             )
             self.evicted += 1
             self._forget_growing(bundle)
-            bundle.cut(lost=True)
+            bundle.cut(Cut.STORE)
 
     def finishing(self, bundle: SpooledBundle) -> None:
         """See `spooled.Keeper`."""
-        self._finishing[bundle.session_hash] = bundle
+        if bundle.order > _order(self.last(bundle.session_hash)):
+            self._finishing[bundle.session_hash] = bundle
 
     def completed(self, bundle: SpooledBundle) -> None:
         """See `spooled.Keeper`."""
         self._forget_growing(bundle)
-        before = self._latest.pop(bundle.session_hash, None)
+        before = self._latest.get(bundle.session_hash)
+        if _order(before) > bundle.order:
+            # Of two senders' bundles phones go on with the one that began last.
+            bundle.drop()
+            return
+        self._latest.pop(bundle.session_hash, None)
         self._latest[bundle.session_hash] = bundle
         bundle.last_use_s = self._clock.seconds()
         if before is not None:
@@ -340,7 +326,7 @@ class Store(Service):
 
     def _drop_all(self) -> None:
         for bundle in tuple(self._counted):
-            bundle.cut(lost=True)
+            bundle.cut(Cut.STORE)
         for bundle in tuple(self._latest.values()):
             self.drop(bundle)
         waiting, self._waiting = self._waiting, []
@@ -363,3 +349,8 @@ class Store(Service):
         self.disk.spares.most_bytes = 0
         self._drop_all()
         self.disk.after(self.disk.spares.drop)
+
+
+def _order(bundle: SpooledBundle | None) -> int:
+    """Which of all bundles it is; 0 for none."""
+    return 0 if bundle is None else bundle.order

@@ -8,16 +8,15 @@ buffer is lent to the thread that writes, and the connections go on with another
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from apptuner_relay.bundles.spooled import Form, SpooledBundle, State
+from apptuner_relay.bundles.spooled import Cut, Form, SpooledBundle, State
 from apptuner_relay.flow import Frame, Source
+from apptuner_relay.series import Series
 from apptuner_relay.ways import Parcel
-from apptuner_relay.wire.text import parse_json
 
 _LEND_BYTES = 64 * 1024
 """From how much on in one block the buffer is lent, rather than the bytes copied."""
 MOST_BACKLOG_BYTES = 8 * 1024 * 1024
 """A sender is held while more than this waits to be written, of all senders together."""
-_MOST_CHUNKS = 1_000_000
 
 
 class Lender(Protocol):
@@ -62,26 +61,25 @@ class Tape:
         self._session_hash = session_hash
         self._source = source
         self._buffer = buffer
-        self._messages_left = 0
         self._segments: list[_Segment] = []
         self._block_bytes = 0
         self.bundle: SpooledBundle | None = None
         """The bundle that is being recorded."""
 
-    def begin(self, message: Parcel) -> bool:
-        """A message that may be part of a bundle begins; whether to give it to this tape."""
-        if message.type == "bundle_chunk":
-            return self.bundle is not None and self.bundle.state is State.GROWING
-        self.stop()
-        single = message.type == "bundle_update"
-        messages = 1 if single else 1 + _chunks_announced(message.head)
-        if not single and messages == 1:
+    def begin(self, message: Parcel, series: Series) -> bool:
+        """A bundle begins; whether to give its messages to this tape."""
+        self._stop(Cut.SUPERSEDED)
+        if series.endless:
             return False
-        form = Form(single, message.size, message.now_ms)
+        form = Form(series, message.size, message.now_ms)
         self.bundle = self._recorder.record(self._session_hash, form)
         self._source.bundle = self.bundle
-        self._messages_left = messages
         return self.bundle is not None
+
+    def records(self, series: Series) -> bool:
+        """Whether to give it a chunk of ``series``."""
+        bundle = self.bundle
+        return bundle is not None and bundle.state is State.GROWING and bundle.form.series is series
 
     def send(self, data: Frame, header: int, end: bool) -> None:
         """See `passage.Way`."""
@@ -95,8 +93,7 @@ class Tape:
         bundle.size += len(data)
         if end:
             bundle.whole = bundle.size
-            self._messages_left -= 1
-            if not self._messages_left:
+            if bundle.form.series.complete:
                 bundle.finish()
                 self.bundle = None
 
@@ -106,9 +103,12 @@ class Tape:
 
     def stop(self) -> None:
         """Give up what has been begun and isn't complete."""
+        self._stop(Cut.SENDER)
+
+    def _stop(self, why: Cut) -> None:
         bundle, self.bundle = self.bundle, None
         if bundle is not None:
-            bundle.cut()
+            bundle.cut(why)
 
     def flush(self) -> None:
         """A block has been taken in: have what it brought written."""
@@ -130,14 +130,3 @@ class Tape:
         if self._recorder.backlog_bytes > MOST_BACKLOG_BYTES:
             self._source.hold(self)
             self._recorder.when_written(lambda: self._source.let_go(self))
-
-
-def _chunks_announced(head: bytes) -> int:
-    """How many chunks a ``bundle_start`` says will come; 0 where it doesn't."""
-    try:
-        count = parse_json(head).get("totalChunks")
-    except (ValueError, AttributeError):
-        return 0
-    if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= _MOST_CHUNKS:
-        return 0
-    return count

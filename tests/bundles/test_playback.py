@@ -46,9 +46,29 @@ class LateJoiner(Spooled):
         text = self.bundle(cli, "code")
         self.assertTexts(self.texts(self.connect("mobile", "replay=1")), [text])
 
-    def test_a_dashboard_counts_as_somebody_who_sends(self) -> None:
-        self.bundle(self.connect("cli"), "code")
+    def test_pages_that_never_send_bundles_do_not_count(self) -> None:
+        cli = self.connect("cli")
+        text = self.bundle(cli, "code")
+        pages = [self.connect(role) for role in ("dashboard", "desktop")]
+        for page in pages:
+            page.send(type="reload")
+        cli.lose()
+        got = self.texts(self.connect("mobile"))
+        self.assertTexts([one for one in got if b"bundle_" in one], [text])
+
+    def test_waits_for_a_page_that_has_sent_one(self) -> None:
+        page = self.connect("desktop")
+        text = self.bundle(page, "code")
         self.connect("dashboard")
+        self.assertTexts(self.texts(self.connect("mobile")), [])
+        page.lose()
+        self.assertTexts(self.texts(self.connect("mobile")), [text])
+
+    def test_waits_for_a_page_that_has_sent_one_in_chunks_to_somebody(self) -> None:
+        self.bundle(self.connect("cli"), "older")
+        page = self.connect("dashboard")
+        self.connect("mobile", "deviceId=d")
+        page.send(type="bundle_start", totalChunks=2, targetDeviceId="d")
         self.assertTexts(self.texts(self.connect("mobile")), [])
 
     def test_live_messages_come_after_it_in_order(self) -> None:

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from apptuner_relay.bundles.bundle import NoCode
 from apptuner_relay.bundles.spooled import Form, SpooledBundle, State
 from apptuner_relay.options import Settings
+from apptuner_relay.series import Series
 from apptuner_relay.wire.frames import TEXT, frame
 from tests.spool import MemoryStore
 
@@ -37,7 +38,7 @@ class StoreCase(SynchronousTestCase):
             self.successResultOf(self.store.stopService())
 
     def begin(self, session: str) -> SpooledBundle:
-        bundle = self.store.record(session, Form(True, None, 0))
+        bundle = self.store.record(session, Form(Series(None), None, 0))
         assert bundle is not None
         return bundle
 
@@ -143,7 +144,7 @@ class Failing(StoreCase):
     def turned_off(self) -> None:
         """The store is off, has let everything go, and has said so once."""
         self.assertIsNotNone(self.store.off)
-        self.assertIsNone(self.store.record("c", Form(True, None, 0)))
+        self.assertIsNone(self.store.record("c", Form(Series(None), None, 0)))
         self.assertEqual(self.store.files(), [])
         self.assertEqual(self.store.failures, 1)
 
@@ -164,7 +165,7 @@ class Failing(StoreCase):
         directory = self.store._directory
         assert directory is not None
         directory.path = Path("/nowhere")
-        self.assertIsNone(self.store.record("a", Form(True, None, 0)))
+        self.assertIsNone(self.store.record("a", Form(Series(None), None, 0)))
         self.turned_off()
 
     def test_stuck(self) -> None:
@@ -194,6 +195,6 @@ class NoPlace(SynchronousTestCase):
         store = MemoryStore(clock, Settings())
         store._parent = Path("/proc/nothing/here")
         store.startService()
-        self.assertIsNone(store.record("a", Form(True, None, 0)))
+        self.assertIsNone(store.record("a", Form(Series(None), None, 0)))
         self.assertEqual(store.failures, 1)
         self.successResultOf(store.stopService())

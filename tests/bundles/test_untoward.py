@@ -11,9 +11,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.bundles.disk import Spares, ThreadedDisk, Written
-from apptuner_relay.bundles.spooled import Form, SpooledBundle, State
+from apptuner_relay.bundles.spooled import Cut, Form, SpooledBundle, State
 from apptuner_relay.flow import Frame
 from apptuner_relay.options import Settings
+from apptuner_relay.series import Series
 from apptuner_relay.wire.frames import COMPRESSED, CONTINUATION, TEXT, frame
 from tests.bundles.cases import SlowCase, Spooled, brief, some_code
 from tests.memory import Relay, deflated, masked
@@ -159,7 +160,7 @@ class ThreadedOrder(SynchronousTestCase):
         )()
         path = Path(self.mktemp())
         fd = os.open(path, os.O_CREAT | os.O_RDWR)
-        bundle = SpooledBundle(keeper, NOBODY, path, fd, Form(True, None, 0))
+        bundle = SpooledBundle(keeper, NOBODY, path, fd, Form(Series(None), None, 0))
         bundle.watch(lambda: None)
         bundle.size = 10
         bundle.append([bytes(10)])
@@ -306,7 +307,7 @@ class Lost(Spooled):
             phone = self.connect("mobile", query)
             rest = self.half(cli, some_code(300_000))
             [bundle] = self.store._growing.values()
-            bundle.cut(lost=True)
+            bundle.cut(Cut.STORE)
             cli.send_raw(rest)
             phone.read()
             assert phone.closed is not None

@@ -118,21 +118,6 @@ class CutShortTest(FaultCase):
         await phone.send({"type": "bundle_ack", "success": True})
         await together(cli.expect("bundle_ack"), dashboard.expect("bundle_ack"))
 
-    async def test_a_sender_that_dies_between_chunks(self) -> None:
-        # No message is cut: the phone stays, and the next bundle_start begins anew.
-        _, node = await self.stage()
-        phone = await node.join("mobile", "ABC234")
-        cli = await node.join("cli", "ABC234")
-        await cli.send({"type": "bundle_start", "totalChunks": 3, "totalSize": 30, "timestamp": 1})
-        chunk = {"type": "bundle_chunk", "index": 0, "totalChunks": 3, "data": "x" * 10}
-        await cli.send(chunk)
-        await phone.expect("bundle_chunk")
-        await cli.terminate()
-        cli = await node.join("cli", "ABC234")
-        sent = await cli.push(TYPESCRIPT, chunked=True)
-        self.assertEqual((await phone.bundle()).code, sent.code)
-        self.assertEqual(await phone.settle(), [])
-
     async def test_a_sender_whose_place_is_taken(self) -> None:
         _, node = await self.stage()
         (phone,) = await self.session(node, "mobile")

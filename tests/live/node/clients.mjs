@@ -37,11 +37,12 @@ class Client {
   constructor(
     id,
     url,
-    { headers, perMessageDeflate = false, closeTimeout = 30000, ca, localAddress } = {},
+    { headers, perMessageDeflate = false, closeTimeout = 30000, ca, localAddress, keeps } = {},
   ) {
     this.id = id;
     this.received = 0;
-    this.chunks = [];
+    // A phone keeps its half-assembled chunks over a reconnect: those of the client `keeps`.
+    this.chunks = keeps === undefined ? [] : clients.get(keeps).chunks;
     this.refused = false;
     this.ws = new WebSocket(url, {
       headers,
