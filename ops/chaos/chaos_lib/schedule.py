@@ -55,7 +55,7 @@ class Step:
 
 
 def plan(seed: int, seconds: float, relays: list[str], sessions: int, phones: int) -> list[Step]:
-    """All steps, by time. At least one relay is left alone at any time."""
+    """All steps, by time. At least one relay runs and reaches its network at any time."""
     steps = [
         *_saves(random.Random(f"saves {seed}"), seconds, sessions),
         *_client_faults(random.Random(f"clients {seed}"), seconds, sessions, phones),

@@ -1,0 +1,167 @@
+"""What `ops/chaos` makes of events: a checker that finds nothing would find nothing for ever."""
+
+import sys
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.live.processes import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "ops/chaos"))
+
+from chaos_lib.checker import RETURN_MS, WINDOW_MS, History
+
+CLI, PHONE = "cli.1", "phone.1"
+
+
+class CheckerCase(SynchronousTestCase):
+    """A CLI and a phone that are connected, and a clock that moves by a second an event."""
+
+    def setUp(self) -> None:
+        self.history = History()
+        self.t_ms = 0
+        self.connect(PHONE, "mobile")
+        self.connect(CLI, "cli")
+
+    def event(self, ev: str, conn: str, **what: Any) -> None:
+        self.t_ms += 1000
+        who = conn.split(".", maxsplit=1)[0]
+        self.history.take({"t": self.t_ms, "ev": ev, "conn": conn, "who": who, **what})
+
+    def connect(self, conn: str, role: str) -> None:
+        self.event("dial", conn, role=role, session="S", relay="a")
+        self.event("open", conn)
+
+    def send(self, n: int, kind: str = "talk", **what: Any) -> None:
+        self.event("sent", CLI, n=n, kind=kind, **what)
+        self.event("handed", CLI, n=n)
+
+    def get(self, n: int, kind: str = "talk", whole: bool = True, **what: Any) -> None:
+        what = {"kind": kind, "n": n, "whole": whole, "from": CLI, **what}
+        self.event("got", what.pop("to", PHONE), **what)
+
+    def later(self) -> None:
+        """The run goes on until nothing is waited for."""
+        self.t_ms += 2 * WINDOW_MS
+        self.event("nothing", CLI)
+
+    def outcome(self, *kinds: str) -> None:
+        """The run's deliveries came to this, and it is right or wrong accordingly."""
+        self.later()
+        verdict = self.history.judge()
+        self.assertEqual(sorted(verdict.counts.elements()), sorted(kinds))
+        wrong = {"lost", "twice", "disorder", "damaged", "astray", "welcomed twice"}
+        self.assertEqual(bool(verdict.violations), bool(wrong & set(kinds)), verdict.violations)
+
+
+class DeliveryTest(CheckerCase):
+    def test_once_whole_and_in_order(self) -> None:
+        self.send(1)
+        self.send(2)
+        self.get(1)
+        self.get(2)
+        self.outcome("delivered", "delivered")
+
+    def test_lost(self) -> None:
+        self.send(1)
+        self.send(2)
+        self.get(2)
+        self.outcome("delivered", "lost")
+
+    def test_twice(self) -> None:
+        self.send(1)
+        self.get(1)
+        self.get(1)
+        self.outcome("delivered", "twice")
+
+    def test_out_of_order(self) -> None:
+        self.send(1)
+        self.send(2)
+        self.get(2)
+        self.get(1)
+        self.outcome("delivered", "delivered", "disorder")
+
+    def test_a_mixture(self) -> None:
+        self.send(1, "bundle", part=1)
+        self.get(1, "bundle", whole=False, version=1)
+        self.outcome("damaged", "lost")
+
+    def test_in_another_session(self) -> None:
+        self.send(1)
+        self.get(1)
+        self.event("dial", "other.1", role="mobile", session="T", relay="a")
+        self.event("open", "other.1")
+        self.get(1, to="other.1")
+        self.outcome("delivered", "astray")
+
+    def test_who_came_later_need_not_have_it(self) -> None:
+        self.send(1)
+        self.get(1)
+        self.connect("late.1", "mobile")
+        self.outcome("delivered")
+
+    def test_half_a_bundle(self) -> None:
+        self.send(1, "bundle", part=0.5)
+        self.outcome("never whole")
+
+    def test_a_bundle_that_was_replaced(self) -> None:
+        self.send(1, "bundle", part=1)
+        self.send(2, "bundle", part=1)
+        self.get(2, "bundle", version=2)
+        self.outcome("delivered", "replaced")
+
+
+class ToldTest(CheckerCase):
+    def test_the_receiver_was_closed(self) -> None:
+        self.send(1)
+        self.event("close", PHONE, code=1011, reason="cut short")
+        self.outcome("told the receiver")
+
+    def test_the_sender_was_closed(self) -> None:
+        self.send(1)
+        self.event("close", CLI, code=1006, reason="")
+        self.outcome("told the sender")
+
+    def test_a_relay_that_stops_has_delivered_before_it_closes(self) -> None:
+        self.send(1)
+        self.event("close", CLI, code=1012, reason="The relay restarts")
+        self.outcome("lost")
+
+    def test_what_was_not_handed_over_is_not_promised(self) -> None:
+        self.event("sent", CLI, n=1, kind="talk")
+        self.event("close", CLI, code=1012, reason="The relay restarts")
+        self.outcome("told the sender")
+
+    def test_somebody_is_there_again_who_had_not_left(self) -> None:
+        self.t_ms += RETURN_MS
+        self.send(1)
+        self.event("told", CLI, type="mobile_connected", device="phone")
+        self.outcome("told the sender")
+
+    def test_a_phone_that_has_just_come_says_nothing_of_losses(self) -> None:
+        self.t_ms += RETURN_MS
+        self.send(1)
+        self.connect("second.1", "mobile")
+        self.event("told", CLI, type="mobile_connected", device="second")
+        self.outcome("lost")
+
+    def test_an_error(self) -> None:
+        self.send(1)
+        self.event("told", CLI, type="error", text="Mobile device not connected")
+        self.outcome("told the sender")
+
+    def test_a_long_time_after(self) -> None:
+        self.send(1)
+        self.t_ms += 2 * WINDOW_MS
+        self.event("close", PHONE, code=1000, reason="")
+        self.outcome("lost")
+
+
+class StaleTest(CheckerCase):
+    def test_phones_that_run_old_code(self) -> None:
+        self.send(1, "bundle", part=1)
+        self.get(1, "bundle", version=1)
+        self.event("look", CLI, versions={"S": 1})
+        self.assertEqual(self.history.stale(), [])
+        self.event("look", CLI, versions={"S": 2})
+        self.assertEqual(self.history.stale(), ["phone runs version 1 of 2"])
