@@ -25,12 +25,15 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from apptuner_relay.rests import Frame as Frame
+from apptuner_relay.rests import Rest, keep_what_is_left
 from apptuner_relay.slow import SlowSinks
 from apptuner_relay.wire.frames import CLOSE_INTERNAL_ERROR, CLOSE_TRY_AGAIN_LATER, FIN
 
 if TYPE_CHECKING:
     from apptuner_relay.bundles.spooled import SpooledBundle
     from apptuner_relay.passage import Passage
+    from apptuner_relay.wire.chunks import Plan
 
 _OVERHEAD_BYTES = 200
 """What a frame that waits costs beside its bytes; else a window could be filled with thousands of
@@ -38,8 +41,6 @@ times its size in empty frames."""
 _GATHER_BYTES = 128 * 1024
 """How much of what waits is offered to the transport at once."""
 _PILED_UP = "too slow: notices pile up unread"
-
-Frame = bytes | bytearray | memoryview
 
 
 class Outlet(Protocol):
@@ -83,6 +84,8 @@ class Source:
         """The bundle that is kept of what comes from here; the last one, once it is complete."""
         self.deflated = False
         """Whether this source compresses what its origin sent plain."""
+        self.plan: Plan | None = None
+        """How this source cuts what its origin sends in one message, where it does."""
 
     @property
     def root(self) -> "Source":
@@ -124,7 +127,8 @@ class Source:
         """A block has been taken in: send what it brought."""
         fed = self.fed
         for sink in fed:
-            sink.flush(self)
+            sink.flush(self, keep=False)
+        keep_what_is_left(fed)
         fed.clear()
         self._waiting_since_s = None
 
@@ -200,7 +204,10 @@ class Sink:
         self._window = window
         self._slow = slow
         self._fresh: list[Frame] = []
-        self._rest = b""
+        self.left: Rest | None = None
+        """What the transport didn't take, while that may be of a receive buffer: until `keep`."""
+        self._rest: list[Frame] = []
+        """What it didn't take, for good."""
         self._controls: deque[tuple[bytes, Source | None]] = deque()
         self._queue: deque[Lane] = deque()
         self._waiting: dict[Source | None, int] = {}
@@ -232,7 +239,7 @@ class Sink:
     @property
     def waiting(self) -> int:
         """How many bytes wait here, overhead included."""
-        return len(self._rest) + sum(self._waiting.values())
+        return sum(map(len, self._rest)) + sum(self._waiting.values())
 
     @property
     def busy(self) -> bool:
@@ -399,13 +406,22 @@ class Sink:
         if not self._full:
             self._pump()
 
-    def flush(self, source: Source | None) -> None:
-        """Offer what has been put to the transport; ``source`` is where it came from."""
+    def flush(self, source: Source | None, keep: bool = True) -> None:
+        """Offer what has been put to the transport; ``source`` is where it came from. What is left
+        is copied, unless who calls does that with `keep`."""
         if self._fresh:
             parts, self._fresh = self._fresh, []
-            self._offer(parts)
+            self.left = self._offer(parts)
+            if keep and self.left is not None:
+                self.keep(self.left.copy())
         if self._full and not self._closed and source is not None:
             self._hold(source)
+
+    def keep(self, rest: Frame) -> None:
+        """Keep ``rest`` of what was `left`, of which nobody writes over the bytes."""
+        self.left = None
+        if not self._closed:
+            self._rest = [rest]
 
     def cut(self, code: int, reason: str) -> None:
         """Give this member up."""
@@ -421,8 +437,10 @@ class Sink:
         self._closed = True
         self._idle_call = None
         self._slow.discard(self)
-        rest = self._rest + b"".join(self._fresh)
-        self._rest = b""
+        left = self._rest if self.left is None else self.left.views()
+        rest = b"".join([*left, *self._fresh])
+        self._rest = []
+        self.left = None
         self._fresh.clear()
         self._controls.clear()
         self._queue.clear()
@@ -449,7 +467,8 @@ class Sink:
 
     def stopProducing(self) -> None:
         """The transport is gone."""
-        self._rest = b""
+        self._rest = []
+        self.left = None
         self._fresh.clear()
         self.close()
 
@@ -484,22 +503,22 @@ class Sink:
         self._slow.add(self)
         source.hold(self)
 
-    def _offer(self, parts: Sequence[Frame]) -> None:
+    def _offer(self, parts: Sequence[Frame]) -> Rest | None:
+        """Send what can be sent now; returns what can't."""
         size = sum(map(len, parts))
         taken = self._outlet.offer(parts)
         self.written += taken
-        if taken < size:
-            if len(parts) == 1:
-                self._rest = bytes(parts[0][taken:])
-            else:
-                self._rest = b"".join(parts)[taken:]
-            self.pauseProducing()
+        if taken == size:
+            return None
+        self.pauseProducing()
+        return Rest(parts, taken)
 
     def _pump(self) -> None:
         """Send what waits, as far as there is room."""
         self.flush(None)
         while not self._full and (parts := self._gather()):
-            self._offer(parts)
+            left = self._offer(parts)
+            self._rest = [] if left is None else left.views()
         if self._holding and not self._full:
             self._release()
         if self._idle_call is not None and not self.busy:
@@ -509,12 +528,8 @@ class Sink:
     def _gather(self) -> list[Frame]:
         """Take what is next out of what waits: the rest of a frame, then control frames, then
         messages in their order, up to one that hasn't come further."""
-        parts: list[Frame] = []
-        size = 0
-        if self._rest:
-            parts.append(self._rest)
-            size = len(self._rest)
-            self._rest = b""
+        parts, self._rest = self._rest, []
+        size = sum(map(len, parts))
         while self._controls:
             data, source = self._controls.popleft()
             self._subtract(data, source)

@@ -6,7 +6,7 @@
  *            sent `burst` at a time
  *   idle     `clients` connections opened and held, each with an application ping
  *            every `ping_every_s`
- *   stalled  `sessions` sessions whose phones read nothing, each CLI pushing a bundle
+ *   stalled  `sessions` sessions whose `phones` read nothing, each CLI pushing a bundle
  *   latency  short messages both ways at a fixed rate in one session while `movers`
  *            others move bundles, together at `rate` bytes/s
  *
@@ -317,20 +317,19 @@ static void case_idle(void)
 
 static void case_stalled(void)
 {
-    size_t sessions = number("sessions", 20), open = 0;
+    size_t sessions = number("sessions", 20), phones = number("phones", 1), open = 0;
+    size_t each = 1 + phones, quiet = sessions * each;
     uint64_t taken = 0, left, left_before = UINT64_MAX;
     double begin, still_since, rss, peak;
     struct script *script = script_load(text("script", ""));
 
     small = small_script();
-    clients_make(sessions * 2 + 2);
-    for (size_t i = 0; i <= sessions; i++) {
-        named(&clients[i * 2], "cli", 't', i);
-        named(&clients[i * 2 + 1], "mobile", 't', i);
-        clients[i * 2].peer = &clients[i * 2 + 1];
-        clients[i * 2 + 1].peer = &clients[i * 2];
-        if (i < sessions)
-            clients[i * 2 + 1].receive_buffer = 65536;
+    clients_make(quiet + 2);
+    for (size_t i = 0; i < client_count; i++) {
+        named(&clients[i], i % each ? "mobile" : "cli", 't', i / each);
+        clients[i].peer = &clients[i % each ? i / each * each : i + 1];
+        if (i % each && i < quiet)
+            clients[i].receive_buffer = 65536;
     }
     on_payload = small_payload;
     on_block = small_block;
@@ -338,7 +337,7 @@ static void case_stalled(void)
     hold(0.2);
     /* The last session alone exchanges short messages first: the server's code and
      * buffers for that are there before the memory is read. */
-    struct client *warm = &clients[sessions * 2];
+    struct client *warm = &clients[quiet];
     client_send(warm, small->wire, small->wire_len, small->wire_len / SMALL_BLOCK * 16);
     hold(number("warmup_s", 0.5));
     warm[0].peer = warm[1].peer = &warm[0];
@@ -346,30 +345,32 @@ static void case_stalled(void)
     on_block = nothing;
     hold(0.3);
 
-    for (size_t i = 0; i < sessions * 2; i++)
+    for (size_t i = 0; i < quiet; i++)
         clients[i].may_close = 1;
     servers_forget_peak();
     rss = servers_kib("VmRSS");
     measure_from_here();
-    for (size_t i = 0; i < sessions; i++) {
-        client_ignore(&clients[i * 2 + 1]);
-        client_send(&clients[i * 2], script->wire, script->wire_len, script->wire_len);
+    for (size_t i = 0; i < quiet; i++) {
+        if (i % each)
+            client_ignore(&clients[i]);
+        else
+            client_send(&clients[i], script->wire, script->wire_len, script->wire_len);
     }
     begin = still_since = now_s();
     while (now_s() - still_since < number("still_s", 1) && now_s() - begin < number("limit_s", 15)) {
         loop_step(20);
         left = 0;
-        for (size_t i = 0; i < sessions; i++)
-            left += clients[i * 2].out_left;
+        for (size_t i = 0; i < quiet; i += each)
+            left += clients[i].out_left;
         if (left != left_before)
             still_since = now_s();
         left_before = left;
     }
     peak = servers_kib("VmHWM");
     measured_up_to_here();
-    for (size_t i = 0; i < sessions; i++) {
-        taken += script->wire_len - clients[i * 2].out_left;
-        open += clients[i * 2].state == OPEN;
+    for (size_t i = 0; i < quiet; i += each) {
+        taken += script->wire_len - clients[i].out_left;
+        open += clients[i].state == OPEN;
     }
     printf("sessions %zu\nstill_open %zu\nrss_before_kib %.0f\npeak_kib %.0f\ntaken_bytes %llu\n",
         sessions, open, rss, peak, (unsigned long long)taken);

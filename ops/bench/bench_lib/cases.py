@@ -58,7 +58,8 @@ def cases(scripts: dict[str, Path], latency_rate: float) -> list[Case]:
         _small(1, window=1),
         _idle("idle", 5000),
         _idle("idle-10k", 10_000, only=(RELAY,)),
-        _stalled(scripts["single"]),
+        _stalled("stalled", scripts["single"], sessions=20, phones=1),
+        _stalled("stalled-five", scripts["single"], sessions=60, phones=5),
         *(_latency(script, scripts[script], latency_rate) for script in ("single", "chunks")),
         _deflated("deflated", "deflated bundle, passed through", scripts, phone_deflate=1),
         _deflated("inflated", "deflated bundle, phone takes plain", scripts, phone_deflate=0),
@@ -135,15 +136,16 @@ def _idle(name: str, clients: int, only: tuple[str, ...] = ()) -> Case:
     )
 
 
-def _stalled(file: Path) -> Case:
+def _stalled(name: str, file: Path, sessions: int, phones: int) -> Case:
     def memory(raw: Raw) -> float:
         return (raw["peak_kib"] - raw["rss_before_kib"]) / raw["sessions"] / KIB_PER_MIB
 
+    what = f"{sessions} phones" if phones == 1 else f"{sessions} sessions of {phones} phones"
     return Case(
+        name,
         "stalled",
-        "stalled",
-        (Figure("memory", "20 phones that do not read: peak memory a session", "MiB", memory),),
-        {"sessions": 20, "script": file},
+        (Figure("memory", f"{what} that do not read: peak memory a session", "MiB", memory),),
+        {"sessions": sessions, "phones": phones, "script": file},
     )
 
 

@@ -79,6 +79,7 @@ TARGETS = [
     *_FIVE_PHONES,
     *_SMALL,
     Target("stalled", "memory", 0.3, strictly=True),
+    Target("stalled-five", "memory", 0.3, strictly=True),
     *_LATENCY,
     Target("deflated", "cpu", 0.3, "bundle-1-single/"),
 ]
