@@ -11,8 +11,8 @@ from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.tcp import Connection as TCPConnection
 
+from apptuner_relay.ends import End
 from apptuner_relay.flow import Frame
-from apptuner_relay.member import End
 from apptuner_relay.secure import SecureTransport
 from apptuner_relay.service import RelayService
 from apptuner_relay.transport import BLOCK_BYTES, BlockTransport
@@ -42,7 +42,7 @@ _CLOSE_REASON_BYTES = 123
 
 
 class FramedConnection(WebSocketProtocol):
-    """To go before one of Autobahn's protocols. To its `End` it is the `member.Connection`."""
+    """To go before one of Autobahn's protocols. To its `End` it is the `ends.Connection`."""
 
     factory: Any
     transport: TCPConnection

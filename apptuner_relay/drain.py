@@ -18,7 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from apptuner_relay.member import Connection
+from apptuner_relay.ends import Connection
 from apptuner_relay.wire.frames import CLOSE_SERVICE_RESTART
 
 RESTARTS = "The relay restarts"

@@ -4,20 +4,20 @@ flow to the others. It knows no socket and no Autobahn; `protocol` feeds it piec
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from apptuner_relay.access.bucket import Allowance
 from apptuner_relay.bundles.fanout import BundleFanout
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.tape import Tape
 from apptuner_relay.clocks import WallClock, in_ms
-from apptuner_relay.flow import Frame, Outlet, Sink, Source
+from apptuner_relay.ends import Connection, Ends
+from apptuner_relay.flow import Frame
 from apptuner_relay.meters.traffic import BundleWatch, Traffic
 from apptuner_relay.options import Settings
 from apptuner_relay.passage import Way
 from apptuner_relay.series import Reception
 from apptuner_relay.session import Admission, Role, Session
-from apptuner_relay.slow import SlowSinks
 from apptuner_relay.ways import Parcel, make_way
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.deflate import inflate_head
@@ -27,7 +27,6 @@ from apptuner_relay.wire.frames import (
     CONTINUATION,
     TEXT,
     TEXT_HEADERS,
-    FrameReader,
     Piece,
     Texts,
     frame,
@@ -39,81 +38,6 @@ _COMPLAINT_INTERVAL_S = 1.0
 _BURST_S = 5.0
 """Seconds' worth of messages that a client may send at once: an app that starts logs a lot."""
 _LOG_TYPE = "console_log"
-
-
-class End(Protocol):
-    """What a connection stands for: takes in what comes, and has what is to go out."""
-
-    @property
-    def source(self) -> Source: ...
-
-    @property
-    def sink(self) -> Sink: ...
-
-    @property
-    def reader(self) -> FrameReader: ...
-
-    bytes_in: int
-    """Bytes taken in so far."""
-
-    def take_texts(self, texts: Texts) -> None:
-        """Take in small text messages, each of them whole."""
-
-    def take(self, piece: Piece, view: memoryview) -> None:
-        """Take in the next piece of a message. ``view`` is of the buffer in which the piece lies;
-        call `flush` before that is used again.
-
-        :raises FrameError: the message is bad.
-        """
-
-    def flush(self) -> None:
-        """A block has been taken in whole."""
-
-
-class Connection(Outlet, Protocol):
-    """What a member needs of the connection that it stands for."""
-
-    def serve(self, end: End) -> None:
-        """From now on stand for ``end``, which has the source, sink and reader of the one before.
-        Not to be called while a block is taken in."""
-
-    @property
-    def deflates(self) -> bool:
-        """Whether permessage-deflate was negotiated."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake, or do nothing when it has begun."""
-
-    def dismiss(self, code: int, reason: str) -> None:
-        """Likewise, but what comes until it is done still counts."""
-
-    def pause(self) -> None:
-        """Stop reading."""
-
-    def resume(self) -> None:
-        """Read on."""
-
-    def check_alive(self, now_s: float) -> None:
-        """Ping a client that is silent, drop one that stays so. Called at intervals."""
-
-
-class Ends(NamedTuple):
-    """The ends of a connection. They stay when the client's session moves to another relay."""
-
-    source: Source
-    sink: Sink
-    reader: FrameReader
-
-
-def make_ends(
-    connection: Connection, settings: Settings, slow: SlowSinks, reader: type[FrameReader]
-) -> Ends:
-    """The ends of a new connection."""
-    return Ends(
-        Source(connection.pause, connection.resume),
-        Sink(connection, connection.close, settings.window, slow),
-        reader(settings.max_message, connection.deflates),
-    )
 
 
 class Route(NamedTuple):

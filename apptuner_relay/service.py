@@ -23,8 +23,9 @@ from apptuner_relay.bundles.store import Store
 from apptuner_relay.bundles.tape import Tape
 from apptuner_relay.clocks import WallClock, in_ms
 from apptuner_relay.drain import RESTARTS, Drain, Stage
+from apptuner_relay.ends import Connection, End, Ends, make_ends
 from apptuner_relay.forwarded import UNKNOWN
-from apptuner_relay.member import Connection, End, Ends, Member, make_ends
+from apptuner_relay.member import Member
 from apptuner_relay.meters.meters import Meters
 from apptuner_relay.options import Settings
 from apptuner_relay.seldom import Seldom

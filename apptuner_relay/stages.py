@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from apptuner_relay.flow import Frame, Sink, Source
 from apptuner_relay.passage import Way
-from apptuner_relay.wire.chunks import NotABundle, Rechunker
+from apptuner_relay.wire.chunks import NotABundle, Part, Rechunker
 from apptuner_relay.wire.deflate import BombGuard, Deflation, Inflation
 from apptuner_relay.wire.frames import (
     CLOSE_INTERNAL_ERROR,
@@ -172,6 +172,10 @@ class Inflater(Stage):
         self._text = TextChecker() if opcode == TEXT else None
         self._ahead = b""
 
+    def expects(self, payload_bytes: int) -> int:
+        """See `Inflation.expects`."""
+        return self._inflation.expects(payload_bytes)
+
     def _take(self, payload: bytes, end: bool) -> None:
         self._inflation.feed(payload, end)
 
@@ -237,22 +241,24 @@ class Chunker(Stage):
         super().__init__(place, onwards, TEXT)
         self._sinks = sinks
         self._rechunker = rechunker
-        self._messages: deque[bytes] = deque()
+        self._parts: deque[Part] = deque()
 
     def _take(self, payload: bytes, end: bool) -> None:
         try:
-            self._messages.extend(self._rechunker.feed(payload, end))
+            self._parts.extend(self._rechunker.feed(payload, end))
         except NotABundle as wrong:
             self._finish()
             for sink in self._sinks:
                 sink.cut(CLOSE_INTERNAL_ERROR, f"a message was cut short: {wrong}")
+        self.source.plan = self._rechunker.plan
 
     def _step(self) -> bool:
-        if not self._messages:
+        if not self._parts:
             return False
-        data = frame(TEXT, self._messages.popleft())
-        end = self._ended and not self._messages
+        text, first, last = self._parts.popleft()
+        data = frame(TEXT if first else CONTINUATION, text, last)
+        end = self._ended and not self._parts
         self._way.send(data, 0, end)
         if end:
             self._finish()
-        return bool(self._messages)
+        return bool(self._parts)

@@ -1,13 +1,13 @@
 """Which way a message takes: as it is to those who can have it so, through stages to the others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from apptuner_relay.flow import Sink, Source
 from apptuner_relay.passage import Fork, Passage, Way
 from apptuner_relay.stages import Chunker, Deflater, Guard, Inflater, Place, Refuse, Slicer
-from apptuner_relay.wire.chunks import Rechunker, begins_bundle
+from apptuner_relay.wire.chunks import Plan, Rechunker, begins_bundle
 from apptuner_relay.wire.deflate import BombGuard, may_exceed
 from apptuner_relay.wire.frames import COMPRESSED, TEXT
 from apptuner_relay.wire.messages import BUNDLE_TYPES
@@ -79,12 +79,14 @@ def make_way(
     refuse: Refuse,
     passage: Opener | None = None,
     deflate: bool = False,
+    plan: Plan | None = None,
 ) -> Way:
     """The way of ``message`` from ``source`` to ``recipients``. Every piece of it is to be sent.
 
     :param refuse: closes the sender's connection.
     :param passage: makes the last part of the way; a new `Passage` where nothing is said.
     :param deflate: compress it even for a single one that negotiated that.
+    :param plan: how somebody else has begun to cut it into chunks.
     """
 
     def open_passage(origin: Source, sinks: Sequence[Sink], separable: bool = False) -> Way:
@@ -92,6 +94,8 @@ def make_way(
             return passage(origin, sinks, separable)
         return Passage(origin, sinks, separable, message.offset)
 
+    guesses: list[Callable[[], int]] = []
+    """How long it may be, where that has to be guessed."""
     sinks = [one.sink for one in recipients]
     chunks = message.big and begins_bundle(message.head)
     chunked = [one.sink for one in recipients if chunks and one.chunks]
@@ -112,8 +116,10 @@ def make_way(
     def plain_forms(origin: Source) -> list[Way]:
         ways = passages(origin, plain)
         if chunked:
-            most = message.limit if message.compressed else message.size or message.limit
-            rechunker = Rechunker(most, message.now_ms)
+            known = message.size is not None and not message.compressed
+            most = message.size if known and message.size is not None else message.limit
+            guess = guesses[0] if guesses else None
+            rechunker = Rechunker(message.now_ms, most, known, guess, plan)
             ways.append(
                 Chunker(
                     Place(origin, refuse, sinks),
@@ -134,9 +140,13 @@ def make_way(
         ways += passages(source, deflating)
         if plain or chunked:
             opcode = message.opcode & ~COMPRESSED
-            ways.append(
-                Inflater(place, lambda origin: _fork(plain_forms(origin)), opcode, message.limit)
+            size = message.size
+            if size is not None:
+                guesses.append(lambda: inflater.expects(size))
+            inflater = Inflater(
+                place, lambda origin: _fork(plain_forms(origin)), opcode, message.limit
             )
+            ways.append(inflater)
     else:
         if deflate or (message.type in BUNDLE_TYPES and len(deflating) > 1):
             ways.append(

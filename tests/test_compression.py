@@ -1,12 +1,17 @@
 """Compressed messages and big bundles on their ways: `apptuner_relay.ways` and `stages`, with the
 protocol on transports in memory."""
 
+import base64
 import json
 import os
+import random
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.flow import Sink
+from apptuner_relay.wire.chunks import CHUNK_BYTES
 from apptuner_relay.wire.frames import COMPRESSED, CONTINUATION, TEXT
 from tests.memory import Client, Relay, deflated, finished, masked
 
@@ -339,6 +344,42 @@ class Chunks(Case):
             plain.read()
             self.assertEqual(plain.messages[0], self.text)
             plain.messages.clear()
+
+    def count(self, text: bytes, block: int = 65_536) -> int:
+        """How many messages a compressed bundle becomes, of which all must arrive."""
+        cli, (phone,) = self.session("i" + self.QUERY)
+        self.send(cli, compressed(text) + masked(TEXT, b'{"type":"after"}'), block)
+        code, types = self.joined(phone)
+        self.assertEqual(code, json.loads(text)["payload"]["code"])
+        for client in (cli, phone):
+            client.lose()
+        return len(types) - 1
+
+    def test_compressed_one_becomes_about_as_many_messages_as_its_size_asks_for(self) -> None:
+        source = random.Random(5)
+        names = ["".join(source.choices("abcdefghijklmnop", k=7)) for _ in range(3000)]
+        for words in (60_000, 150_000, 300_000):
+            code = " ".join(source.choices(names, k=words))
+            text = json.dumps({"type": "bundle_update", "payload": {"code": code}}).encode()
+            for block in (20_000, 500_000):
+                self.assertLessEqual(self.count(text, block), len(text) / CHUNK_BYTES * 1.1 + 8)
+
+    @settings(deadline=None, max_examples=20)
+    @given(
+        st.lists(st.tuples(st.booleans(), st.integers(1, 1_500_000)), min_size=1, max_size=4),
+        st.sampled_from([7_000, 65_536, 500_000]),
+    )
+    def test_compressed_one_of_any_make_becomes_few_more(
+        self, make: list[tuple[bool, int]], block: int
+    ) -> None:
+        source = random.Random(7)
+        code = "".join(
+            "x" * size if same else base64.b64encode(source.randbytes(size * 3 // 4)).decode()
+            for same, size in make
+        )
+        text = json.dumps({"type": "bundle_update", "payload": {"code": code}}).encode()
+        if len(deflated(text)) > 64 * 1024:
+            self.assertLessEqual(self.count(text, block), len(text) / CHUNK_BYTES + 72)
 
     def test_small_one_stays_whole(self) -> None:
         cli, (phone,) = self.session("i" + self.QUERY)

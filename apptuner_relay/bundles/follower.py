@@ -19,6 +19,7 @@ from apptuner_relay.passage import Way
 from apptuner_relay.series import Reception
 from apptuner_relay.ways import Parcel, Recipient, make_way
 from apptuner_relay.wire import messages
+from apptuner_relay.wire.chunks import Plan
 from apptuner_relay.wire.deflate import inflate_head
 from apptuner_relay.wire.frames import (
     CLOSE_INTERNAL_ERROR,
@@ -50,6 +51,8 @@ class Start(NamedTuple):
     skip: int = 0
     deflate: bool = False
     """Whether the phone was being sent it compressed, though it came plain."""
+    plan: Plan | None = None
+    """How it was being cut into chunks for the phone, where it was."""
 
 
 FROM_THE_START = Start()
@@ -92,6 +95,7 @@ class Follower:
         self._offset = start.offset
         self._skip = start.skip
         self._deflate = start.deflate
+        self._plan = start.plan
         self._inside = start.skip > 0
         self._frames = ServerFrames()
         self._opcode = TEXT
@@ -263,8 +267,9 @@ class Follower:
             now_ms=form.began_ms,
         )
         deflate, self._deflate = self._deflate, False
+        plan, self._plan = self._plan, None
         self._way = make_way(
-            parcel, self.source, (self._phone,), self._refuse, self._open, deflate=deflate
+            parcel, self.source, (self._phone,), self._refuse, self._open, deflate, plan
         )
 
     def _open(self, origin: Source, sinks: Sequence[Sink], separable: bool = False) -> Way:

@@ -104,7 +104,8 @@ class Playback:
                 passage = lane.passage
                 if passage is None or passage.offset is None or lane.source is None:
                     return False
-                start = Start(passage.offset, passage.passed, lane.source.deflated)
+                origin = lane.source
+                start = Start(passage.offset, passage.passed, origin.deflated, origin.plan)
                 plans.append((root, bundle, lane, start))
             elif bundle.state is State.GROWING and reception.awaits(bundle.form.series):
                 plans.append((root, bundle, None, Start(bundle.whole)))

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from apptuner_relay.cluster.directory import Lease
 from apptuner_relay.cluster.link import MOVED, LinkProtocol
+from apptuner_relay.ends import Connection, Ends
 from apptuner_relay.flow import Frame, Lane, Sink, Source
-from apptuner_relay.member import Connection, Ends, Member
+from apptuner_relay.member import Member
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import Admission, Arrival, Device, Role, Session
 from apptuner_relay.wire.frames import (
@@ -83,15 +84,15 @@ class _Far:
         self.back.flow_to(sink)
 
     def take_texts(self, texts: Texts) -> None:
-        """See `member.End`."""
+        """See `ends.End`."""
         self.back.send_texts(texts)
 
     def take(self, piece: Piece, view: memoryview) -> None:
-        """See `member.End`."""
+        """See `ends.End`."""
         self.back.send(piece, view)
 
     def flush(self) -> None:
-        """See `member.End`."""
+        """See `ends.End`."""
         self.source.flush()
 
 
@@ -189,19 +190,19 @@ class Bridged:
     # What its connection calls
 
     def take_texts(self, texts: Texts) -> None:
-        """See `member.End`."""
+        """See `ends.End`."""
         self._there.send_texts(texts)
         if self._is_halting:
             self._hold_between_messages()
 
     def take(self, piece: Piece, view: memoryview) -> None:
-        """See `member.End`."""
+        """See `ends.End`."""
         self._there.send(piece, view)
         if self._is_halting and piece[1]:
             self._hold_between_messages()
 
     def flush(self) -> None:
-        """See `member.End`."""
+        """See `ends.End`."""
         self.source.flush()
 
     def gone(self, why: str) -> bool:

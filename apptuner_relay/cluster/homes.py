@@ -32,8 +32,9 @@ from apptuner_relay.cluster.link import LinkProtocol, NotReached, NotTrusted, op
 from apptuner_relay.cluster.moving import Move
 from apptuner_relay.cluster.passes import Gate
 from apptuner_relay.cluster.watch import WATCH_S, Watch, make_asker
+from apptuner_relay.ends import Connection, Ends
 from apptuner_relay.forwarded import UNKNOWN
-from apptuner_relay.member import Connection, Ends, Member
+from apptuner_relay.member import Member
 from apptuner_relay.service import Attendee, Place, RelayService
 from apptuner_relay.session import Admission, Arrival, BadRequest, Session
 from apptuner_relay.wire.frames import (

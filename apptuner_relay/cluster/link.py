@@ -26,7 +26,7 @@ from apptuner_relay.cluster.passes import (
     write_pass,
 )
 from apptuner_relay.connection import COMMON_OPTIONS, FramedConnection
-from apptuner_relay.member import End, Ends
+from apptuner_relay.ends import End, Ends
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import Admission, BadRequest
 from apptuner_relay.transport import PeerConnector, PeerTransport, keep_little_unsent

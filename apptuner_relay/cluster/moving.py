@@ -7,7 +7,8 @@ from typing import Protocol, cast
 from twisted.internet.task import deferLater
 
 from apptuner_relay.cluster.link import MOVED
-from apptuner_relay.member import Connection, Member
+from apptuner_relay.ends import Connection
+from apptuner_relay.member import Member
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import Session
 from apptuner_relay.wire.frames import CLOSE_SERVICE_RESTART

@@ -20,8 +20,8 @@ from apptuner_relay.cluster.passes import (
     BadPass,
     prove,
 )
+from apptuner_relay.ends import End
 from apptuner_relay.forwarded import UNKNOWN
-from apptuner_relay.member import End
 from apptuner_relay.protocol import Answer, RelayFactory, RelayProtocol
 from apptuner_relay.seldom import Seldom
 from apptuner_relay.service import Place

@@ -82,6 +82,7 @@ class Inflation:
         self._decompress: Any = codec.decompressobj(_RAW_WINDOW_BITS)
         self._input = b""
         self._at = 0
+        self._fed = 0
         self._ended = False
         self._streams_left: float = _FREE_STREAMS
         self._part_bytes = _SLICE_BYTES
@@ -92,9 +93,16 @@ class Inflation:
         """Take in the next payload bytes of the message."""
         self._input = self._input[self._at :] + data
         self._at = 0
+        self._fed += len(data)
         if end:
             self._input += _TAIL
             self._ended = True
+
+    def expects(self, payload_bytes: int) -> int:
+        """How many bytes a payload of ``payload_bytes`` inflates to, if the rest of it is like what
+        has been inflated; at most the limit."""
+        used = self._fed - len(self._input) + self._at
+        return min(self._limit, self.size * payload_bytes // max(1, used))
 
     def read(self, most: int = _SLICE_BYTES) -> bytes:
         """Up to ``most`` more bytes; none when what was fed is used up.

@@ -406,6 +406,18 @@ class SlowPhone(SlowCase):
         self.assertEqual("".join(chunk["data"] for chunk in chunks) == code, True)
         self.assertTexts(self.texts(sliced), [text])
 
+    def test_goes_on_in_chunks_of_what_came_compressed(self) -> None:
+        self.cli.lose()
+        self.cli = self.connect("cli", deflate=True)
+        code = "".join(f"line {i} of {i * i}\n" for i in range(120_000))
+        text = json.dumps({"type": "bundle_update", "payload": {"code": code}}).encode()
+        slow = self.join_slow("platform=ios&chunks=1")
+        self.leave_in_mid_message(deflated(text), slow, TEXT | 0x40)
+        start, *chunks = (json.loads(message) for message in self.drink(slow))
+        self.assertEqual(start["totalChunks"], len(chunks))
+        self.assertEqual([chunk["index"] for chunk in chunks], list(range(len(chunks))))
+        self.assertEqual("".join(chunk["data"] for chunk in chunks) == code, True)
+
     def test_goes_on_between_and_in_chunks(self) -> None:
         slow = self.join_slow()
         code = some_code(600_000)

@@ -2,10 +2,11 @@
 whatever happens to it, to its sender, or between two senders.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from tests.live.clients import TYPESCRIPT, Client, NodeClients
+from tests.live.clients import TYPESCRIPT, Client, Code, NodeClients
 from tests.live.cluster import ClusterCase
 from tests.live.harness import LiveCase, together
 from tests.live.processes import MIB, RelayProcess
@@ -92,6 +93,15 @@ class OneRelay(ReleasedCase):
     async def test_two_senders_at_the_same_time(self) -> None:
         _, node, cli, phone = await self.there()
         page = await node.join("desktop", "ABC234")
+        await self.begin(cli)
+        await self.begin(page)
+        for index in range(COUNT):
+            for sender, name in ((cli, "A"), (page, "B")):
+                await self.part(sender, name, [index])
+                await sender.settle()
+        [ran] = [one.code for one in await phone.settle() if one.code is not None]
+        code = ("B" + PART) * COUNT
+        self.assertEqual(ran, Code(len(code), hashlib.sha256(code.encode()).hexdigest()))
         for _ in range(3):
             sent = await together(
                 cli.push_filler(6 * MIB, chunked=True), page.push_filler(5 * MIB, chunked=True)
