@@ -30,6 +30,7 @@ from apptuner_relay.values import (
     token,
     web_url,
 )
+from apptuner_relay.web.routes import NO_ROUTES, Routes
 from apptuner_relay.wire.offers import read_subprotocols
 
 ENVIRONMENT_PREFIX = "APPTUNER_"
@@ -109,6 +110,11 @@ class Settings:
     message_rate: int = 100
     """Messages a second."""
     header_limit: int = 16 * KIB
+    forward: Routes = NO_ROUTES
+    forward_host: str = "client"
+    forward_limit: int = 256 * MIB
+    forward_timeout: float = 60.0
+    forward_requests: int = 100
 
 
 def _size(low: int, high: int) -> Callable[[str], int]:
@@ -547,7 +553,43 @@ ACCESS_OPTIONS = (
         "not read from for a while; bundles always pass. 0: any number",
     ),
 )
-OPTIONS += ACCESS_OPTIONS
+FORWARD_OPTIONS = (
+    Option(
+        "forward",
+        NONE,
+        Routes.parse,
+        "Forward requests for paths that begin so to another HTTP server, as they are, such as "
+        "/api/=http://127.0.0.1:4000. Repeat it, or put spaces between them, for more; the longest "
+        "prefix counts. The relay's own paths stay its own: /api/status and so on",
+    ),
+    Option(
+        "forward-host",
+        "client",
+        choice("client", "upstream"),
+        "client or upstream: the Host that such a server gets, the client's or its own name. "
+        "X-Forwarded-Host is the client's",
+    ),
+    Option(
+        "forward-limit",
+        "256MiB",
+        _size(0, 1024 * 1024 * MIB),
+        "Refuse (413) a request to forward whose body is larger",
+    ),
+    Option(
+        "forward-timeout",
+        "60s",
+        _duration(0.1, 86400),
+        "Give up a forwarded request when for so long nothing comes of its body (408), such a "
+        "server takes nothing or answers nothing (504), or nothing more comes of its answer",
+    ),
+    Option(
+        "forward-requests",
+        "100",
+        _count(1, 1_000_000),
+        "Requests that may be forwarded at once; more are refused (503)",
+    ),
+)
+OPTIONS += ACCESS_OPTIONS + FORWARD_OPTIONS
 
 LISTEN_VARIABLE = ENVIRONMENT_PREFIX + "LISTEN"
 _OTHER_VARIABLES = tuple(
@@ -564,8 +606,9 @@ def _help(option: Option) -> str:
     return f"{option.doc}. [{option.variable}, default: {option.default}]"
 
 
-_ALLOWED_ORIGIN = next(option for option in OPTIONS if option.name == "allowed-origin")
-"""May be repeated."""
+_REPEATABLE = {
+    option.name: option for option in OPTIONS if option.name in ("allowed-origin", "forward")
+}
 
 
 class Options(usage.Options):
@@ -580,14 +623,14 @@ class Options(usage.Options):
     optParameters = [
         [option.name, None, None, _help(option)]
         for option in OPTIONS
-        if option is not _ALLOWED_ORIGIN
+        if option.name not in _REPEATABLE
     ]
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self._environment = os.environ if environment is None else environment
         self["listen"] = []
-        self[_ALLOWED_ORIGIN.name] = None
+        self.update(dict.fromkeys(_REPEATABLE))
         self.settings = Settings()
         self.listen_source = "--listen"
         """Where the endpoints were given, for error messages."""
@@ -596,10 +639,16 @@ class Options(usage.Options):
         self["listen"].append(endpoint)
 
     def opt_allowed_origin(self, origin: str) -> None:
-        before = self["allowed-origin"]
-        self["allowed-origin"] = f"{before} {origin}" if before else origin
+        self._add("allowed-origin", origin)
 
-    opt_allowed_origin.__doc__ = _help(_ALLOWED_ORIGIN)
+    def opt_forward(self, route: str) -> None:
+        self._add("forward", route)
+
+    def _add(self, name: str, text: str) -> None:
+        self[name] = f"{self[name]} {text}" if self[name] else text
+
+    opt_allowed_origin.__doc__ = _help(_REPEATABLE["allowed-origin"])
+    opt_forward.__doc__ = _help(_REPEATABLE["forward"])
 
     # One line, as it is printed with its spaces.
     opt_listen.__doc__ = (

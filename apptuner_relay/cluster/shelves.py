@@ -17,7 +17,7 @@ from twisted.web.server import Request
 
 from apptuner_relay.asking import quiet_pool
 from apptuner_relay.cluster.directory import DirectoryAway, Lease
-from apptuner_relay.cluster.forwarding import Unanswered, Way, forward
+from apptuner_relay.cluster.forwarding import Way, forward
 from apptuner_relay.cluster.homes import Homes
 from apptuner_relay.cluster.passes import (
     PASS_HEADER,
@@ -28,6 +28,7 @@ from apptuner_relay.cluster.passes import (
 )
 from apptuner_relay.session import BadRequest
 from apptuner_relay.web.headers import header
+from apptuner_relay.web.http_proxy import Unanswered
 from apptuner_relay.web.streaming import Outlet
 
 _CONNECT_S = 2.0

@@ -18,7 +18,7 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, readBody
 
 from apptuner_relay.asking import quiet_pool
 from apptuner_relay.cluster.bridge import Bridged
-from apptuner_relay.cluster.forwarding import FAULTS
+from apptuner_relay.web.http_proxy import FAULTS
 
 WATCH_S = 1.5
 """How often to call `Watch.look`."""

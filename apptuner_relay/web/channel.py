@@ -8,6 +8,8 @@ A client may end its side of the connection once it has sent its requests (RFC 9
 for TLS, and TCP knows it as half-close); it still gets the answers to all of them.
 """
 
+import socket
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IProtocol
@@ -47,6 +49,9 @@ class RelayChannel(HTTPChannel):
     _head_lines = 0
     _is_refused = False
     _linger: IDelayedCall | None = None
+    is_body_due = False
+    """Whether a request's head has come, and not all of its body."""
+    _is_untimed = False
     _is_half_closed = False
     """Whether the client sends nothing more."""
     _successor: IProtocol | None = None
@@ -83,9 +88,39 @@ class RelayChannel(HTTPChannel):
         if not self._is_refused:
             self._refuse_head()
 
+    @property
+    def request_line(self) -> tuple[bytes, bytes, bytes]:
+        """Method, target and version of a request whose body is still to come."""
+        return self._command, self._path, self._version
+
+    def allHeadersReceived(self) -> None:
+        """A request's head is there."""
+        self.is_body_due = self.length != 0
+        super().allHeadersReceived()
+
+    def checkPersistence(self, request: Any, version: bytes) -> bool:
+        """Whether another request may follow. Connection is a list with commas (RFC 9110 §7.6.1),
+        which Twisted takes for one with spaces."""
+        fields: Sequence[bytes] = request.requestHeaders.getRawHeaders(b"connection", ())
+        options = [option.strip().lower() for option in b",".join(fields).split(b",")]
+        if b"close" in options:
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            return False
+        return bool(super().checkPersistence(request, version))
+
+    def expect_body(self) -> None:
+        """What is due of a request's body is waited for by somebody else."""
+        self._is_untimed = True
+        self.setTimeout(None)
+
     def allContentReceived(self) -> None:
         """A request is there whole."""
         self._head_bytes = self._head_lines = 0
+        self.is_body_due = False
+        if self._is_untimed:
+            self._is_untimed = False
+            # Twisted stops it, and starts one like it behind the answer.
+            self.setTimeout(self.timeOut)
         super().allContentReceived()
 
     def timeoutConnection(self) -> None:
@@ -97,10 +132,14 @@ class RelayChannel(HTTPChannel):
     def rawDataReceived(self, data: bytes) -> None:
         """See `LineReceiver`. What came in one piece with a request that hands the connection over
         is none of ours."""
-        if self._successor is None:
-            super().rawDataReceived(data)
-        else:
+        if self._successor is not None:
             self._successor.dataReceived(data)
+        elif not self._is_refused:
+            super().rawDataReceived(data)
+
+    def _send100Continue(self) -> None:
+        if not self._is_refused and not self.requests[-1].startedWriting:
+            super()._send100Continue()
 
     def hand_over(self, protocol: IProtocol, data: bytes) -> None:
         """Leave the connection to ``protocol``, which gets ``data`` and then what comes next."""
@@ -117,13 +156,31 @@ class RelayChannel(HTTPChannel):
     def readConnectionLost(self) -> None:
         """See `IHalfCloseableProtocol`: nothing more comes."""
         self._is_half_closed = True
+        for request in self.requests:
+            request.half_closed()
         self._close_if_done()
+
+    @property
+    def is_reset(self) -> bool:
+        """Whether the client's system has said that there is nobody any more. Once the client has
+        ended its side, the reactor doesn't tell."""
+        below = getattr(self.transport, "transport", self.transport)
+        connection: socket.socket | None = getattr(below, "socket", None)
+        return connection is not None and bool(
+            connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        )
 
     def writeConnectionLost(self) -> None:
         """See `IHalfCloseableProtocol`. There is none but for our own doing."""
 
     def requestDone(self, request: Any) -> None:
         """A request has been answered."""
+        if self.is_body_due:
+            # Before all of it has come. What still comes is not to be taken for a request.
+            self.requests.remove(request)
+            self._is_refused = True
+            self._close_soon()
+            return
         super().requestDone(request)
         if self._is_half_closed:
             # Not now: the next request may be there already, and about to be read.
@@ -138,12 +195,19 @@ class RelayChannel(HTTPChannel):
         else:
             self.loseConnection()
 
+    def refuse(self, status: int, text: str) -> None:
+        """Answer what comes in, of which there may be more, with an error, and close."""
+        self._refuse(status, text)
+        self._close_soon()
+
     def _refuse_head(self) -> None:
-        self._refuse(
+        self.refuse(
             431,
             f"A request line and header fields above {self._header_limit} bytes (--header-limit), "
             f"or above {MOST_FIELDS} fields",
         )
+
+    def _close_soon(self) -> None:
         # To close while something is left to be read would take the answer away from the client
         # (RFC 9112 §9.6).
         self.setTimeout(None)

@@ -26,12 +26,12 @@ from apptuner_relay.web.json import ErrorResource, JsonResource, write_json
 from apptuner_relay.web.metrics import MetricsResource
 from apptuner_relay.web.nodes import NodesResource
 from apptuner_relay.web.page import PageResource, StaticResource, read_static
+from apptuner_relay.web.request import Forwarder, RelayRequest
 from apptuner_relay.web.sessions import SessionsResource
 from apptuner_relay.web.signin import LoginResource, LogoutResource
 from apptuner_relay.web.status import StatusResource
 from apptuner_relay.web.streaming import Reactor
 from apptuner_relay.web.upgrade import upgrade
-from apptuner_relay.wire.messages import http_refusal
 
 WEBSOCKET_VERSION = b"13"
 
@@ -71,29 +71,16 @@ def _asks_for_websocket(request: Request) -> bool:
     return b"websocket" in [name.strip().lower() for name in b",".join(fields).split(b",")]
 
 
-class RelayRequest(Request):
-    """A request without a body: nothing here takes one, and twisted.web would keep it whole."""
-
-    def gotLength(self, length: int | None) -> None:
-        """Called with the body's length, 0 for none and None where it isn't said beforehand."""
-        super().gotLength(0)
-        if length != 0:
-            refusal = http_refusal(413, "A request has no body here")
-            self.channel.transport.write(refusal)  # type: ignore[union-attr]
-            self.channel.loseConnection()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """What comes of a body all the same is dropped."""
-
-
 class RelaySite(Site):
-    """A Site that doesn't log requests, nor take bodies, and knows on which connections nothing has
-    been asked yet."""
+    """A Site that doesn't log requests, takes bodies for other programs only, and knows on which
+    connections nothing has been asked yet."""
 
     displayTracebacks = False
     requestFactory = RelayRequest
     protocol = RelayChannel  # type: ignore[assignment]
     header_limit = Settings.header_limit
+    forwarder: Forwarder | None = None
+    """Takes the requests for other programs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -163,6 +150,9 @@ def make_site(
     root.putChild(b"mobile", RoleResource(MobileFactory(relay)))
     if peers is not None:
         root.putChild(b"peer", RoleResource(peers))
+    bundles = None
+    forwarder = make_forwarder(settings, reactor)
+    relay.count_downloads = lambda: sum(part.active for part in (bundles, forwarder) if part)
     if reactor is not None and (relay.store is not None or elsewhere is not None):
         bundles = BundlesResource(
             relay.store,
@@ -173,11 +163,21 @@ def make_site(
             relay.settings.trusted_proxy,
         )
         root.putChild(b"bundles", bundles)
-        relay.count_downloads = lambda: bundles.active
     site = RelaySite(root, timeout=relay.settings.handshake_timeout, reactor=relay.clock)
     relay.count_silent = lambda: len(site.silent)
     site.header_limit = relay.settings.header_limit
+    site.forwarder = forwarder
     return site
+
+
+def make_forwarder(settings: Settings, reactor: Any) -> Forwarder | None:
+    """What takes the requests for other programs, if there are any."""
+    if reactor is None or not settings.forward:
+        return None
+    # It brings a good deal of code, which most relays needn't hold.
+    from apptuner_relay.web import upstream
+
+    return upstream.Forwarder(settings, reactor)
 
 
 def make_api(relay: RelayService, guard: Guard) -> Resource:

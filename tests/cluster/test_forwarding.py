@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone, ResponseFailed
 
-from apptuner_relay.cluster.forwarding import SILENCE_S, _Body
+from apptuner_relay.web.http_proxy import SILENCE_S, AnswerBody
 
 DONE, LOST = Failure(ResponseDone()), Failure(ResponseFailed([]))
 
@@ -44,7 +44,7 @@ class BodyTest(SynchronousTestCase):
         self.clock = Clock()
         self.outlet = FakeOutlet()
         self.transport = FakeTransport()
-        body: Any = _Body(self.outlet)  # type: ignore[arg-type]
+        body: Any = AnswerBody(self.outlet, SILENCE_S)  # type: ignore[arg-type]
         body.callLater = self.clock.callLater
         self.body = body
 
