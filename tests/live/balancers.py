@@ -72,7 +72,17 @@ class Balancer:
     @property
     def ca(self) -> str:
         """What its clients have to trust."""
-        return (self._trusted / "authority.pem").read_text()
+        return self.authority.read_text()
+
+    @property
+    def authority(self) -> Path:
+        """The file of that."""
+        return self._trusted / "authority.pem"
+
+    def route_api(self, port: int) -> None:
+        """Put to use what routes the Node relay's other paths to a program at ``port``, as the
+        file says that it is done."""
+        self.changes += [("~(?m)^#api ", ""), (f"{HOST}:4000", f"{HOST}:{port}")]
 
     def url(self, role: str, session: str, query: str = "") -> str:
         return f"wss://{HOST}:{self.port}/{role}/{session}" + (f"?{query}" if query else "")

@@ -3,6 +3,7 @@ their sessions through Redis.
 """
 
 import hashlib
+import hmac
 import re
 from typing import Any, ClassVar
 
@@ -11,8 +12,9 @@ from tests.live.balancers import HOST, Balancer, Caddy, HAProxy, Nginx, program
 from tests.live.clients import TYPESCRIPT, Client, NodeClients, missing
 from tests.live.cluster import ClusterCase
 from tests.live.harness import together
-from tests.live.processes import KIB, REPOSITORY, RelayProcess, within_patience
+from tests.live.processes import KIB, REPOSITORY, RelayProcess, run, within_patience
 from tests.live.redis import missing_redis
+from tests.live.upstream import Upstream
 
 SESSION = "SECRET"
 ELSEWHERE = "127.0.0.2"
@@ -42,10 +44,13 @@ class Behind:
     relays: list[RelayProcess]
     clients: NodeClients
 
-    async def begin(self: Any, shared: bool = True, affinity: bool = True) -> None:
+    async def begin(
+        self: Any, shared: bool = True, affinity: bool = True, api: int | None = None
+    ) -> None:
         """Two relays, the balancer before them, and a process for clients.
 
         ``shared``: sessions are, through Redis. ``affinity``: the file is as it is shipped.
+        ``api``: the port of a program to which the other paths go.
         """
         if shared:
             redis = await self.redis()
@@ -56,6 +61,8 @@ class Behind:
         self.balancer = self.balancer_class(self.relays)
         if not affinity:
             self.balancer.changes = [self.balancer.in_turn]
+        if api is not None:
+            self.balancer.route_api(api)
         self.addCleanup(self.balancer.stop)
         await self.balancer.start()
         self.clients = await self.node(self.balancer)
@@ -233,6 +240,38 @@ class Behind:
         refused = await self.clients.refused("cli", "bad.id", ca=self.balancer.ca)
         self.assertEqual(refused.status, 400)
         self.assertIn("Bad session id", refused.json()["error"])
+
+    async def test_the_node_relays_other_paths(self: Any) -> None:
+        upstream = Upstream()
+        self.addCleanup(upstream.stop)
+        await upstream.start()
+        await self.begin(shared=False, api=upstream.port)
+        balancer = self.balancer
+        reply = await balancer.get("/api/builds/7?a=%2F")
+        self.assertEqual((reply.status, reply.json()["url"]), (200, "/api/builds/7?a=%2F"))
+        self.assertEqual(reply.json()["headers"]["x-forwarded-proto"], "https")
+        for path in ("/api/builds", "/api/create-checkout-session", "/api/stripe-webhook"):
+            reply = await balancer.get(path, "OPTIONS", {"Origin": "https://dash.example"})
+            origin = reply.headers.get("access-control-allow-origin")
+            self.assertEqual((reply.status, origin), (204, "https://dash.example"), path)
+        file = balancer.folder / "body"
+        file.write_bytes(bytes(range(256)) * 4096)
+        signature = hmac.digest(b"whsec_test", file.read_bytes(), "sha256").hex()
+        url = f"https://{HOST}:{balancer.port}/api"
+        words = ["curl", "-sS", "--cacert", str(balancer.authority), "--data-binary", f"@{file}"]
+        words += ["-H", f"Stripe-Signature: {signature}", f"{url}/stripe-webhook"]
+        child = await run(words)
+        self.assertEqual(child.out, '{"good":true,"bytes":1048576}', repr(child))
+        child = await run([*words[:4], f"{url}/builds/7/download?bytes=5000000", "-o", str(file)])
+        self.assertEqual((child.exit_code, file.stat().st_size), (0, 5_000_000), repr(child))
+        for path in ("/api/status", "/api/nodes", "/api/buildsx"):
+            reply = await balancer.get(path)
+            self.assertIn(reply.status, (400, 404), path)
+            self.assertNotIn("Cannot", reply.body, path)
+        await upstream.stop()
+        reply = await balancer.get("/api/builds/7")
+        self.assertIn(reply.status, (502, 503, 504))
+        await self.use_a_session()
 
     async def test_a_relay_is_killed_under_load(self: Any) -> None:
         await self.begin()
