@@ -69,7 +69,7 @@ class BundleFanout:
     @property
     def busy(self) -> bool:
         """Whether more is to come of a bundle that is kept, or that a phone waits for."""
-        if self._tape is not None and self._tape.bundle is not None:
+        if self._tape is not None and self._tape.recording:
             return True
         return any(_awaited(one) for one in self._begun.values() if not one.series.endless)
 

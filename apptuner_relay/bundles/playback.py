@@ -107,7 +107,9 @@ class Playback:
                 origin = lane.source
                 start = Start(passage.offset, passage.passed, origin.deflated, origin.plan)
                 plans.append((root, bundle, lane, start))
-            elif bundle.state is State.GROWING and reception.awaits(bundle.form.series):
+            elif bundle.state is State.GROWING and (
+                reception.awaits(bundle.form.series) or not bundle.arriving
+            ):
                 plans.append((root, bundle, None, Start(bundle.whole)))
             elif sink.over_window:
                 return False

@@ -66,6 +66,11 @@ class Tape:
         self.bundle: SpooledBundle | None = None
         """The bundle that is being recorded."""
 
+    @property
+    def recording(self) -> bool:
+        """Whether more is to come of the bundle that is being recorded."""
+        return self.bundle is not None and self.bundle.state is State.GROWING
+
     def begin(self, message: Parcel, series: Series) -> bool:
         """A bundle begins; whether to give its messages to this tape."""
         self._stop(Cut.SUPERSEDED)
@@ -79,7 +84,7 @@ class Tape:
     def records(self, series: Series) -> bool:
         """Whether to give it a chunk of ``series``."""
         bundle = self.bundle
-        return bundle is not None and bundle.state is State.GROWING and bundle.form.series is series
+        return bundle is not None and self.recording and bundle.form.series is series
 
     def send(self, data: Frame, header: int, end: bool) -> None:
         """See `passage.Way`."""

@@ -364,6 +364,9 @@ class Replayed(SeriesCase):
         self.assertCut(played, "can't keep it")
         self.assertEqual(self.story(live), ["A", "A0", "A1", "A2"])
         self.assertStays(live)
+        # Nobody waits for anything more of it.
+        [session] = self.relay.service.sessions.values()
+        self.assertTrue(all(member.settled for member in session.members))
 
     def test_a_whole_one_of_another_sender_between_its_chunks(self) -> None:
         cli, page = self.connect("cli"), self.connect("desktop")
