@@ -3,7 +3,7 @@ comes in between goes through our own `FrameReader`, in blocks, to whoever the c
 for: what clients open to this relay, and what relays open to each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from autobahn.util import encode_truncate
@@ -39,6 +39,8 @@ COMMON_OPTIONS: dict[str, Any] = {
 """What Autobahn is told for connections of either direction."""
 
 _CLOSE_REASON_BYTES = 123
+_LATELY_S = 1.0
+"""Who was heard so shortly before needn't be pinged to be known alive."""
 
 
 class FramedConnection(WebSocketProtocol):
@@ -56,6 +58,10 @@ class FramedConnection(WebSocketProtocol):
     _tail_call: IDelayedCall | None = None
     _is_dismissed = False
     """Whether our Close is sent and what comes still counts, until `_part`."""
+    heard_s = 0.0
+    """When something came last, in seconds of the clock."""
+    _answered: Callable[[], None] | None = None
+    """Called when the peer answers a ping."""
 
     # What a subclass has
 
@@ -84,6 +90,7 @@ class FramedConnection(WebSocketProtocol):
         self._pinged = False
         self._drains = 0
         self._alive_s = 0.0
+        self.heard_s = self.relay.clock.seconds()
         if isinstance(self.transport, BlockTransport):
             self.offer = self.transport.offer  # type: ignore[method-assign]
             self.unsent = self.transport.unsent  # type: ignore[method-assign]
@@ -230,6 +237,35 @@ class FramedConnection(WebSocketProtocol):
             self._own_reason = "no answer to a ping"
             self.dropConnection(abort=True)
 
+    def last_heard_s(self) -> float:
+        """See `ends.Connection`."""
+        end = self._end
+        if end is None:
+            return self.heard_s
+        reads = end.sink.drains != self._drains
+        if end.source.held or (reads and self._pinged):
+            # What it says isn't read, or it has taken something since it was asked.
+            return self.relay.clock.seconds()
+        return max(self.heard_s, self._alive_s) if reads else self.heard_s
+
+    def probe(self, answered: Callable[[], None] | None = None) -> float | None:
+        """See `ends.Connection`."""
+        end, now_s = self._end, self.relay.clock.seconds()
+        if end is None or self.state != self.STATE_OPEN:
+            return None
+        if now_s - self.heard_s < _LATELY_S:
+            if answered is not None:
+                answered()
+            return None
+        if answered is not None:
+            self._answered = answered
+        if self._heard or not self._pinged:
+            self._heard, self._pinged = False, True
+            self._drains = end.sink.drains
+            self._alive_s = now_s
+            end.sink.control(frame(PING, b""), None)
+        return self._alive_s
+
     def _take_block(self, length: int) -> None:
         """Take in ``length`` bytes that have been received into the relay's buffer."""
         buffer = self.relay.buffer
@@ -237,6 +273,7 @@ class FramedConnection(WebSocketProtocol):
         if end is None:
             return
         self._heard = True
+        self.heard_s = self.relay.clock.seconds()
         start, stop = buffer.START, buffer.START + length
         try:
             while start < stop and self.state != self.STATE_CLOSED:
@@ -293,6 +330,10 @@ class FramedConnection(WebSocketProtocol):
         if opcode == PING:
             if self.state == self.STATE_OPEN:
                 end.sink.control(frame(PONG, payload), end.source)
+        elif opcode == PONG:
+            answered, self._answered = self._answered, None
+            if answered is not None:
+                answered()
         elif opcode == CLOSE:
             try:
                 code, reason = read_close(payload)

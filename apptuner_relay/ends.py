@@ -2,6 +2,7 @@
 need of each other.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from apptuner_relay.flow import Outlet, Sink, Source
@@ -64,6 +65,18 @@ class Connection(Outlet, Protocol):
 
     def check_alive(self, now_s: float) -> None:
         """Ping a client that is silent, drop one that stays so. Called at intervals."""
+
+    def last_heard_s(self) -> float:
+        """When the client was heard last, or has taken what it was sent, in seconds of the
+        clock."""
+
+    def probe(self, answered: Callable[[], None] | None = None) -> float | None:
+        """Ping a client that hasn't been heard just now, unless a ping is on its way. One that
+        leaves it unanswered is dropped.
+
+        :param answered: called when it answers, or now.
+        :return: when it was pinged; None for one that needn't be.
+        """
 
 
 class Ends(NamedTuple):

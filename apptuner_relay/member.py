@@ -113,6 +113,13 @@ class Member:
         self._dropped_logs = 0
         self.bytes_in = 0
         """Bytes taken in so far."""
+        self.said_s: float | None = None
+        """When its last message came; None for one that has said nothing."""
+
+    @property
+    def heard_s(self) -> float:
+        """When it was heard last, be it by a pong."""
+        return max(self.said_s or 0.0, self.connection.last_heard_s())
 
     @property
     def label(self) -> str:
@@ -244,7 +251,7 @@ class Member:
             self.bundles.flush()
         if self._active:
             self._active = False
-            self.session.last_activity_s = self._seconds()
+            self.said_s = self.session.last_activity_s = self._seconds()
 
     def gone(self, why: str) -> bool:
         """The connection is over. True if that cut a message or a bundle short."""
@@ -392,6 +399,8 @@ class Member:
         """The way of a message that begins."""
         bundles = self.bundles
         if bundles is not None and parcel.type in messages.BUNDLE_TYPES:
+            if route.everybody and parcel.type != "bundle_chunk":
+                self.session.announcements.bundle_begins(self)
             return bundles.begin(parcel, route.members, route.target)
         return make_way(parcel, self.source, route.members, self.connection.close)
 

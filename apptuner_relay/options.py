@@ -56,6 +56,7 @@ class Settings:
     tls_look: float = 60.0
     tls_expiry_days: int = 14
     max_mobiles: int = 5
+    max_pages: int = 10
     max_message: int = 50 * MIB
     session_timeout: float = 1800.0
     compression: bool = True
@@ -243,7 +244,19 @@ OPTIONS: tuple[Option, ...] = (
         _count(0, 365),
         "Warn when the certificate expires in less than so many days",
     ),
-    Option("max-mobiles", "5", _count(1, 1000), "Phones that a session may have at once"),
+    Option(
+        "max-mobiles",
+        "5",
+        _count(1, 1000),
+        "Phones that a session may have at once. One that is dead makes room for another",
+    ),
+    Option(
+        "max-pages",
+        "10",
+        _count(1, 1000),
+        "Dashboards and desktops that a session may have at once, together. For one more the one "
+        "is closed that says nothing, of those the oldest",
+    ),
     Option(
         "max-message",
         "50MiB",

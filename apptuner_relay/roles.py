@@ -92,6 +92,8 @@ class Admission:
     """Whether it is the first of its session to show one."""
     tokens: bool = False
     """Whether it has phones without a join token sent away."""
+    lost_ms: int = 0
+    """When it lost its session, where it is `Arrival.RECOVERED`; by this relay's clock."""
 
 
 class HasRole(Protocol):
@@ -106,6 +108,14 @@ class HasRole(Protocol):
 
     @property
     def admission(self) -> Admission: ...
+
+    @property
+    def said_s(self) -> float | None:
+        """When its last message came, in seconds of any clock; None for one that said nothing."""
+
+    @property
+    def heard_s(self) -> float:
+        """When it was heard last, be it by a pong."""
 
 
 M = TypeVar("M", bound=HasRole)

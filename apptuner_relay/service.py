@@ -28,12 +28,14 @@ from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.member import Member
 from apptuner_relay.meters.meters import Meters
 from apptuner_relay.options import Settings
+from apptuner_relay.rollcall import RollCall
 from apptuner_relay.seldom import Seldom
 from apptuner_relay.session import (
     Admission,
     Arrival,
     BadRequest,
     Device,
+    Limits,
     Role,
     Session,
     parse_device,
@@ -48,6 +50,7 @@ from apptuner_relay.wire.frames import (
     PeerReader,
 )
 
+_TOO_MANY_PAGES = "There are too many pages in this session, and this one says nothing"
 _TICK_S = 1.0
 _LONGEST_SWEEP_S = 15.0
 _LONGEST_RENEWAL_S = 60.0
@@ -178,6 +181,10 @@ class RelayService(Service):
         self._over_rate: set[Member] = set()
         """Who has sent more messages than it may, until it is told so."""
         self._refusals = Seldom(clock.seconds)
+        self._limits = Limits(
+            settings.max_mobiles, settings.max_pages, silence_s=settings.ping_interval
+        )
+        self._rollcall = RollCall(clock, self.retire)
         self.drain: Drain | None = None
         """Set when the relay stops."""
         self.hands_over = False
@@ -225,6 +232,7 @@ class RelayService(Service):
         return drain.over.addCallback(self._stop_calls)
 
     def _stop_calls(self, _: None) -> None:
+        self._rollcall.stop()
         for _interval_s, call in self._calls:
             if call.running:
                 call.stop()
@@ -291,8 +299,18 @@ class RelayService(Service):
         """
         if self.homes is not None:
             return self.homes.find(admission)
-        self.check_room(admission)
-        return LocalPlace(self, admission)
+
+        def find(_: None) -> Place:
+            self.check_room(admission)
+            return LocalPlace(self, admission)
+
+        return self.make_room(admission).addCallback(find)
+
+    def make_room(self, admission: Admission) -> Deferred[None]:
+        """Find out whether somebody who is dead has the place of a client that wants to come in,
+        and have it go. Fires soon, and never fails; `check_room` says what has come of it."""
+        session = self.sessions.get(admission.session_hash)
+        return self._rollcall.make_room(session, admission, self._limits)
 
     def check_room(self, admission: Admission) -> None:
         """Whether a client fits into its session here.
@@ -301,7 +319,7 @@ class RelayService(Service):
         """
         session = self.sessions.get(admission.session_hash)
         if session is not None:
-            session.check_room(admission, self.settings.max_mobiles)
+            session.check_room(admission, self._limits, self.clock.seconds())
 
     def refused(self, status: int, address: str | None) -> None:
         """A handshake was refused with an HTTP status. Logged, but not so often that who is
@@ -391,14 +409,17 @@ class RelayService(Service):
         late = not any(one.sends_bundles for one in session.desktop_side)
         if self.store is not None:
             self._give_bundles(member, admission, self.store)
-        replaced = session.occupant(member.role, member.device)
-        if replaced is not None:
+        seating = session.seat(admission, self._limits, self.clock.seconds())
+        for one in seating.replaced:
             # First of all: a phone that this cuts must not be announced to the newcomer.
-            self._stop(replaced, member.role.replaced_reason)
+            self._stop(one, member.role.replaced_reason)
+        for one in seating.dismissed:
+            self.retire(one, CLOSE_NORMAL, _TOO_MANY_PAGES)
         self._send_away_strangers(session, member)
         # That may have left it empty, and so ended it.
         self.sessions[key] = session
-        notices = session.join(member, self._now_ms())
+        served = self._is_served(member)
+        notices = session.join(member, self._now_ms(), seating.replaced, served)
         self.log.info(
             "session {session}: {role} {came} from {address}{through}",
             session=session.label,
@@ -407,14 +428,26 @@ class RelayService(Service):
             address=admission.address or UNKNOWN,
             through=f" through {member.through}" if member.through else "",
         )
-        if replaced is not None:
-            replaced.connection.close(CLOSE_NORMAL, member.role.replaced_reason)
+        for one in seating.replaced:
+            one.connection.close(CLOSE_NORMAL, member.role.replaced_reason)
         for notice in notices:
             notice.to.tell(notice.message)
+        self._rollcall.came(member)
+        if seating.asked:
+            self._rollcall.try_clis(session, seating.asked)
         replay = late or (member.device is not None and member.device.replay)
-        if member.playback is not None and replay and member.admission.arrival is Arrival.NEW:
+        replay = served or (replay and member.admission.arrival is Arrival.NEW)
+        if member.playback is not None and replay:
             member.playback.arrive()
         return member
+
+    def _is_served(self, member: Member) -> bool:
+        """Whether a phone that comes from a relay which has failed gets the bundle that the CLI has
+        begun since, for others that came from there as well."""
+        session = member.session
+        return member.playback is not None and session.announcements.has_answered(
+            member, session, self._now_ms()
+        )
 
     def _joined(self, attendee: Attendee) -> None:
         self.meters.joined(attendee)

@@ -6,12 +6,12 @@ nothing: the service does.
 
 import hashlib
 import re
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import Generic, NamedTuple
 from urllib.parse import parse_qs
 
+from apptuner_relay.announcements import Announcements
 from apptuner_relay.roles import (
     Admission,
     Arrival,
@@ -20,10 +20,9 @@ from apptuner_relay.roles import (
     M,
     Notice,
     Role,
-    came_together,
     device_of,
 )
-from apptuner_relay.wire import messages
+from apptuner_relay.seats import ENTRIES, Entry, Group, Limits, Newcomer, Occupancy, Seats
 
 __all__ = [
     "Admission",
@@ -31,8 +30,10 @@ __all__ = [
     "BadRequest",
     "Device",
     "HasRole",
+    "Limits",
     "Notice",
     "Role",
+    "Seating",
     "Session",
     "check_session_id",
     "parse_device",
@@ -45,7 +46,6 @@ _DEVICE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 NAME_CHARACTERS = 64
 _QUERY_FIELDS = 32
-_MOST_MISSED = 32
 PLATFORMS = frozenset({"ios", "android"})
 
 
@@ -135,17 +135,32 @@ def _clean_name(name: str | None) -> str | None:
     return "".join(c for c in name if c.isprintable())[:NAME_CHARACTERS].strip() or None
 
 
+class Seating(NamedTuple, Generic[M]):
+    """Who makes room for a newcomer."""
+
+    replaced: tuple[M, ...] = ()
+    """It takes their place: for the others nobody has gone."""
+    dismissed: tuple[M, ...] = ()
+    """They go, as there are too many."""
+    asked: tuple[M, ...] = ()
+    """They have to show that they live."""
+
+
 @dataclass(eq=False)
 class Session(Generic[M]):
     """The members of one session.
 
-    ``desktop_side`` and ``mobiles`` are tuples that are made anew on every change, so that whoever
+    All that tells who is there are tuples that are made anew on every change, so that whoever
     forwards a message can keep the one it began with.
     """
 
     hash: str
     """Hex SHA-256 of the session's id; the id itself is a credential and not kept here."""
+    clis: tuple[M, ...] = ()
+    pages: tuple[M, ...] = ()
+    """Dashboards and desktops."""
     desktop_side: tuple[M, ...] = ()
+    """The CLIs and the pages."""
     mobiles: tuple[M, ...] = ()
     since_s: float = 0.0
     """When it began, in seconds since the epoch."""
@@ -153,11 +168,9 @@ class Session(Generic[M]):
     bytes_in: int = 0
     """What members that have gone had sent, and `bytes_out` what they were sent."""
     bytes_out: int = 0
-    _by_role: dict[Role, M] = field(default_factory=dict)
+    announcements: Announcements[M] = field(default_factory=Announcements)
     _by_device: dict[str, M] = field(default_factory=dict)
-    _missed: "deque[tuple[bool, bytes]]" = field(default_factory=lambda: deque(maxlen=_MOST_MISSED))
-    """What was said of members that had moved here and left, and whether to mobiles: for those who
-    move here later."""
+    _seats: Seats = field(default_factory=Seats)
 
     @property
     def label(self) -> str:
@@ -172,109 +185,111 @@ class Session(Generic[M]):
     def members(self) -> tuple[M, ...]:
         return self.desktop_side + self.mobiles
 
-    def check_room(self, admission: Admission, max_mobiles: int) -> None:
-        """Whether a newcomer fits. One that takes over a place does, unless who has it connected
-        later: then it comes from elsewhere, and too late.
+    def check_room(self, admission: Admission, limits: Limits, now_s: float) -> None:
+        """Whether a newcomer fits.
 
-        :raises BadRequest: 403, when the session has its phones; 409, when it comes too late, or to
-            claim what a CLI is using that has shown no secret.
+        :raises BadRequest: 403, when the session has its phones, its CLIs, or its pages and this
+            one had to go for another; 409, when it comes from elsewhere, and too late, or to claim
+            what a CLI is using that has shown no secret.
         """
-        cli = self._by_role.get(Role.CLI)
-        if admission.claims and cli is not None and not cli.admission.authorized:
+        if admission.claims and not all(cli.admission.authorized for cli in self.clis):
             # Else whoever guesses an id could lock out a CLI that knows nothing of secrets.
             raise BadRequest(
                 409,
                 "A CLI without a secret is connected to this session: close it, or use another "
                 "session",
             )
-        occupant = self.occupant(admission.role, admission.device)
+        occupant = self.occupant(admission)
         if occupant is not None:
-            before = occupant.admission
-            if (
-                admission.arrival is not Arrival.NEW
-                and before.client != admission.client
-                and before.since_ms > admission.since_ms
-            ):
+            if _comes_too_late(admission, occupant):
                 raise BadRequest(409, admission.role.replaced_reason)
-        elif admission.role is Role.MOBILE and len(self.mobiles) >= max_mobiles:
-            raise BadRequest(
-                403, f"This session already has {len(self.mobiles)} phones, the most it may have"
-            )
+            return
+        newcomer = self._newcomer(admission, now_s)
+        if self._entry(admission, newcomer, limits) is not Entry.REFUSED:
+            return
+        if newcomer is Newcomer.LATE:
+            self._seats.went(admission, now_s)
+            raise BadRequest(409, admission.role.replaced_reason)
+        self._seats.refused(admission, now_s)
+        group = Group.of(admission.role)
+        name = {Group.CLIS: "CLIs", Group.PAGES: "pages", Group.PHONES: "phones"}[group]
+        count = len(self._those(group))
+        raise BadRequest(403, f"This session already has {count} {name}, the most it may have")
 
-    def occupant(self, role: Role, device: Device | None) -> M | None:
-        """Who has the place that such a newcomer would take over."""
-        return self._by_role.get(role) if device is None else self._by_device.get(device.device_id)
+    def occupant(self, admission: Admission) -> M | None:
+        """Who has the place that is the newcomer's own: the same phone, or the same connection by
+        another way."""
+        if admission.device is not None:
+            return self.phone(admission.device.device_id)
+        if not admission.client:
+            return None
+        return next((m for m in self.desktop_side if m.admission.client == admission.client), None)
 
-    def join(self, member: M, now_ms: int) -> list[Notice[M]]:
-        """Take ``member`` in, over the place's `occupant`. The welcome is the first notice, unless
-        it has had one."""
-        notices: list[Notice[M]] = []
-        if member.admission.arrival is Arrival.NEW:
-            welcome = messages.connected(
-                self.hash, member.role.value, now_ms, member.admission.authorized
-            )
-            notices.append(Notice(member, welcome))
-        if member.admission.arrival is Arrival.MOVED:
-            is_mobile = member.role is Role.MOBILE
-            notices += [Notice(member, told) for to, told in self._missed if to is is_mobile]
+    def is_full(self, admission: Admission, limits: Limits) -> bool:
+        """Whether there is no room left for one more such client."""
+        group = Group.of(admission.role)
+        full = limits.occupancy(group, len(self._those(group))) is Occupancy.FULL
+        return full and self.occupant(admission) is None
+
+    def seat(self, admission: Admission, limits: Limits, now_s: float) -> Seating[M]:
+        """A newcomer, for which there is room, is about to `join`: who makes it."""
+        occupant = self.occupant(admission)
+        if occupant is not None:
+            return Seating(replaced=(occupant,))
+        newcomer = self._newcomer(admission, now_s)
+        entry = self._entry(admission, newcomer, limits)
+        if newcomer is Newcomer.RETURNING:
+            self._seats.came(admission, now_s)
+        those = self._those(Group.of(admission.role))
+        seating: Seating[M] = Seating()
+        if entry is Entry.TAKES_OVER:
+            moves = newcomer is Newcomer.MOVING
+            replaced = [m for m in those if not moves or m.admission.arrival is Arrival.NEW]
+            seating = Seating(replaced=tuple(replaced))
+        elif entry is Entry.JOINS_AND_ASKS:
+            seating = Seating(asked=those)
+        elif entry is Entry.REPLACES_ONE:
+            seating = Seating(dismissed=(min(those, key=lambda m: _worth(m, now_s, limits)),))
+        for one in (*seating.replaced, *seating.dismissed):
+            self.had_to_go(one, now_s)
+        return seating
+
+    def had_to_go(self, member: M, now_s: float) -> None:
+        """``member`` makes room for another one, and may come back."""
+        self._seats.went(member.admission, now_s)
+
+    def join(
+        self, member: M, now_ms: int, replaced: Sequence[M] = (), served: bool = False
+    ) -> list[Notice[M]]:
+        """Take ``member`` in, in the place of ``replaced``. See `Announcements.arrived`."""
+        for one in replaced:
+            if one.role is not Role.MOBILE:
+                self._drop(one)
         if member.role is Role.MOBILE:
-            return notices + self._join_mobile(member, now_ms)
-        self._by_role[member.role] = member
+            # One that comes back is where it was.
+            self._by_device[device_of(member).device_id] = member
+        elif member.role is Role.CLI:
+            self.clis += (member,)
+        else:
+            self.pages += (member,)
         self._recount()
-        for phone in self.mobiles:
-            if not came_together(member, phone):
-                told = messages.mobile_connected(device_of(phone).describe(), now_ms)
-                notices.append(Notice(member, told))
-        if self.mobiles:
-            notices.append(Notice(member, self._device_list()))
-        if member.role is Role.DESKTOP:
-            strangers = tuple(one for one in self.mobiles if not came_together(member, one))
-            notices += self._tell(strangers, messages.event("desktop_connected", now_ms))
-        return notices
+        return self.announcements.arrived(member, self, now_ms, replaced, served)
 
-    def _join_mobile(self, member: M, now_ms: int) -> list[Notice[M]]:
-        notices: list[Notice[M]] = []
-        device = device_of(member)
-        replaced = self._by_device.get(device.device_id)
-        self._by_device[device.device_id] = member
+    def remove(self, member: M) -> bool:
+        """Let ``member``, whose session moves elsewhere, go without a word to anybody. Whether it
+        was there."""
+        if member not in self.members:
+            return False
+        self._drop(member)
         self._recount()
-        if replaced is not None:
-            gone = messages.mobile_disconnected(device_of(replaced).describe(), now_ms)
-            notices += self._tell(self.desktop_side, gone)
-        strangers = tuple(one for one in self.desktop_side if not came_together(member, one))
-        come = messages.mobile_connected(device.describe(), now_ms)
-        notices += self._tell(strangers, come)
-        return notices + self._tell(self.desktop_side, self._device_list())
-
-    def remove(self, member: M) -> None:
-        """Let ``member``, whose session moves elsewhere, go without a word to anybody."""
-        for places in (self._by_role, self._by_device):
-            for place in [key for key, one in places.items() if one is member]:
-                del places[place]  # type: ignore[arg-type]
-        self._recount()
+        self.announcements.forget(member)
+        return True
 
     def leave(self, member: M, now_ms: int) -> list[Notice[M]]:
         """Let ``member`` go; one that was replaced before, or never was in, changes nothing."""
-        if member.role is Role.MOBILE:
-            device = device_of(member)
-            if self._by_device.get(device.device_id) is not member:
-                return []
-            del self._by_device[device.device_id]
-            self._recount()
-            gone = messages.mobile_disconnected(device.describe(), now_ms)
-            notices = self._tell_of(member, self.desktop_side, gone)
-            return notices + self._tell(self.desktop_side, self._device_list())
-        if self._by_role.get(member.role) is not member:
+        if not self.remove(member):
             return []
-        del self._by_role[member.role]
-        self._recount()
-        if member.role is Role.CLI:
-            gone = messages.event("cli_disconnected", now_ms)
-            return self._tell_of(member, self.desktop_side, gone)
-        if member.role is Role.DESKTOP:
-            gone = messages.event("desktop_disconnected", now_ms)
-            return self._tell_of(member, self.mobiles, gone)
-        return []
+        return self.announcements.left(member, self, now_ms)
 
     def audience(self, sender: M) -> tuple[M, ...]:
         """Whom a message without a target goes to."""
@@ -284,19 +299,48 @@ class Session(Generic[M]):
         """The phone of that ``deviceId``, where it is connected."""
         return self._by_device.get(device_id)
 
+    def _drop(self, member: M) -> None:
+        if member.role is Role.MOBILE:
+            del self._by_device[device_of(member).device_id]
+        self.clis = tuple(one for one in self.clis if one is not member)
+        self.pages = tuple(one for one in self.pages if one is not member)
+
     def _recount(self) -> None:
-        self.desktop_side = tuple(self._by_role.values())
+        self.desktop_side = self.clis + self.pages
         self.mobiles = tuple(self._by_device.values())
 
-    def _device_list(self) -> bytes:
-        return messages.device_list(device_of(phone).row() for phone in self.mobiles)
+    def _those(self, group: Group) -> tuple[M, ...]:
+        if group is Group.CLIS:
+            return self.clis
+        return self.pages if group is Group.PAGES else self.mobiles
 
-    def _tell_of(self, left: M, members: tuple[M, ...], message: bytes) -> list[Notice[M]]:
-        """Tell that a member has left."""
-        if left.admission.arrival is Arrival.MOVED:
-            self._missed.append((left.role is Role.DESKTOP, message))
-        return self._tell(members, message)
+    def _newcomer(self, admission: Admission, now_s: float) -> Newcomer:
+        newcomer = self._seats.newcomer(admission, now_s)
+        clis = self.clis if admission.role is Role.CLI else ()
+        if newcomer is Newcomer.MOVING and any(_comes_too_late(admission, cli) for cli in clis):
+            return Newcomer.LATE
+        return newcomer
 
-    @staticmethod
-    def _tell(members: tuple[M, ...], message: bytes) -> list[Notice[M]]:
-        return [Notice(member, message) for member in members]
+    def _entry(self, admission: Admission, newcomer: Newcomer, limits: Limits) -> Entry:
+        group = Group.of(admission.role)
+        return ENTRIES[group, limits.occupancy(group, len(self._those(group))), newcomer]
+
+
+def _comes_too_late(admission: Admission, there: HasRole) -> bool:
+    """Whether a client that comes from elsewhere finds one that has connected later, and not to
+    where it was."""
+    before = there.admission
+    apart = before.arrival is Arrival.NEW or admission.role is Role.MOBILE
+    return (
+        apart
+        and admission.arrival is not Arrival.NEW
+        and before.client != admission.client
+        and before.since_ms > admission.since_ms
+    )
+
+
+def _worth(member: HasRole, now_s: float, limits: Limits) -> tuple[bool, bool, float]:
+    """The one that has the least goes: one that is silent, one that never said anything, the one
+    of which that is longest ago. Of equals it is the oldest."""
+    alive = now_s - member.heard_s < limits.silence_s
+    return alive, member.said_s is not None, member.said_s or 0.0

@@ -114,8 +114,7 @@ class Client:
         self.transport.registerProducer(HttpChannel(), True)
         self.protocol.makeConnection(self.transport)
         self.protocol.dataReceived(HANDSHAKE.format(target=target, extra=extra).encode() + then)
-        self.head, _, rest = self.transport.value().partition(b"\r\n\r\n")
-        self.transport.clear()
+        self.head = self.body = b""
         self.messages: list[bytes] = []
         self.pings = 0
         self.pongs: list[bytes] = []
@@ -123,18 +122,21 @@ class Client:
         self.frames: list[tuple[int, bool, bytes]] = []
         self._part: bytes | None = None
         self._compressed = 0
-        self._take(rest if self.status == 101 else b"")
-        self.body = rest
+        self.read()
 
     @property
     def status(self) -> int:
-        """The HTTP status of the handshake's answer."""
-        return int(self.head.split()[1])
+        """The HTTP status of the handshake's answer; 0 while there is none."""
+        return int(self.head.split()[1]) if self.head else 0
 
     def read(self) -> None:
         """Take in what the relay has sent."""
         data = self.transport.value()
         self.transport.clear()
+        if not self.head:
+            self.head, _, data = data.partition(b"\r\n\r\n")
+            if self.status != 101:
+                self.body, data = data, b""
         self._take(data)
 
     def received(self) -> list[dict[str, Any]]:

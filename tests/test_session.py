@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +13,10 @@ from apptuner_relay.session import (
     Arrival,
     BadRequest,
     Device,
+    Limits,
     Notice,
     Role,
+    Seating,
     Session,
     check_session_id,
     parse_device,
@@ -32,6 +34,9 @@ class Client:
     arrival: Arrival = Arrival.NEW
     client: str = ""
     since_ms: int = 0
+    lost_ms: int = 0
+    said_s: float | None = None
+    heard_s: float = 0.0
 
     @property
     def admission(self) -> Admission:
@@ -43,11 +48,21 @@ class Client:
             arrival=self.arrival,
             client=self.client,
             since_ms=self.since_ms,
+            lost_ms=self.lost_ms,
         )
+
+
+LIMITS = Limits(phones=5)
 
 
 def phone(device_id: str = "d1", name: str | None = None) -> Client:
     return Client(Role.MOBILE, Device(device_id, name, "ios", 5))
+
+
+def come(session: Session[Client], client: Client, now_ms: int = 1) -> list[Notice[Client]]:
+    """Have ``client`` come in as the service does."""
+    seating = session.seat(client.admission, LIMITS, now_ms / 1000)
+    return session.join(client, now_ms, seating.replaced)
 
 
 def told(notices: list[Notice[Client]], client: Client) -> list[str]:
@@ -94,14 +109,32 @@ class Arriving(SynchronousTestCase):
             [{"deviceId": "d1", "name": "Pixel", "platform": "ios", "connectedAt": 5}],
         )
 
-    def test_desktop_side_that_comes_late_is_told_of_each_phone(self) -> None:
+    def test_page_that_comes_late_is_told_of_each_phone(self) -> None:
         self.session.join(phone("a"), 1)
         self.session.join(phone("b"), 1)
-        for role in (Role.CLI, Role.DASHBOARD, Role.DESKTOP):
+        for role in (Role.DASHBOARD, Role.DESKTOP):
             client = Client(role)
             types = told(self.session.join(client, 2), client)
             expected = ["connected", "mobile_connected", "mobile_connected", "device_list"]
             self.assertEqual(types, expected)
+
+    def test_cli_that_comes_late_is_told_once_and_bundles_once(self) -> None:
+        for name in ("a", "b", "c"):
+            self.session.join(phone(name, f"Phone {name}"), 1)
+        cli = Client(Role.CLI)
+        notices = self.session.join(cli, 2)
+        self.assertEqual(told(notices, cli), ["connected", "mobile_connected", "device_list"])
+        names = [device["name"] for device in json.loads(notices[-1].message)["devices"]]
+        self.assertEqual(names, ["Phone a", "Phone b", "Phone c"])
+
+    def test_phones_hear_of_the_first_desktop_and_of_the_last(self) -> None:
+        pixel = phone()
+        self.session.join(pixel, 1)
+        one, two = Client(Role.DESKTOP), Client(Role.DESKTOP)
+        self.assertEqual(told(self.session.join(one, 2), pixel), ["desktop_connected"])
+        self.assertEqual(told(self.session.join(two, 2), pixel), [])
+        self.assertEqual(told(self.session.leave(one, 3), pixel), [])
+        self.assertEqual(told(self.session.leave(two, 3), pixel), ["desktop_disconnected"])
 
     def test_phones_hear_of_the_desktop_role_only(self) -> None:
         pixel = phone()
@@ -134,6 +167,24 @@ class Leaving(SynchronousTestCase):
         for client in (self.cli, self.dashboard, self.desktop):
             self.assertEqual(told(notices, client), ["mobile_disconnected", "device_list"])
 
+    def test_one_of_two_phones(self) -> None:
+        other = phone("d2")
+        self.session.join(other, 2)
+        notices = self.session.leave(self.phone, 3)
+        self.assertEqual(told(notices, self.cli), ["mobile_disconnected", "device_list"])
+        for page in (self.dashboard, self.desktop):
+            self.assertEqual(told(notices, page), ["device_list"])
+        notices = self.session.leave(other, 4)
+        for client in (self.cli, self.dashboard, self.desktop):
+            self.assertEqual(told(notices, client), ["mobile_disconnected", "device_list"])
+
+    def test_one_of_two_clis(self) -> None:
+        other = Client(Role.CLI)
+        self.session.join(other, 2)
+        self.assertEqual(self.session.leave(self.cli, 3), [])
+        notices = self.session.leave(other, 4)
+        self.assertEqual(told(notices, self.dashboard), ["cli_disconnected"])
+
     def test_twice_is_once(self) -> None:
         self.assertTrue(self.session.leave(self.cli, 2))
         self.assertEqual(self.session.leave(self.cli, 2), [])
@@ -150,42 +201,68 @@ class TakingOver(SynchronousTestCase):
     def setUp(self) -> None:
         self.session: Session[Client] = Session(session_hash("ABC234"))
 
-    def test_first_one_is_replaced_and_leaves_without_a_word(self) -> None:
+    def test_first_cli_is_replaced_and_leaves_without_a_word(self) -> None:
         dashboard = Client(Role.DASHBOARD)
         self.session.join(dashboard, 1)
         first, second = Client(Role.CLI), Client(Role.CLI)
-        self.assertIsNone(self.session.occupant(Role.CLI, None))
-        self.session.join(first, 1)
-        self.assertIs(self.session.occupant(Role.CLI, None), first)
-        self.assertEqual(told(self.session.join(second, 2), dashboard), [])
+        come(self.session, first, 1)
+        self.assertEqual(
+            self.session.seat(second.admission, LIMITS, 0.002), Seating(replaced=(first,))
+        )
+        self.assertEqual(told(come(self.session, second, 2), dashboard), [])
         self.assertEqual(self.session.leave(first, 3), [])
-        self.assertIn(second, self.session.desktop_side)
+        self.assertEqual(self.session.desktop_side, (second, dashboard))
 
-    def test_reasons(self) -> None:
+    def test_pages_stay_beside_one_another(self) -> None:
+        pages = [Client(role) for role in (Role.DASHBOARD, Role.DESKTOP) * 5]
+        for page in pages:
+            come(self.session, page)
+        self.assertEqual(self.session.pages, tuple(pages))
+        pixel = phone()
+        notices = self.session.join(pixel, 2)
+        self.assertEqual(self.session.audience(pixel), tuple(pages))
+        for page in pages:
+            self.assertEqual(told(notices, page), ["mobile_connected", "device_list"])
+
+    def test_page_by_another_way_takes_its_own_place(self) -> None:
+        lost = Client(Role.DASHBOARD, None, client="c1")
+        again = Client(Role.DASHBOARD, None, Arrival.RECOVERED, client="c1")
+        other = Client(Role.DASHBOARD, None, client="c2")
+        for client in (lost, other, again):
+            come(self.session, client)
+        self.assertEqual(self.session.pages, (other, again))
+
+    def test_a_claim_takes_no_session_from_any_cli_without_a_secret(self) -> None:
+        self.session.join(Client(Role.CLI), 1)
+        self.session.join(Client(Role.CLI), 1)
+        claiming = replace(Client(Role.DASHBOARD).admission, authorized=True, claims=True)
+        with self.assertRaises(BadRequest) as caught:
+            self.session.check_room(claiming, LIMITS, 0)
+        self.assertEqual(caught.exception.status, 409)
+
+    def test_reason(self) -> None:
         self.assertEqual(Role.CLI.replaced_reason, "New CLI connected for this project")
-        self.assertEqual(Role.DASHBOARD.replaced_reason, "New Dashboard connected for this project")
-        self.assertEqual(Role.DESKTOP.replaced_reason, "New Desktop connected for this project")
 
     def test_phone_that_comes_back_takes_its_own_place(self) -> None:
         cli = Client(Role.CLI)
         self.session.join(cli, 1)
         ghost, back = phone("same"), phone("same")
         self.session.join(ghost, 1)
-        self.session.check_room(back.admission, 1)
-        self.assertIs(self.session.occupant(Role.MOBILE, back.device), ghost)
+        self.session.check_room(back.admission, Limits(phones=1), 0)
+        self.assertIs(self.session.occupant(back.admission), ghost)
         expected = ["mobile_disconnected", "mobile_connected", "device_list"]
-        self.assertEqual(told(self.session.join(back, 2), cli), expected)
+        self.assertEqual(told(come(self.session, back, 2), cli), expected)
         self.assertEqual(self.session.leave(ghost, 3), [])
         self.assertEqual(self.session.mobiles, (back,))
 
     def test_room(self) -> None:
         for name in "abcde":
-            self.session.check_room(phone(name).admission, 5)
+            self.session.check_room(phone(name).admission, LIMITS, 0)
             self.session.join(phone(name), 1)
         with self.assertRaises(BadRequest) as caught:
-            self.session.check_room(phone("f").admission, 5)
+            self.session.check_room(phone("f").admission, LIMITS, 0)
         self.assertEqual(caught.exception.status, 403)
-        self.session.check_room(Client(Role.CLI).admission, 5)
+        self.session.check_room(Client(Role.CLI).admission, LIMITS, 0)
 
     def test_who_moves_here_too_late(self) -> None:
         self.session.join(Client(Role.CLI, client="new", since_ms=2000), 1)
@@ -197,10 +274,10 @@ class TakingOver(SynchronousTestCase):
             (Client(Role.CLI, None, Arrival.NEW, "of a node with a slow clock", 1000), True),
         ):
             if fits:
-                self.session.check_room(moved.admission, 5)
+                self.session.check_room(moved.admission, LIMITS, 0)
                 continue
             with self.assertRaises(BadRequest) as caught:
-                self.session.check_room(moved.admission, 5)
+                self.session.check_room(moved.admission, LIMITS, 0)
             self.assertEqual(caught.exception.status, 409)
             self.assertEqual(str(caught.exception), "New CLI connected for this project")
 
@@ -227,6 +304,79 @@ class Moving(SynchronousTestCase):
     def test_a_client_that_came_meanwhile_is_told_of_who_moved(self) -> None:
         moved = Client(Role.MOBILE, Device("d1", None, None, 5), Arrival.MOVED)
         self.assertEqual(self.arrive(Arrival.NEW, moved), [["mobile_connected", "device_list"]])
+
+    def test_pages_never_take_a_phone_for_gone_that_moves(self) -> None:
+        """One phone leaves when the others have not arrived yet."""
+        session: Session[Client] = Session(session_hash("ABC234"))
+        one, two = (
+            Client(Role.MOBILE, Device(name, None, None, 5), Arrival.MOVED) for name in ("a", "b")
+        )
+        early, late = (Client(Role.DASHBOARD, None, Arrival.MOVED) for _ in range(2))
+        session.join(early, 1)
+        session.join(one, 1)
+        self.assertEqual(told(session.leave(one, 2), early), ["mobile_disconnected", "device_list"])
+        self.assertEqual(told(session.join(two, 3), early), ["mobile_connected", "device_list"])
+        self.assertEqual(told(session.join(late, 4), late), ["device_list"])
+
+    def test_phones_never_take_a_desktop_for_gone_that_moves(self) -> None:
+        session: Session[Client] = Session(session_hash("ABC234"))
+        one, two = (Client(Role.DESKTOP, None, Arrival.MOVED) for _ in range(2))
+        early, late = (
+            Client(Role.MOBILE, Device(name, None, None, 5), Arrival.MOVED) for name in ("a", "b")
+        )
+        for client in (early, one):
+            session.join(client, 1)
+        self.assertEqual(told(session.leave(one, 2), early), ["desktop_disconnected"])
+        self.assertEqual(told(session.join(two, 3), early), ["desktop_connected"])
+        self.assertEqual(told(session.join(late, 4), late), [])
+
+    def test_two_clis_move_beside_each_other(self) -> None:
+        session: Session[Client] = Session(session_hash("ABC234"))
+        for arrival in (Arrival.MOVED, Arrival.RECOVERED):
+            clis = [
+                Client(Role.CLI, None, arrival, f"{arrival}{at}", at) for at in (2000, 1000, 3000)
+            ]
+            for cli in clis:
+                session.check_room(cli.admission, LIMITS, 0)
+                come(session, cli)
+            self.assertEqual(session.clis, tuple(clis))
+            for cli in clis:
+                session.leave(cli, 1)
+
+    def test_after_a_failure_a_cli_is_told_of_all_phones_once(self) -> None:
+        session: Session[Client] = Session(session_hash("ABC234"))
+        roles = (Role.CLI, Role.DESKTOP)
+        cli, dashboard = (Client(role, None, Arrival.RECOVERED) for role in roles)
+        phones = [
+            Client(Role.MOBILE, Device(name, None, None, 5), Arrival.RECOVERED, lost_ms=lost_ms)
+            for name, lost_ms in (("a", 100), ("b", 110), ("c", 90), ("d", 120), ("e", 5_650))
+        ]
+        for client in (phones[0], cli, dashboard):
+            session.join(client, 5_000)
+        self.assertFalse(session.announcements.has_answered(phones[1], session, 5_000))
+        notices = session.join(phones[1], 5_500)
+        self.assertEqual(told(notices, cli), ["device_list"])
+        self.assertEqual(told(notices, dashboard), ["mobile_connected", "device_list"])
+        # It has begun the bundle by now, but this phone gets it all the same.
+        session.announcements.bundle_begins(cli)
+        self.assertTrue(session.announcements.has_answered(phones[2], session, 5_600))
+        self.assertEqual(told(session.join(phones[2], 5_600, served=True), cli), ["device_list"])
+        # Where nothing is kept it has to be sent again, and to one that was somewhere else.
+        expected = ["mobile_connected", "device_list"]
+        self.assertEqual(told(session.join(phones[3], 5_600), cli), expected)
+        session.announcements.bundle_begins(cli)
+        self.assertFalse(session.announcements.has_answered(phones[4], session, 5_700))
+        self.assertEqual(told(session.join(phones[4], 5_700), cli), expected)
+        self.assertEqual(told(session.join(phone("new"), 5_800), cli), expected)
+
+    def test_a_cli_that_never_answered_is_told_again_after_a_failure(self) -> None:
+        session: Session[Client] = Session(session_hash("ABC234"))
+        cli = Client(Role.CLI)
+        for client in (cli, phone("a")):
+            session.join(client, 1)
+        recovered = Client(Role.MOBILE, Device("b", None, None, 5), Arrival.RECOVERED)
+        notices = session.join(recovered, 1 + 60_000)
+        self.assertEqual(told(notices, cli), ["mobile_connected", "device_list"])
 
     def test_after_a_failure_everybody_is_told(self) -> None:
         recovered = Client(Role.MOBILE, Device("d1", None, None, 5), Arrival.RECOVERED)
@@ -291,13 +441,16 @@ class Audience(SynchronousTestCase):
         session: Session[Client] = Session("0" * 64)
         present: dict[object, Client] = {}
         for role, name, comes in steps:
-            place = (role, name) if role is Role.MOBILE else role
+            place = role if role is Role.CLI else (role, name)
             if comes:
                 client = phone(name) if role is Role.MOBILE else Client(role)
-                occupant = session.occupant(client.role, client.device)
-                self.assertIs(occupant, present.get(place))
+                before = present.get(place)
+                if role is Role.MOBILE:
+                    self.assertIs(session.occupant(client.admission), before)
+                elif role is not Role.CLI and before is not None:
+                    session.leave(before, 1)
                 present[place] = client
-                notices = session.join(client, 1)
+                notices = come(session, client)
             elif place in present:
                 notices = session.leave(present.pop(place), 1)
             else:

@@ -157,8 +157,7 @@ COMMAND = Command(
     "watch",
     "show a session's logs and phones, as the dashboard does",
     "Connects as the session's dashboard and prints what comes: console logs of the phones,\n"
-    "phones that come and go, and acknowledgements of bundles. Runs until interrupted. It takes\n"
-    "the place of a dashboard that is connected.",
+    "phones that come and go, and acknowledgements of bundles. Runs until interrupted.",
     _add_arguments,
     _start,
 )

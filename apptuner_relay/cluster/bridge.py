@@ -9,6 +9,7 @@ way to a `Member`.
 import dataclasses
 from collections.abc import Callable
 
+from apptuner_relay.clocks import in_ms
 from apptuner_relay.cluster.directory import Lease
 from apptuner_relay.cluster.link import MOVED, LinkProtocol
 from apptuner_relay.ends import Connection, Ends
@@ -165,6 +166,7 @@ class Bridged:
         self._far = far = _Far(link.make_ends(), self.sink)
         self._there.flow_to(far.sink)
         link.on_halt, link.on_lost = self._halt, self._lost
+        link.on_probe = lambda: self._probe(link)
         link.attach(far)
         self._is_halting = False
         self.source.let_go(self)
@@ -235,6 +237,10 @@ class Bridged:
         self._is_halting = True
         self._hold_between_messages()
 
+    def _probe(self, link: LinkProtocol) -> None:
+        """Find out whether the client is there."""
+        self.connection.probe(link.present)
+
     def _hold_between_messages(self) -> None:
         """Read nothing more from the client, once its message is complete."""
         if not self.reader.between_messages:
@@ -265,7 +271,8 @@ class Bridged:
             # It was given part of a message, and could only be closed.
             return
         arrival = Arrival.MOVED if clean and code == MOVED else Arrival.RECOVERED
-        self.admission = dataclasses.replace(self.admission, arrival=arrival)
+        lost_ms = in_ms(self._relay.wall_s())
+        self.admission = dataclasses.replace(self.admission, arrival=arrival, lost_ms=lost_ms)
         self._is_halting = True
         self._hold_between_messages()
         self._on_lost(self)

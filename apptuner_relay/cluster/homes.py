@@ -19,6 +19,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from apptuner_relay.clocks import in_ms
 from apptuner_relay.cluster.bridge import Bridged
 from apptuner_relay.cluster.directory import (
     Directory,
@@ -291,6 +292,7 @@ class Homes(Service, Events):
                 await self._end_of_move(key)
                 lease = await self._owner(admission)
                 if lease.node == self.node:
+                    await self.relay.make_room(admission)
                     if key in self._moves:
                         continue
                     self.relay.check_room(admission)
@@ -382,6 +384,7 @@ class Homes(Service, Events):
                     # Nobody is in it: only its last bundle was here.
                     await self._give_away(key)
                     raise NotHere("this relay stops")
+            await self.relay.make_room(admission)
             if key in self._moves:
                 raise NotHere("the session is about to move")
             self.relay.check_room(admission)
@@ -446,7 +449,8 @@ class Homes(Service, Events):
         homeless: list[Bridged] = []
         try:
             for member in await Move(self.relay, session).run(patience_s):
-                admission = dataclasses.replace(member.admission, arrival=arrival)
+                lost_ms = in_ms(self.relay.wall_s())
+                admission = dataclasses.replace(member.admission, arrival=arrival, lost_ms=lost_ms)
                 ends = Ends(member.source, member.sink, member.reader)
                 bridged = self._bridge(admission, member.connection, ends)
                 self.relay.replace(member, bridged)

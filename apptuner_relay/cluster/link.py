@@ -37,6 +37,9 @@ MOVED = 4100
 """Close code between relays: the session moves, and all that came for it has been passed on."""
 HALT = b"halt"
 """A Ping with this asks to send nothing more; the Pong to it comes when all has been sent."""
+PROBE = b"probe"
+"""A Ping with this asks whether the client is there; the Pong to it comes when that has answered
+one, or has been heard just before."""
 NOT_HERE = 421
 """HTTP status: the session is not there (RFC 9110 §15.5.20)."""
 
@@ -67,11 +70,11 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
     """Whether the client negotiated permessage-deflate, and so compressed messages may pass."""
     on_halt: Callable[[], None] = staticmethod(lambda: None)
     """The other relay asks for `HALT`."""
+    on_probe: Callable[[], None] = staticmethod(lambda: None)
+    """The other relay asks for `PROBE`; `present` answers."""
     on_lost: Callable[[int, str, bool], None] = staticmethod(_mind_nothing)
     """The connection is over: a close code, a reason, and whether the other relay said so."""
     _leaving: IDelayedCall | None = None
-    heard_s = 0.0
-    """When something came last, in seconds of the clock."""
 
     @property
     def relay(self) -> RelayService:
@@ -128,6 +131,11 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
         if self._end is not None:
             self._end.sink.control(frame(PONG, HALT), None)
 
+    def present(self) -> None:
+        """The client is there."""
+        if self._end is not None:
+            self._end.sink.control(frame(PONG, PROBE), None)
+
     def leave(self, why: str) -> None:
         """The client has gone; the other relay is to know when it has all that the client sent."""
         self.on_lost = _mind_nothing
@@ -176,10 +184,6 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
         self.on_lost, on_lost = _mind_nothing, self.on_lost
         on_lost(code, why, clean)
 
-    def _take_block(self, length: int) -> None:
-        self.heard_s = self.relay.clock.seconds()
-        super()._take_block(length)
-
     def _refusal(self, reason: str) -> Exception:
         """What an answer other than 101 means: `BadRequest` where the client is at fault."""
         try:
@@ -194,6 +198,8 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
     def _control(self, end: End, opcode: int, payload: bytes) -> None:
         if opcode == PING and payload == HALT:
             self.on_halt()
+        elif opcode == PING and payload == PROBE:
+            self.on_probe()
         else:
             super()._control(end, opcode, payload)
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from apptuner_relay.clocks import in_ms
 from apptuner_relay.cluster.directory import check_node, check_session
 from apptuner_relay.session import Admission, Arrival, Device, Role
 
@@ -76,6 +77,8 @@ def write_pass(
         "authorized": admission.authorized,
         "claims": admission.claims,
         "tokens": admission.tokens,
+        # How long ago: the nodes' clocks differ.
+        "lost": in_ms(wall_s) - admission.lost_ms if admission.lost_ms else None,
     }
     return _seal(secret, "pass", claims), prove(secret, nonce)
 
@@ -111,6 +114,8 @@ class Gate:
         """
         claims = self._open("pass", text, _parse, wall_s)
         device = claims["device"]
+        # A relay of an earlier version doesn't say.
+        lost = claims.get("lost")
         admission = Admission(
             Role(claims["role"]),
             check_session(claims["session"]),
@@ -125,6 +130,7 @@ class Gate:
             claims["authorized"],
             claims["claims"],
             claims["tokens"],
+            0 if lost is None else in_ms(wall_s) - lost,
         )
         return Pass(claims["from"], claims["to"], admission, claims["nonce"])
 
@@ -184,6 +190,7 @@ def _parse(body: str) -> dict[str, Any]:
     try:
         claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body))
         Role(claims["role"]), Arrival(claims["arrival"]), float(claims["at"])
+        float(claims.get("lost") or 0)
         if claims["device"] is not None:
             Device(**claims["device"])
         missing = _OTHERS - set(claims)

@@ -5,6 +5,7 @@ Whoever can't show a pass (`passes`) is refused, on whichever endpoint it comes.
 """
 
 import json
+from collections.abc import Callable
 
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.defer import Deferred
@@ -12,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apptuner_relay.cluster.homes import Homes, NotHere
-from apptuner_relay.cluster.link import HALT, NOT_HERE, SUBPROTOCOL
+from apptuner_relay.cluster.link import HALT, NOT_HERE, PROBE, SUBPROTOCOL
 from apptuner_relay.cluster.passes import (
     PASS_HEADER,
     PROOF_HEADER,
@@ -24,7 +25,7 @@ from apptuner_relay.ends import End
 from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.protocol import Answer, RelayFactory, RelayProtocol
 from apptuner_relay.seldom import Seldom
-from apptuner_relay.service import Place
+from apptuner_relay.service import Attendee, Place
 from apptuner_relay.session import BadRequest
 from apptuner_relay.wire.frames import PING, PONG, frame
 
@@ -38,6 +39,10 @@ class PeerProtocol(RelayProtocol):
     is_halted = False
     """Whether all that the client had sent has come: see `moving.Visit`."""
     _deflates = False
+    _present_s = 0.0
+    """When the client was known to be there last."""
+    _probed_s: float | None = None
+    """Since when there is no answer to a `PROBE`."""
 
     @property
     def deflates(self) -> bool:
@@ -75,6 +80,27 @@ class PeerProtocol(RelayProtocol):
         told = (REASON_HEADER, json.dumps(reason))
         super().sendHttpErrorResponse(code, reason, [*(responseHeaders or ()), told])
 
+    def opened(self) -> Attendee:
+        """See `connection.FramedConnection`."""
+        self._present_s = self.relay.clock.seconds()
+        return super().opened()
+
+    def last_heard_s(self) -> float:
+        """See `ends.Connection`. What the other relay says of itself, pongs, doesn't count."""
+        if super().last_heard_s() > self.heard_s:
+            return self.relay.clock.seconds()
+        return self._present_s
+
+    def probe(self, answered: Callable[[], None] | None = None) -> float | None:
+        """See `ends.Connection`. The other relay asks its client, and drops it when it doesn't
+        answer."""
+        if self._end is None or self.state != self.STATE_OPEN:
+            return None
+        if self._probed_s is None:
+            self._probed_s = self.relay.clock.seconds()
+            self._end.sink.control(frame(PING, PROBE), None)
+        return self._probed_s
+
     def ask_to_halt(self) -> None:
         """See `moving.Visit`."""
         if self._end is not None:
@@ -83,6 +109,8 @@ class PeerProtocol(RelayProtocol):
     def _control(self, end: End, opcode: int, payload: bytes) -> None:
         if opcode == PONG and payload == HALT:
             self.is_halted = True
+        elif opcode == PONG and payload == PROBE:
+            self._present_s, self._probed_s = self.relay.clock.seconds(), None
         else:
             super()._control(end, opcode, payload)
 

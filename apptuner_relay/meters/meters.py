@@ -338,12 +338,12 @@ class Meters:
         }
 
     def sessions(self, most: int | None = None) -> list[dict[str, object]]:
-        """A row for each session, or for ``most`` of them: those that have a slow client first,
-        and then those that were sent the most bytes. None has a session id: that is a credential;
-        the first eight hex digits of its hash name it."""
+        """A row for each session, or for ``most`` of them: those that have a slow client or several
+        CLIs first, and then those that were sent the most bytes. None has a session id: that is a
+        credential; the first eight hex digits of its hash name it."""
 
         def weight(session: "Session[Member]") -> tuple[bool, int]:
-            return self._has_slow(session), _bytes_out(session)
+            return self._has_slow(session) or len(session.clis) > 1, _bytes_out(session)
 
         count = len(self._sessions) if most is None else most
         return [self._session_row(one) for one in nlargest(count, self._sessions.values(), weight)]
@@ -387,6 +387,7 @@ class Meters:
                 for one in members
                 if one.role is role
             ],
+            "several_clis": len(session.clis) > 1,
             "age_s": round(now_s - session.since_s, 1),
             "idle_s": round(now_s - session.last_activity_s, 1),
             "bytes_in": session.bytes_in + sum(member.bytes_in for member in members),

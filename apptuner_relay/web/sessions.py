@@ -23,7 +23,7 @@ _PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 class SessionsResource(JsonResource):
     """``{"sessions":[{"session":"1f2e3d4c","roles":["cli","mobile"],…}]}``; with ``?most=100`` no
-    more than so many, those with slow clients and those with most bytes first."""
+    more than so many, those with slow clients or several CLIs and those with most bytes first."""
 
     def __init__(self, relay: RelayService) -> None:
         super().__init__()

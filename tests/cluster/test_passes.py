@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,12 @@ class Showing(SynchronousTestCase):
             expected = {**vars(admission), "through": "a"}
             self.assertEqual(vars(shown.admission), expected)
             self.assertEqual(prove(SECRET, shown.nonce), proof)
+
+    def test_how_long_ago_it_lost_its_session_whatever_the_clocks(self) -> None:
+        lost = replace(CLI, arrival=Arrival.RECOVERED, lost_ms=int(NOW_S * 1000) - 4_000)
+        text, _ = write_pass(SECRET, "a", "b", lost, NOW_S)
+        shown = self.gate.read(text, NOW_S + 20)
+        self.assertEqual(shown.admission.lost_ms, int(NOW_S * 1000) + 16_000)
 
     def test_only_once(self) -> None:
         text, _ = write_pass(SECRET, "a", "b", CLI, NOW_S)

@@ -7,11 +7,7 @@ from tests.live.clients import Message
 from tests.live.harness import LiveCase, together
 from tests.live.processes import RelayProcess
 
-TAKEOVERS = {
-    "cli": "New CLI connected for this project",
-    "dashboard": "New Dashboard connected for this project",
-    "desktop": "New Desktop connected for this project",
-}
+TAKEN_OVER = "New CLI connected for this project"
 
 
 class WelcomeTest(LiveCase):
@@ -120,21 +116,43 @@ class NoticeTest(LiveCase):
         other = (await cli.next()).data
         self.assertNotEqual(other["deviceId"], notice["deviceId"])
 
-    async def test_a_cli_that_arrives_after_the_phones(self) -> None:
-        await self.arrive_after_the_phones("cli")
-
     async def test_a_dashboard_that_arrives_after_the_phones(self) -> None:
-        await self.arrive_after_the_phones("dashboard")
-
-    async def arrive_after_the_phones(self, role: str) -> None:
         _, node = await self.stage()
         for i in range(3):
             await node.join("mobile", "ABC234", f"deviceId=d{i}")
-        late = await node.join(role, "ABC234")
+        late = await node.join("dashboard", "ABC234")
         told = [await late.next() for _ in range(4)]
         self.assertTypes(told, ["mobile_connected"] * 3 + ["device_list"])
         self.assertEqual([m.data["deviceId"] for m in told[:3]], ["d0", "d1", "d2"])
         self.assertEqual([d["deviceId"] for d in self.devices(told[3])], ["d0", "d1", "d2"])
+
+    async def test_a_cli_that_arrives_after_the_phones_is_told_once(self) -> None:
+        # It answers each with a whole bundle for all of them.
+        _, node = await self.stage()
+        for i in range(3):
+            await node.join("mobile", "ABC234", f"deviceId=d{i}")
+        late = await node.join("cli", "ABC234")
+        told = await late.settle()
+        self.assertTypes(told, ["mobile_connected", "device_list"])
+        self.assertEqual(told[0].data["deviceId"], "d0")
+        self.assertEqual([d["deviceId"] for d in self.devices(told[1])], ["d0", "d1", "d2"])
+
+    async def test_a_page_is_told_of_the_last_phone_that_goes(self) -> None:
+        # Today's take any mobile_disconnected for "no phone".
+        _, node = await self.stage()
+        cli, dashboard, desktop = await together(
+            *(node.join(role, "ABC234") for role in ("cli", "dashboard", "desktop"))
+        )
+        phones = [await node.join("mobile", "ABC234", f"deviceId=d{i}") for i in range(2)]
+        for member in (cli, dashboard, desktop):
+            await member.settle()
+        await phones[0].close()
+        self.assertTypes(await cli.settle(), ["mobile_disconnected", "device_list"])
+        for page in (dashboard, desktop):
+            self.assertTypes(await page.settle(), ["device_list"])
+        await phones[1].close()
+        for member in (cli, dashboard, desktop):
+            self.assertTypes(await member.settle(), ["mobile_disconnected", "device_list"])
 
     async def test_a_cli_that_goes(self) -> None:
         _, node = await self.stage()
@@ -182,15 +200,14 @@ class NoticeTest(LiveCase):
 
 
 class TakeoverTest(LiveCase):
-    """A second client in a role of which there is one."""
+    """A second CLI."""
 
     async def test_the_first_is_closed(self) -> None:
         _, node = await self.stage()
-        for role, reason in TAKEOVERS.items():
-            first = await node.join(role, "ABC234")
-            second = await node.join(role, "ABC234")
-            self.assertEqual(await first.closed(), (1000, reason))
-            self.assertEqual(await second.settle(), [])
+        first = await node.join("cli", "ABC234")
+        second = await node.join("cli", "ABC234")
+        self.assertEqual(await first.closed(), (1000, TAKEN_OVER))
+        self.assertEqual(await second.settle(), [])
 
     async def test_a_cli_while_the_first_is_still_closing(self) -> None:
         _, node = await self.stage("--close-timeout", "60s")
@@ -209,7 +226,7 @@ class TakeoverTest(LiveCase):
         await together(second.expect("bundle_ack"), dashboard.expect("bundle_ack"))
 
         await first.resume()
-        self.assertEqual(await first.closed(), (1000, TAKEOVERS["cli"]))
+        self.assertEqual(await first.closed(), (1000, TAKEN_OVER))
         self.assertNotIn("bundle_ack", [message.type for message in first.seen])
         sent = await second.push_filler(1_000_000)
         self.assertEqual((await phone.bundle()).code, sent.code)
@@ -228,17 +245,38 @@ class TakeoverTest(LiveCase):
         await second.send({"type": "new"})
         self.assertEqual((await phone.next()).type, "new")
 
-    async def test_a_desktop_whose_place_is_taken_while_it_is_closing(self) -> None:
-        _, node = await self.stage("--close-timeout", "60s")
-        phone = await node.join("mobile", "ABC234")
-        first = await node.join("desktop", "ABC234")
+
+class PagesTest(LiveCase):
+    """Dashboards and desktops, of which there may be several."""
+
+    async def test_all_of_them_listen_and_speak(self) -> None:
+        _, node = await self.stage()
+        phone = await node.join("mobile", "ABC234", "deviceId=d0")
+        pages = [await node.join(role, "ABC234") for role in ("dashboard", "desktop") * 2]
         await phone.expect("desktop_connected")
-        await first.pause()
-        await node.join("desktop", "ABC234")
-        await first.resume()
-        await first.closed()
-        told = [message.type for message in await phone.settle()]
-        self.assertNotIn("desktop_disconnected", told)
+        for page in pages:
+            await page.settle()
+        await phone.send({"type": "console_log", "payload": {"level": "log", "args": [1]}})
+        for page in pages:
+            self.assertTypes(await page.settle(), ["console_log"])
+        for page in pages:
+            await page.send({"type": "hello", "targetDeviceId": "d0", "from": page.id})
+            self.assertEqual((await phone.next()).data["from"], page.id)
+        for page in (pages[1], pages[3]):
+            self.assertEqual(await phone.settle(), [])
+            await page.close()
+        await phone.expect("desktop_disconnected")
+        self.assertEqual(await phone.settle(), [])
+
+    async def test_the_limit_is_an_option(self) -> None:
+        _, node = await self.stage("--max-pages", "2")
+        first, second = [await node.join("dashboard", "ABC234") for _ in range(2)]
+        await first.send({"type": "ping", "timestamp": 1})
+        await first.expect("pong")
+        third = await node.join("desktop", "ABC234")
+        self.assertEqual((await second.closed())[0], 1000)
+        for page in (first, third):
+            self.assertEqual(await page.settle(), [])
 
 
 class LimitTest(LiveCase):

@@ -105,13 +105,16 @@ def sessions() -> list[dict[str, Any]]:
     return [
         {
             "session": f"{0x1F2E3D4C + i * 0x1234567:08x}"[:8],
-            "roles": ["cli", "mobile"] if i % 2 else ["cli", "dashboard", "mobile", "mobile"],
+            "roles": ["cli", "cli", "mobile"]
+            if i % 2
+            else ["cli", "dashboard", "mobile", "mobile"],
             "devices": [phone] if i % 2 else [phone, other],
             "age_s": 4000 - 900 * i,
             "idle_s": 3 * i,
             "bytes_in": 150_000_000 * (i + 1),
             "bytes_out": 300_000_000 * (i + 1),
             "slow": i == 2,
+            "several_clis": i == 1,
         }
         for i in range(4)
     ]

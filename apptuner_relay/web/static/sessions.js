@@ -5,6 +5,7 @@ import { $, make, setRows, setText } from './dom.js';
 
 const SHOWN = 100;
 const EVERY_MS = 4_000;
+const SEVERAL_CLIS = 'Several CLIs of one project are connected, and each sends its bundles to the phones.';
 const NAMES = {
   cli: ['CLI', 'CLIs'], dashboard: ['dashboard'], desktop: ['desktop'], mobile: ['phone'],
 };
@@ -41,7 +42,7 @@ export function who(roles) {
 function show(sessions) {
   // In an order that stays, so that no row moves away under a finger: the oldest first.
   const sorted = [...sessions].sort(
-    (a, b) => b.slow - a.slow || b.age_s - a.age_s || (a.session < b.session ? -1 : 1),
+    (a, b) => b.slow - a.slow || b.several_clis - a.several_clis || b.age_s - a.age_s || (a.session < b.session ? -1 : 1),
   );
   $('session-table').hidden = !sorted.length;
   $('no-sessions').hidden = sorted.length > 0;
@@ -58,7 +59,8 @@ function create(session) {
   const row = make('tr', {},
     make('th', { scope: 'row' }, session.session),
     make('td', { class: 'who' },
-      make('span'), ' ', make('span', { class: 'slow', hidden: '' }, 'slow'), make('small')),
+      make('span'), ' ', make('span', { class: 'slow', hidden: '' }, 'slow'),
+      make('span', { class: 'slow', hidden: '', title: SEVERAL_CLIS }, 'several CLIs'), make('small')),
     ...['Connected', 'Idle', 'In', 'Out'].map((label) => make('td', { 'data-label': label }, make('span'))),
     make('td', { class: 'act' }, button));
   button.addEventListener('click', () => ask(session.session, row.cells[1].firstChild.textContent));
@@ -67,9 +69,10 @@ function create(session) {
 
 function update(row, session) {
   const [, cell, age, idle, received, sent] = row.cells;
-  const [roles, slow, devices] = cell.children;
+  const [roles, slow, severalClis, devices] = cell.children;
   setText(roles, who(session.roles));
   slow.hidden = !session.slow;
+  severalClis.hidden = !session.several_clis;
   setText(devices, session.devices.map(describe).join(', '));
   setText(age.firstChild, duration(session.age_s));
   setText(idle.firstChild, duration(session.idle_s));
