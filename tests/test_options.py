@@ -82,6 +82,19 @@ class Parsing(SynchronousTestCase):
         self.assertEqual(parse("--state-dir=here").state_dir, os.path.abspath("here"))
         self.assertEqual(parse("--state-dir=off").state_dir, "off")
 
+    def test_forwarding(self) -> None:
+        one, other = "/api/=http://127.0.0.1:4000", "/app=https://app.example"
+        for options in (
+            parse("--forward", one, "--forward", other),
+            parse("--forward", f"{one} {other}"),
+            parse(APPTUNER_FORWARD=f"{one} {other}"),
+        ):
+            self.assertEqual(
+                [route.upstream for route in options.forward.routes],
+                ["http://127.0.0.1:4000", "https://app.example"],
+            )
+        self.assertFalse(parse(APPTUNER_FORWARD="none").forward)
+
     def test_admin_token(self) -> None:
         self.assertEqual(parse("--admin-token=correct-horse").admin_token, "correct-horse")
         self.assertIsNone(parse(APPTUNER_ADMIN_TOKEN="").admin_token)

@@ -7,6 +7,7 @@ and with the connection everything.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 PERMESSAGE_DEFLATE = "permessage-deflate"
@@ -63,12 +64,13 @@ def parse_offers(text: str) -> Iterator[Offer]:
             yield Offer(match[1].lower(), tuple(parameters))
 
 
+@lru_cache(maxsize=32)
 def choose_deflate(text: str) -> Deflate | None:
     """The first offer of permessage-deflate in ``Sec-WebSocket-Extensions`` that can be taken.
 
     What other clients compress passes on as it is, and was made with the full window. So an offer
     that asks for a smaller one of what it is sent can't be taken. One that says how small its own
-    window is can: any is inflated here.
+    window is can: any is inflated here. Clients offer much the same, so answers are remembered.
     """
     for offer in parse_offers(text):
         taken = _take(offer)

@@ -8,6 +8,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from tests.certificates import Authority
+from tests.live.browser import Browser, missing
 from tests.live.clients import NODE_DIRECTORY, TYPESCRIPT
 from tests.live.harness import LiveCase
 from tests.live.processes import RelayProcess, run
@@ -101,3 +102,41 @@ class OpeningTest(LiveCase):
         ]:
             url = f"ws://127.0.0.1:{relay.port}/dashboard/ABC234"
             self.assertEqual(await handshake("open", url, *asked), {"protocol": answered})
+
+
+CONNECT = """
+return new Promise((done) => {
+  const socket = new WebSocket(%s, %s);
+  socket.onopen = () => { done(socket.protocol); socket.close(); };
+  socket.onclose = (event) => done(event.code);
+});
+"""
+
+
+class BrowserTest(LiveCase):
+    """A page in Chromium."""
+
+    skip = LiveCase.skip or missing()
+
+    async def connect(self, browser: Browser, url: str, *subprotocols: str) -> Any:
+        """The subprotocol, or the close code of a connection that is not made."""
+        return await browser.run(CONNECT % (json.dumps(url), json.dumps(subprotocols)))
+
+    async def test_a_page_that_is_a_file(self) -> None:
+        page = Path(self.mktemp()).resolve().with_suffix(".html")
+        page.write_text("<!doctype html><title>A dashboard</title>")
+        browser = Browser(Path("screenshots"))
+        self.addCleanup(browser.stop)
+        await browser.start()
+        await browser.visit(page.as_uri())
+        for options, files_may in [
+            ((), True),
+            (("--allowed-origin", "null"), True),
+            (("--allowed-origin", "file://"), True),
+            (("--allowed-origin", "https://dash.example.com"), False),
+        ]:
+            relay = await self.relay(*options)
+            url = relay.url("dashboard", "ABC234")
+            for asked, answered in [((), ""), (("graphql-ws", "apptuner"), "apptuner")]:
+                result = await self.connect(browser, url, *asked)
+                self.assertEqual(result, answered if files_may else 1006, options)

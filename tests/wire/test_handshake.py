@@ -23,6 +23,11 @@ class Openings(SynchronousTestCase):
         for origin in (b"null", b"file://", b"", b"http://", b"http://fd00::1:3000", b"\xff"):
             self.assertEqual(self.read(b"origin: " + origin), ([], origin.decode("latin-1")))
 
+    def test_one_field_stays_one(self) -> None:
+        for breaks in (b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\r", b"\n"):
+            sent = b"X-Device: \xc3" + breaks + b"Y: z"
+            self.assertEqual(self.read(sent)[0], [b"X-Device: \xc3 Y: z"])
+
     def test_hosts(self) -> None:
         for host in (b"fd00::1:3000", b"name:", b"[::1]", b"name:port"):
             self.assertEqual(self.read(b"host:" + host), ([b"Host: relay"], None))
@@ -44,5 +49,10 @@ class Openings(SynchronousTestCase):
         opening = read_opening(write_head(b"/cli/X", fields))
         self.assertTrue(opening.head.startswith(b"GET /cli/X HTTP/1.1\r\n"))
         self.assertEqual(opening.head.count(END), 1)
-        kept = [line for line in opening.head.split(b"\r\n") if line.startswith(b"X-Other")]
+        lines = opening.head.split(b"\r\n")
+        self.assertEqual(
+            opening.head.decode("latin-1").splitlines(),
+            [line.decode("latin-1") for line in lines[:-1]],
+        )
+        kept = [line for line in lines if line.startswith(b"X-Other")]
         self.assertEqual(len(kept), sum(name == b"X-Other" for name, _ in fields))
