@@ -37,9 +37,13 @@ class NotifySocket(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: object) -> None:
         lines = datagram.decode().split("\n")
         self.messages.append(lines)
-        for word, watch in self._watches:
-            if word in lines and not watch.called:
+        # Who is told may wait for the next one at once.
+        watches, self._watches = self._watches, []
+        for word, watch in watches:
+            if word in lines:
                 watch.callback(None)
+            else:
+                self._watches.append((word, watch))
 
     async def told(self, line: str) -> None:
         """Wait for a message to come that has this line."""
