@@ -13,6 +13,7 @@ from twisted.internet.tcp import Connection as TCPConnection
 
 from apptuner_relay.ends import End
 from apptuner_relay.flow import Frame
+from apptuner_relay.pulse import Call, Pulse
 from apptuner_relay.secure import SecureTransport
 from apptuner_relay.service import RelayService
 from apptuner_relay.transport import BLOCK_BYTES, BlockTransport
@@ -87,10 +88,10 @@ class FramedConnection(WebSocketProtocol):
     def onOpen(self) -> None:
         """The handshake is done."""
         self._heard = True
-        self._pinged = False
         self._drains = 0
-        self._alive_s = 0.0
-        self.heard_s = self.relay.clock.seconds()
+        settings = self.relay.settings
+        self.heard_s = now_s = self.relay.clock.seconds()
+        self._pulse = Pulse(settings.ping_interval, settings.ping_timeout, now_s)
         if isinstance(self.transport, BlockTransport):
             self.offer = self.transport.offer  # type: ignore[method-assign]
             self.unsent = self.transport.unsent  # type: ignore[method-assign]
@@ -187,6 +188,8 @@ class FramedConnection(WebSocketProtocol):
     def resume(self) -> None:
         """Read on: first what is left of the last block, but not now, as others may be in the
         middle of one."""
+        # What it has sent meanwhile, answers to pings too, is yet to be read.
+        self._heard = True
         if self._tail:
             if self._tail_call is None:
                 self._tail_call = self.relay.clock.callLater(0, self._take_tail)
@@ -220,20 +223,18 @@ class FramedConnection(WebSocketProtocol):
         self._wait_for_close(end, self._progress(end))
 
     def check_alive(self, now_s: float) -> None:
-        """Ping a peer that is silent, drop one that stays so. Called at intervals."""
+        """Ping a peer that is silent, drop one that stays so (see `Pulse`). Called at intervals."""
         end = self._end
         if end is None or self.state != self.STATE_OPEN:
             return
-        settings = self.relay.settings
-        if self._heard or end.source.held or end.sink.drains != self._drains:
-            self._heard = self._pinged = False
-            self._drains = end.sink.drains
-            self._alive_s = now_s
-        elif not self._pinged and now_s - self._alive_s >= settings.ping_interval:
-            self._pinged = True
-            self._alive_s = now_s
-            end.sink.control(frame(PING, b""), None)
-        elif self._pinged and now_s - self._alive_s >= settings.ping_timeout:
+        is_alive = self._heard or end.sink.drains != self._drains
+        self._heard, self._drains = False, end.sink.drains
+        call = self._pulse.look(now_s, is_alive, end.source.held)
+        if call is Call.PING:
+            # One that waits says as much as many.
+            if not end.sink.expects_control:
+                end.sink.control(frame(PING, b""), None)
+        elif call is Call.DROP:
             self._own_reason = "no answer to a ping"
             self.dropConnection(abort=True)
 
@@ -243,10 +244,10 @@ class FramedConnection(WebSocketProtocol):
         if end is None:
             return self.heard_s
         reads = end.sink.drains != self._drains
-        if end.source.held or (reads and self._pinged):
+        if end.source.held or (reads and self._pulse.is_asked):
             # What it says isn't read, or it has taken something since it was asked.
             return self.relay.clock.seconds()
-        return max(self.heard_s, self._alive_s) if reads else self.heard_s
+        return max(self.heard_s, self._pulse.since_s) if reads else self.heard_s
 
     def probe(self, answered: Callable[[], None] | None = None) -> float | None:
         """See `ends.Connection`."""
@@ -259,12 +260,11 @@ class FramedConnection(WebSocketProtocol):
             return None
         if answered is not None:
             self._answered = answered
-        if self._heard or not self._pinged:
-            self._heard, self._pinged = False, True
-            self._drains = end.sink.drains
-            self._alive_s = now_s
+        if self._heard or not self._pulse.is_asked:
+            self._heard, self._drains = False, end.sink.drains
+            self._pulse.ask(now_s)
             end.sink.control(frame(PING, b""), None)
-        return self._alive_s
+        return self._pulse.since_s
 
     def _take_block(self, length: int) -> None:
         """Take in ``length`` bytes that have been received into the relay's buffer."""

@@ -252,6 +252,11 @@ class Sink:
         return any(not lane.ended for lane in self._queue)
 
     @property
+    def expects_control(self) -> bool:
+        """Whether a control frame waits for room."""
+        return bool(self._controls)
+
+    @property
     def over_window(self) -> bool:
         """Whether more waits here than may wait of one source."""
         return self.waiting > self._window

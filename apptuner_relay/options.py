@@ -69,6 +69,7 @@ class Settings:
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
     handshake_timeout: float = 10.0
+    http_keep_alive: float = 75.0
     close_timeout: float = 5.0
     drain_timeout: float = 30.0
     drain_spread: float = 3.0
@@ -327,8 +328,14 @@ OPTIONS: tuple[Option, ...] = (
         "10s",
         _duration(0.1, 300),
         "Drop a connection whose HTTP request is not there whole, line by line or not, after so "
-        "long, or on which no other follows; likewise one whose PROXY header and TLS handshake "
-        "together take longer",
+        "long; likewise one whose PROXY header and TLS handshake together take longer",
+    ),
+    Option(
+        "http-keep-alive",
+        "75s",
+        _duration(1, 3600),
+        "Keep an HTTP connection for so long for the next request. Balancers must let go of theirs "
+        "sooner: what they send on one that the relay is closing is lost",
     ),
     Option(
         "header-limit",

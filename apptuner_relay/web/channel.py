@@ -1,8 +1,9 @@
 """How requests come over a connection: within a time, and a size, and no slower or larger.
 
 twisted.web starts its timer anew with whatever comes, so that a client which sends a byte now and
-then keeps a connection for ever. Here the timer runs from the connection's start, or the end of the
-last response, until the next request's head is there whole.
+then keeps a connection for ever. Here the timer runs from the connection's start, or the first byte
+of a further request, until the request's head is there whole; between requests a connection may
+rest for longer, as balancers want to use it again.
 
 A client may end its side of the connection once it has sent its requests (RFC 9112 §9.6 has it so
 for TLS, and TCP knows it as half-close); it still gets the answers to all of them.
@@ -39,7 +40,8 @@ class _Nobody:
 class RelayChannel(HTTPChannel):
     """One connection.
 
-    ``header_limit`` is how many bytes a request line and its header fields may have.
+    ``header_limit`` is how many bytes a request line and its header fields may have,
+    ``keep_alive_s`` for how many seconds it is kept from one request to the next.
     """
 
     # That an idle connection ends is no news, and who opens many would fill the log.
@@ -48,6 +50,8 @@ class RelayChannel(HTTPChannel):
     _head_bytes = 0
     _head_lines = 0
     _is_refused = False
+    _rests = False
+    """Whether a request has been answered, and nothing has come of another."""
     _linger: IDelayedCall | None = None
     is_body_due = False
     """Whether a request's head has come, and not all of its body."""
@@ -57,8 +61,11 @@ class RelayChannel(HTTPChannel):
     _successor: IProtocol | None = None
     """What has the connection now."""
 
-    def set_up(self, header_limit: int) -> None:
+    def set_up(self, header_limit: int, keep_alive_s: float) -> None:
         """To be called before it is connected."""
+        # `TimeoutMixin` has in `timeOut` whatever was set last.
+        self._head_s = self.timeOut
+        self._keep_alive_s = keep_alive_s
         self._header_limit = header_limit
         self.MAX_LENGTH = header_limit
         # Not to be hit before ours, which says what is wrong.
@@ -69,11 +76,29 @@ class RelayChannel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """See IProtocol. What still comes after a refusal is dropped."""
+        self._end_rest()
         if not self._is_refused:
             super().dataReceived(data)
+        if not data.endswith(b"\n"):
+            # It may begin another request behind the one that it ends.
+            self._end_rest()
+
+    def setLineMode(self, extra: bytes = b"") -> Any:
+        """Called when a request has been answered, with what has come of the next."""
+        if not extra:
+            self._rests = True
+            self.setTimeout(self._keep_alive_s)
+        return super().setLineMode(extra)
+
+    def _end_rest(self) -> None:
+        """Something has come of a request: from now on its time is measured."""
+        if self._rests:
+            self._rests = False
+            self.setTimeout(self._head_s)
 
     def lineReceived(self, line: bytes) -> None:
         """A line of a request's head."""
+        self._end_rest()
         if self._is_refused:
             return
         self._head_bytes += len(line) + _LINE_END_BYTES

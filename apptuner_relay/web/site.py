@@ -81,6 +81,7 @@ class RelaySite(Site):
     header_limit = Settings.header_limit
     forwarder: Forwarder | None = None
     """Takes the requests for other programs."""
+    keep_alive_s = Settings.http_keep_alive
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -95,7 +96,7 @@ class RelaySite(Site):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """See `IProtocolFactory`."""
         channel: Any = super().buildProtocol(addr)
-        channel.set_up(self.header_limit)
+        channel.set_up(self.header_limit, self.keep_alive_s)
         end = channel.connectionLost
 
         def request(*arguments: Any) -> RelayRequest:
@@ -167,6 +168,7 @@ def make_site(
     relay.count_silent = lambda: len(site.silent)
     site.header_limit = relay.settings.header_limit
     site.forwarder = forwarder
+    site.keep_alive_s = relay.settings.http_keep_alive
     return site
 
 

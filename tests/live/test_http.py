@@ -1,7 +1,9 @@
 """Plain HTTP: health, and handshakes that are refused."""
 
+import shutil
+
 from tests.live.harness import LiveCase, together
-from tests.live.processes import Reply
+from tests.live.processes import Reply, run
 
 
 class RefusalTest(LiveCase):
@@ -47,7 +49,11 @@ class RefusalTest(LiveCase):
 
     async def test_another_websocket_version(self) -> None:
         relay = await self.relay()
-        headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "8"}
+        headers = {
+            "Upgrade": "websocket",
+            "Connection": "Upgrade, close",
+            "Sec-WebSocket-Version": "8",
+        }
         reply = await relay.get("/cli/ABC234", headers=headers)
         self.assertRefused(reply, 426)
         self.assertEqual(reply.headers["sec-websocket-version"], "13")
@@ -79,6 +85,26 @@ class RefusalTest(LiveCase):
         self.assertTrue(raw.startswith(b"HTTP/1.1 408 "), raw)
         self.assertIn(b'{"error":', raw)
         self.assertEqual(await relay.raw(""), b"")
+
+    async def test_a_connection_is_kept_for_longer_than_a_request_may_take(self) -> None:
+        """Node's agent uses one connection for both: nothing is lost when it does so late."""
+        relay = await self.relay("--handshake-timeout", "1", "--http-keep-alive", "20")
+        script = """
+            const http = require('node:http')
+            const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+            const ports = []
+            const ask = (then) => http.get(process.argv[1], { agent }, (it) => {
+                ports.push(it.socket.localPort)
+                it.resume().on('end', then)
+            })
+            ask(() => setTimeout(() => ask(() => {
+                console.log(ports[0] === ports[1] ? 'the same' : 'another')
+                agent.destroy()
+            }), 2500))
+        """
+        url = f"http://127.0.0.1:{relay.port}/live"
+        child = await run([shutil.which("node") or "node", "-e", script, url])
+        self.assertEqual(child.out, "the same\n", repr(child))
 
     async def test_a_refusal_disturbs_nobody(self) -> None:
         relay, node = await self.stage()

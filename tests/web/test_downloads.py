@@ -14,6 +14,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
 from apptuner_relay.bundles.bundle import CODINGS, Digest
+from apptuner_relay.options import Settings
 from apptuner_relay.web.bundles import SLOW_S
 from apptuner_relay.web.streaming import BLOCK_BYTES
 from tests.live.processes import Child, run, within_patience
@@ -152,7 +153,7 @@ class SlowTest(DownloadCase):
             received += await client.read(stop - client.received)
             self.assertEqual(received, CODE[:stop])
             await self.released()
-            clock.pump([HANDSHAKE_TIMEOUT_S / 2] * 3)
+            clock.pump([Settings.http_keep_alive / 2] * 3)
             self.assertEqual(await client.read(1), b"")
             await self.over(site)
             self.reads.end = 0
