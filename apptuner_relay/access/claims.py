@@ -39,8 +39,8 @@ class Claims(Protocol):
         """Claim a session, or use its claim once more: where the proof is the same, its time begins
         anew, and ``tokens`` is as it is said now.
 
-        :return: what counts from now on: another's claim, where there was one. Fails with
-            `TooManyClaims`.
+        :return: what counts from now on: another's claim, where there was one. Fires when the
+            claim outlives this process, if it can be had to. Fails with `TooManyClaims`.
         """
 
 
@@ -53,8 +53,9 @@ class MemoryClaims:
 
     def __init__(self, ttl_s: float, now_s: Callable[[], float], most: int = MOST_CLAIMS) -> None:
         self.ttl_s = ttl_s
-        self.on_use: Callable[[str, Claim, float], None] | None = None
-        """Called with session, claim and time whenever a claim is made or used."""
+        self.on_use: Callable[[str, Claim, float], Deferred[None] | None] | None = None
+        """Called with session, claim and time whenever a claim is made or used. What it returns,
+        if anything, fires when a claim is safe that was not before."""
         self._now_s = now_s
         self._most = most
         self._claims: dict[str, tuple[Claim, float]] = {}
@@ -82,16 +83,18 @@ class MemoryClaims:
         self.drop_old()
         if session not in self._claims and len(self._claims) >= self._most:
             return fail(TooManyClaims())
-        self.put(session, claim)
-        return succeed(claim)
+        safe = self.put(session, claim)
+        return succeed(claim) if safe is None else safe.addCallback(lambda _: claim)
 
-    def put(self, session: str, claim: Claim, used_s: float | None = None) -> None:
-        """Keep a claim, whatever there was. `sort` is due after one with a time of its own."""
+    def put(self, session: str, claim: Claim, used_s: float | None = None) -> Deferred[None] | None:
+        """Keep a claim, whatever there was. `sort` is due after one with a time of its own.
+
+        :return: see `on_use`.
+        """
         self._claims.pop(session, None)
         now_s = self._now_s() if used_s is None else used_s
         self._claims[session] = (claim, now_s)
-        if self.on_use is not None:
-            self.on_use(session, claim, now_s)
+        return None if self.on_use is None else self.on_use(session, claim, now_s)
 
     def used_since(self, session: str, time_s: float) -> bool:
         """Whether the claim of a session was used here at that time or later."""

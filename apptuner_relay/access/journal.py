@@ -3,7 +3,8 @@ after one could claim what was another's. Several relays have theirs in Redis.
 
 ``claims`` in the state directory has a line for each use of a claim that is worth a line: ``session
 proof tokens time``, the last one of a session counts. It is written anew at each start, and added
-to once a second, in a thread. What is cut off at its end, as by a crash, is left out.
+to in a thread: once a second, and at once for a claim that is new, whose client comes in when it is
+on the disk (`MemoryClaims.take`). What is cut off at its end, as by a crash, is left out.
 
 The times are the wall clock's, as no other outlives a machine; in memory they are the monotonic
 clock's. When somebody sets the wall clock, the file is written anew with times that fit it, so that
@@ -34,6 +35,8 @@ FILE = "claims"
 _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o600
 _INTERVAL_S = 1.0
+_PATIENCE_S = 5.0
+"""How long a client waits for its new claim to be on the disk. After that it comes in without."""
 _LINE = re.compile(r"([0-9a-f]{64}) ([A-Za-z0-9_-]{43}) ([01]) ([0-9]{1,12}(?:\.[0-9]{1,9})?)")
 _MOST_BYTES = 8 * MOST_CLAIMS * 150
 """No longer file is read."""
@@ -43,6 +46,23 @@ _STEP_S = 1.0
 """A wall clock that has moved so far against the monotonic one was set."""
 _WORTH = 0.01
 """Which share of the time to live must have passed since the last line for another of the same."""
+
+
+class _Batch:
+    """What is written together."""
+
+    def __init__(self) -> None:
+        self.new: dict[str, Claim] = {}
+        """The claims in it that are nowhere on the disk yet."""
+        self.waiting: list[Deferred[None]] = []
+        """Who waits for them."""
+
+    def done(self) -> None:
+        """It is written, or never will be."""
+        waiting, self.waiting = self.waiting, []
+        self.new.clear()
+        for one in waiting:
+            one.callback(None)
 
 
 class Journal(Service):
@@ -65,6 +85,10 @@ class Journal(Service):
         """How long it was when it was written anew."""
         self._written: dict[str, tuple[Claim, float]] = {}
         self._pending: dict[str, tuple[Claim, float]] = {}
+        self._next = _Batch()
+        """That of what is pending."""
+        self._present = _Batch()
+        """The one that is being written."""
         self._writing: Deferred[None] | None = None
         self._is_waiting = False
         """Whether another relay has the file."""
@@ -101,7 +125,8 @@ class Journal(Service):
         """Know what is in the file, unless it was used here later."""
         now_s = self._reactor.seconds()
         ahead_s = self._look_at_clocks()
-        for session, claim, wall_s in read_lines(file):
+        last = {session: (claim, wall_s) for session, claim, wall_s in read_lines(file)}
+        for session, (claim, wall_s) in last.items():
             used_s = wall_s - ahead_s
             if not self._claims.used_since(session, used_s):
                 # A clock that was put back makes no claim last for longer.
@@ -113,6 +138,7 @@ class Journal(Service):
         super().stopService()
         if self._call.running:
             self._call.stop()
+        self._claims.on_use = None
         if self._writing is None:
             self._close()
             return None
@@ -125,11 +151,29 @@ class Journal(Service):
         self._writing.addCallback(written)
         return over
 
-    def _note(self, session: str, claim: Claim, used_s: float) -> None:
+    def _note(self, session: str, claim: Claim, used_s: float) -> Deferred[None] | None:
+        """A claim was made or used. Fires once it is on the disk; None where it is already."""
         before = self._written.get(session)
-        worth_s = self._claims.ttl_s * _WORTH
-        if before is None or before[0] != claim or used_s - before[1] >= worth_s:
+        is_new = before is None or before[0] != claim
+        if is_new or before is None or used_s - before[1] >= self._claims.ttl_s * _WORTH:
             self._pending[session] = self._written[session] = (claim, used_s)
+        if is_new:
+            self._next.new[session] = claim
+        for batch in (self._next, self._present):
+            if batch.new.get(session) == claim:
+                safe: Deferred[None] = Deferred()
+                safe.addTimeout(_PATIENCE_S, self._reactor, self._too_slow)
+                batch.waiting.append(safe)
+                self._write()
+                return safe
+        return None
+
+    def _too_slow(self, result: object, timeout_s: float) -> None:
+        self.log.warn(
+            "a new claim was not on the disk within {seconds:g} s: {path}",
+            seconds=timeout_s,
+            path=str(self._path),
+        )
 
     def _write(self) -> None:
         """Begin to write down what is pending."""
@@ -139,6 +183,7 @@ class Journal(Service):
             return
         if not self._pending and not self._was_set:
             return
+        self._present, self._next = self._next, _Batch()
         pool = self._reactor.getThreadPool()
         if self._size > max(_GROWTH_BYTES, 4 * self._least) or self._was_set:
             data = self._all()
@@ -146,7 +191,7 @@ class Journal(Service):
             self._writing = anew.addCallback(self._go_on_with)
         else:
             data = self._take_pending()
-            self._writing = deferToThreadPool(self._reactor, pool, _write_all, self._file, data)
+            self._writing = deferToThreadPool(self._reactor, pool, _append, self._file, data)
         self._writing.addBoth(self._wrote)
 
     def _go_on_with(self, file: IO[bytes]) -> None:
@@ -186,6 +231,9 @@ class Journal(Service):
             result.trap(OSError)
             assert isinstance(result.value, OSError)
             self._give_up(result.value)
+        self._present.done()
+        if self._next.waiting and self.running:
+            self._write()
 
     def _close(self) -> None:
         if self._file is None:
@@ -194,9 +242,10 @@ class Journal(Service):
             if self._was_set:
                 self._go_on_with(write_anew(self._path, self._all()))
             else:
-                _write_all(self._file, self._take_pending())
+                _append(self._file, self._take_pending())
         except OSError as wrong:
             self._give_up(wrong)
+        self._next.done()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -214,6 +263,7 @@ class Journal(Service):
         if self._file is not None:
             self._file.close()
             self._file = None
+        self._next.done()
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("claims are not kept over restarts any more", failure)
@@ -260,10 +310,21 @@ def write_anew(path: Path, data: bytes) -> IO[bytes]:
         _write_all(file, data)
         os.fsync(file.fileno())
         new.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # So that it is the new one, too, that is found after a power failure.
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError:
         file.close()
         raise
     return file
+
+
+def _append(file: IO[bytes], data: bytes) -> None:
+    _write_all(file, data)
+    os.fdatasync(file.fileno())
 
 
 def read_lines(file: IO[bytes]) -> Iterable[tuple[str, Claim, float]]:

@@ -1,12 +1,15 @@
 """`apptuner_relay.access.journal` with real files: what is there after a restart, or worse."""
 
 import os
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from apptuner_relay.access import journal
@@ -143,6 +146,118 @@ class RestartTest(JournalCase):
         self.assertEqual(claims.find(NAMES[0]), CLAIM._replace(tokens=True))
 
 
+class SafeTest(JournalCase):
+    """A claim counts once it is on the disk, which takes its time here."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.claims, self.kept, self.clock = self.start()
+        self.writes: list[Callable[[], None]] = []
+        self.patch(journal, "deferToThreadPool", self.defer)
+
+    def defer(self, reactor: object, pool: object, function: Any, *args: Any) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+
+        def write() -> None:
+            try:
+                result = function(*args)
+            except OSError:
+                done.errback(Failure())
+            else:
+                done.callback(result)
+
+        self.writes.append(write)
+        return done
+
+    def write(self) -> list[str]:
+        """Let the disk do what it has been asked for; the sessions that it knows then."""
+        writes, self.writes = self.writes, []
+        for write in writes:
+            write()
+        with (self.here / FILE).open("rb") as file:
+            return [session for session, _, _ in read_lines(file)]
+
+    def test_a_new_claim(self) -> None:
+        taking = self.claims.take(NAMES[0], CLAIM)
+        self.assertNoResult(taking)
+        self.assertEqual(self.claims.find(NAMES[0]), CLAIM, "nobody else gets it meanwhile")
+        self.assertEqual(self.write(), NAMES[:1])
+        self.assertEqual(self.successResultOf(taking), CLAIM)
+
+    def test_the_same_claim_at_the_same_time(self) -> None:
+        for begun in (False, True):
+            name = NAMES[int(begun)]
+            first = self.claims.take(name, CLAIM)
+            if not begun:
+                self.clock.advance(0.1)
+            second = self.claims.take(name, CLAIM)
+            self.assertNoResult(second)
+            self.write()
+            self.assertEqual(self.successResultOf(first), CLAIM)
+            self.assertEqual(self.successResultOf(second), CLAIM)
+
+    def test_what_comes_while_the_disk_writes_is_written_next(self) -> None:
+        first = self.claims.take(NAMES[0], CLAIM)
+        others = [self.claims.take(name, CLAIM) for name in NAMES[1:]]
+        self.assertEqual(self.write(), NAMES[:1])
+        self.successResultOf(first)
+        for other in others:
+            self.assertNoResult(other)
+        self.assertEqual(len(self.writes), 1, "both at once")
+        self.assertEqual(self.write(), NAMES)
+        for other in others:
+            self.successResultOf(other)
+
+    def test_a_claim_that_is_there_waits_for_nothing(self) -> None:
+        self.claims.take(NAMES[0], CLAIM)
+        self.write()
+        for _ in range(3):
+            self.successResultOf(self.claims.take(NAMES[0], CLAIM))
+            self.clock.advance(TTL_S / 5)
+        taking = self.claims.take(NAMES[0], CLAIM._replace(tokens=True))
+        self.write()
+        self.write()
+        self.successResultOf(taking)
+
+    def test_a_change_is_waited_for(self) -> None:
+        self.claims.take(NAMES[0], CLAIM)
+        self.write()
+        taking = self.claims.take(NAMES[0], CLAIM._replace(tokens=True))
+        self.assertNoResult(taking)
+        self.write()
+        self.assertTrue(self.successResultOf(taking).tokens)
+
+    def test_a_disk_that_hangs(self) -> None:
+        taking = self.claims.take(NAMES[0], CLAIM)
+        self.clock.advance(4.9)
+        self.assertNoResult(taking)
+        self.clock.advance(0.1)
+        self.assertEqual(self.successResultOf(taking), CLAIM)
+        self.assertIn("not on the disk within 5 s", self.warnings[0])
+        self.assertEqual(self.write(), NAMES[:1])
+
+    def test_a_disk_that_fails(self) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        self.patch(journal, "_append", fail)
+        takings = [self.claims.take(name, CLAIM) for name in NAMES]
+        self.write()
+        for taking in takings:
+            self.assertEqual(self.successResultOf(taking), CLAIM)
+        self.assertEqual(len(self.warnings), 1)
+        self.assertIn("No space left", self.warnings[0])
+
+    def test_a_relay_that_stops(self) -> None:
+        takings = [self.claims.take(name, CLAIM) for name in NAMES]
+        stopping = self.kept.stopService()
+        assert stopping is not None
+        self.assertEqual(self.write(), NAMES)
+        self.successResultOf(stopping)
+        for taking in takings:
+            self.successResultOf(taking)
+
+
 class WrongTest(JournalCase):
     async def test_another_relay_has_it_and_hands_over(self) -> None:
         old, kept, clock = self.start()
@@ -182,7 +297,7 @@ class WrongTest(JournalCase):
         kept._file = full
         await claims.take(NAMES[0], CLAIM)
         clock.advance(1)
-        await kept._writing
+        await self.wrote(kept)
         self.assertIn("No space left", self.warnings[0])
         await claims.take(NAMES[1], CLAIM)
         clock.advance(5)

@@ -93,11 +93,17 @@ class ClaimTest(Companion):
             self.assertNotIn(secret, relay.log)
 
     async def test_a_claim_outlives_its_relay(self) -> None:
+        await self.outlive("TERM")
+
+    async def test_a_claim_outlives_a_relay_that_is_killed_at_once(self) -> None:
+        await self.outlive("KILL")
+
+    async def outlive(self, signal: str) -> None:
         state = str(Path(self.mktemp()).absolute())
         first = await self.relay("--state-dir", state)
         node = await self.node(first)
         await node.join("cli", "ABC234", "tokens=1", **bearer(KEY))
-        first.child.signal("TERM")
+        first.child.signal(signal)
         await within_patience(first.child.over(), lambda: repr(first.child))
         first.forget()
         second = await self.relay("--state-dir", state)
