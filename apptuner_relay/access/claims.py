@@ -48,7 +48,7 @@ class MemoryClaims:
     """`Claims` of a relay without others. A `journal.Journal` keeps them over restarts.
 
     :param ttl_s: seconds for which a claim that nobody uses is kept.
-    :param now_s: tells the time.
+    :param now_s: the monotonic clock.
     """
 
     def __init__(self, ttl_s: float, now_s: Callable[[], float], most: int = MOST_CLAIMS) -> None:

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 
 DAY_S = 86_400
+_PUT_BACK_S = 3600
+"""A clock that is put back by less begins no day again."""
 KEPT_DAYS = 400
 SHOWN_DAYS = 30
 
@@ -48,19 +50,28 @@ class Days:
 
     def _begin(self, wall_s: float) -> None:
         self.today = Day(date_of(wall_s))
-        self._ends_s = (wall_s // DAY_S + 1) * DAY_S
+        self._begins_s = wall_s // DAY_S * DAY_S
 
     def is_over(self, wall_s: float) -> bool:
-        """Whether ``wall_s`` is after `today`. A clock that is put back changes no day."""
-        return wall_s >= self._ends_s
+        """Whether ``wall_s`` is after `today`, or so long before it that the clock was wrong when
+        it began."""
+        return not self._begins_s - _PUT_BACK_S <= wall_s < self._begins_s + DAY_S
 
-    def turn(self, wall_s: float) -> Day:
-        """Begin the day of ``wall_s``; returns the one that is over."""
+    def turn(self, wall_s: float) -> Day | None:
+        """Begin the day of ``wall_s``, or go on with it; returns the one that is over. Days that
+        are yet to come never were: the last one's figures are added to today's."""
         over = self.today
-        self._past[over.date] = over
+        is_past = wall_s >= self._begins_s
+        if is_past:
+            self._past[over.date] = over
         self._begin(wall_s)
+        date = self.today.date
+        for day in (self._past.pop(date, None), None if is_past else over):
+            if day is not None:
+                _add(self.today, day)
+        self._past = {day: figures for day, figures in self._past.items() if day < date}
         self._forget()
-        return over
+        return over if is_past else None
 
     def past(self, most: int = SHOWN_DAYS) -> list[Day]:
         """The days before today, newest first. A day on which the relay didn't run is not there."""

@@ -413,7 +413,9 @@ class Meters:
         wall_s = self.wall_s()
         if self.days.is_over(wall_s):
             self._count_day(self.totals)
-            self._over.append(self.days.turn(wall_s))
+            over = self.days.turn(wall_s)
+            if over is not None:
+                self._over.append(over)
             self._raise_peaks()
 
     def _raise_peaks(self) -> None:

@@ -132,7 +132,7 @@ class BundleWatch:
     """Tells of one sender's messages when a bundle is whole: a ``bundle_update``, or a
     ``bundle_start`` and all of the ``bundle_chunk`` messages that it announces.
 
-    :param now_s: tells the time in seconds.
+    :param now_s: the monotonic clock.
     """
 
     __slots__ = (

@@ -29,12 +29,36 @@ class DaysTest(SynchronousTestCase):
         self.assertTrue(days.is_over(midnight_s))
         days.today.bundles = 7
         over = days.turn(midnight_s)
+        assert over is not None
         self.assertEqual((over.date, over.bundles), ("2026-11-23", 7))
         self.assertEqual((days.today.date, days.today.bundles), ("2026-11-24", 0))
         self.assertEqual(days.past(), [over])
 
-    def test_a_clock_that_is_put_back_changes_no_day(self) -> None:
-        self.assertFalse(Days(NOON_S).is_over(NOON_S - 3 * DAY_S))
+    def test_a_clock_that_is_put_back_a_little_changes_no_day(self) -> None:
+        days = Days(NOON_S)
+        midnight_s = NOON_S - DAY_S / 2
+        for back_s in (1, 31, 3600):
+            self.assertFalse(days.is_over(midnight_s - back_s))
+
+    def test_a_day_that_a_wrong_clock_began_goes_into_the_true_one(self) -> None:
+        days = Days(NOON_S)
+        days.today.bundles, days.today.peak_sessions = 7, 4
+        days.turn(NOON_S + 3 * DAY_S)
+        days.today.bundles, days.today.peak_sessions = 2, 5
+        self.assertTrue(days.is_over(NOON_S + 60))
+        self.assertIsNone(days.turn(NOON_S + 60), "it isn't over")
+        self.assertEqual((days.today.date, days.today.bundles), ("2026-11-23", 9))
+        self.assertEqual(days.today.peak_sessions, 5)
+        self.assertEqual(days.past(), [])
+        days.turn(NOON_S + DAY_S)
+        self.assertEqual([(day.date, day.bundles) for day in days.past()], [("2026-11-23", 9)])
+
+    def test_one_that_began_in_the_past_by_a_wrong_clock_stays_there(self) -> None:
+        days = Days(NOON_S - 9 * DAY_S)
+        days.today.bundles = 2
+        days.turn(NOON_S)
+        self.assertEqual(days.today.bundles, 0)
+        self.assertEqual([day.bundles for day in days.past()], [2])
 
     def test_newest_first_and_no_more_than_asked_for(self) -> None:
         days = Days(NOON_S)
