@@ -85,9 +85,8 @@ class RelayChannel(HTTPChannel):
 
     def setLineMode(self, extra: bytes = b"") -> Any:
         """Called when a request has been answered, with what has come of the next."""
-        if not extra:
-            self._rests = True
-            self.setTimeout(self._keep_alive_s)
+        self._rests = not extra
+        self.setTimeout(self._keep_alive_s if self._rests else self._head_s)
         return super().setLineMode(extra)
 
     def _end_rest(self) -> None:
@@ -144,8 +143,8 @@ class RelayChannel(HTTPChannel):
         self.is_body_due = False
         if self._is_untimed:
             self._is_untimed = False
-            # Twisted stops it, and starts one like it behind the answer.
-            self.setTimeout(self.timeOut)
+            # Twisted stops it.
+            self.setTimeout(self._head_s)
         super().allContentReceived()
 
     def timeoutConnection(self) -> None:

@@ -2,6 +2,7 @@
 
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import Request
 
 from tests.memory import Relay
 from tests.web.http import Visitor
@@ -73,3 +74,28 @@ class KeepAlive(SynchronousTestCase):
             channel.makeConnection(transport)
             channel.dataReceived(sent)
             self.assertLasts(HANDSHAKE_S, transport)
+
+    def test_what_follows_a_body_has_no_more_time_either(self) -> None:
+        """While a body comes, somebody else has the time: see `web.intake`."""
+
+        class Posted(Request):
+            def gotLength(self, length: int | None) -> None:
+                super().gotLength(length)
+                self.channel.expect_body()
+
+            def process(self) -> None:
+                self.setHeader(b"content-length", b"0")
+                self.channel.callLater(1, self.finish)
+
+        site = self.transport.protocol.factory  # type: ignore[attr-defined]
+        for further, lasts_s in ((b"", KEEP_ALIVE_S), (b"GET /li", HANDSHAKE_S)):
+            transport = StringTransport()
+            channel = site.buildProtocol(None)
+            channel.requestFactory = Posted
+            channel.makeConnection(transport)
+            channel.dataReceived(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+            self.clock.advance(KEEP_ALIVE_S + 1)
+            self.assertFalse(transport.disconnecting)
+            channel.dataReceived(b"ab" + further)
+            self.clock.advance(1)
+            self.assertLasts(lasts_s, transport)
