@@ -166,3 +166,86 @@ class ClusterTest(ReleasedCase, ClusterCase):  # type: ignore[misc]
         self.assertNotIn("CLIs are connected", a.log)
         second.leave()
         second.thaw()
+
+
+class RecoveryTest(ClusterCase):
+    """Phones that come back one by one, after their relay has failed."""
+
+    skip = missing() or missing_redis()
+
+    async def test_the_cli_bundles_once_for_all_of_them(self) -> None:
+        _, (a, b, c), _ = await self.cluster(3)
+        released = Released()
+        self.addCleanup(released.stop)
+        await released.ready()
+        await released.start("dashboard", a.url("dashboard", "ABC234"))
+        phones = [
+            await released.start("mobile", relay.url("mobile", "ABC234")) for relay in (b, c, b, c)
+        ]
+        cli = await released.start("cli", b.url("cli", "ABC234"), bundleChars=600_000)
+        for phone in phones:
+            await phone.until(lambda phone=phone: phone.those("bundle") or None)
+        # It came to four phones.
+        self.assertEqual(len(cli.those("bundling")), 1)
+        a.child.signal("KILL")
+        a.forget()
+        for phone in phones:
+            await phone.until(lambda phone=phone: phone.those("bundle")[1:] or None)
+        devices = [one for one in cli.messages("device_list") if one["text"].count("deviceId") == 4]
+        self.assertTrue(devices)
+        self.assertEqual(len(cli.those("bundling")), 2)
+        for phone in phones:
+            self.assertEqual((len(phone.those("bundle")), phone.closes), (2, []))
+
+
+class GoneTest(LiveCase):
+    """A phone whose network has changed: its old connection is found dead when the new one has
+    long been there."""
+
+    skip = missing()
+
+    async def test_pages_are_not_told_that_it_has_gone(self) -> None:
+        relay = await self.relay("--ping-interval", "1", "--ping-timeout", "1")
+        node = await self.node(relay)
+        cli, page = await node.join("cli", "ABC234"), await node.join("dashboard", "ABC234")
+        old = await node.join("mobile", "ABC234")
+        gone = (await cli.expect("mobile_connected")).data["deviceId"]
+        await old.pause()
+        await node.join("mobile", "ABC234")
+        self.assertEqual((await cli.expect("mobile_disconnected")).data["deviceId"], gone)
+        told = [message.type for message in await page.settle()]
+        self.assertEqual(
+            told,
+            ["mobile_connected", "device_list", "mobile_connected", "device_list", "device_list"],
+        )
+
+
+class ClusterPhonesTest(ClusterCase):
+    skip = missing() or missing_redis()
+
+    async def test_a_dead_one_at_another_relay_makes_room_for_a_sixth(self) -> None:
+        # In this test none is dropped for a ping that it leaves unanswered.
+        options = ("--ping-interval", "1", "--ping-timeout", "1h")
+        _, (a, b), node = await self.cluster(2, *options)
+        released = Released()
+        self.addCleanup(released.stop)
+        await released.ready()
+        cli, page = await self.join(node, a, "cli"), await self.join(node, b, "dashboard")
+        phones = [
+            await self.join(node, (a, b)[n % 2], "mobile", query=f"deviceId=d{n}") for n in range(5)
+        ]
+        for n, relay in ((1, a), (2, b)):
+            await phones[n].pause()
+            await cli.settle()
+            await page.settle()
+            # It is refused until one has been silent for a second.
+            await released.start("mobile", relay.url("mobile", "ABC234", f"deviceId=new{n}"))
+            gone = (await cli.expect("mobile_disconnected")).data["deviceId"]
+            self.assertEqual(gone, f"d{n}")
+            told = [message.type for message in await page.settle()]
+            self.assertEqual(told, ["device_list", "mobile_connected", "device_list"])
+            await phones[n].resume()
+            self.assertEqual((await phones[n].closed())[0], 1000)
+        # All of them answer now.
+        refusal = await node.refused("mobile", "ABC234", url=a.url("mobile", "ABC234"))
+        self.assertEqual(refusal.status, 403)
