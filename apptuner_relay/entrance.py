@@ -1,4 +1,5 @@
-"""How a client comes in: what it shows is looked at first, then its place is found.
+"""How a client comes in: what it shows is looked at first, then its place is found, and the claim
+that it makes or uses is decided before it takes that place.
 
 A client of another relay comes in there, and not here again.
 """
@@ -9,9 +10,34 @@ from twisted.internet.defer import Deferred
 
 from apptuner_relay.access.access import Grant
 from apptuner_relay.access.caller import Caller
+from apptuner_relay.access.claiming import Claiming
 from apptuner_relay.access.limits import customer
-from apptuner_relay.service import Place, RelayService
+from apptuner_relay.member import Connection
+from apptuner_relay.service import Attendee, Place, RelayService
 from apptuner_relay.session import Admission, Role
+
+
+class _ClaimedPlace:
+    """The `Place` of a client that claims its session."""
+
+    def __init__(self, place: Place, claiming: Claiming) -> None:
+        self._place, self._claiming = place, claiming
+        self.is_here = place.is_here
+
+    def check(self) -> None:
+        """See `Place`."""
+        self._place.check()
+
+    def enter(self, connection: Connection) -> Attendee:
+        """See `Place`."""
+        attendee = self._place.enter(connection)
+        self._claiming.confirm()
+        return attendee
+
+    def abandon(self) -> None:
+        """See `Place`."""
+        self._place.abandon()
+        self._claiming.give_back()
 
 
 class Entrance:
@@ -33,10 +59,15 @@ class Entrance:
         grant = await access.admit(role, session, caller, self._is_familiar(admission))
         if grant.authorized:
             admission = self._authorized(admission, caller, grant)
-        found = relay.find_place(admission)
-        place = await found if isinstance(found, Deferred) else found
+        claiming = Claiming(access, role, session, caller, grant)
         try:
-            await access.settle(role, session, caller, grant)
+            found = relay.find_place(admission, claiming.decide)
+            place = await found if isinstance(found, Deferred) else found
+        except BaseException:
+            claiming.give_back()
+            raise
+        try:
+            await claiming.decide()
         except BaseException:
             place.abandon()
             raise
@@ -44,7 +75,7 @@ class Entrance:
         access.tried(
             caller.address, session, exists or not place.is_here or self._is_there(admission)
         )
-        return place
+        return _ClaimedPlace(place, claiming) if grant.claims else place
 
     @staticmethod
     def _authorized(admission: Admission, caller: Caller, grant: Grant) -> Admission:
@@ -59,6 +90,7 @@ class Entrance:
             claims=grant.claims,
             tokens=claim.tokens,
             bundles_url=url,
+            proof=claim.proof,
         )
 
     def _is_familiar(self, admission: Admission) -> bool:

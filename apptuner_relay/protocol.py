@@ -170,11 +170,17 @@ class RelayProtocol(FramedConnection, WebSocketServerProtocol):  # type: ignore[
 
         def found(place: Place) -> None:
             self._is_looking = False
-            if self.state == self.STATE_CONNECTING:
-                self._place = place
-                waiting.callback(answer)
-            else:
+            if self.state != self.STATE_CONNECTING:
                 place.abandon()
+                return
+            try:
+                place.check()
+            except BadRequest as refusal:
+                place.abandon()
+                waiting.errback(Failure(self._denied(refusal)))
+                return
+            self._place = place
+            waiting.callback(answer)
 
         def failed(failure: Failure) -> None:
             self._is_looking = False

@@ -94,6 +94,8 @@ class Admission:
     """Whether it has phones without a join token sent away."""
     lost_ms: int = 0
     """When it lost its session, where it is `Arrival.RECOVERED`; by this relay's clock."""
+    proof: str = ""
+    """The public key of the claim whose secret or token it has shown."""
 
 
 class HasRole(Protocol):

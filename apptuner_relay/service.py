@@ -16,8 +16,9 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from apptuner_relay.access.access import CLAIMED, NEEDS_TOKEN, Access
+from apptuner_relay.access.access import Access
 from apptuner_relay.access.claims import MemoryClaims
+from apptuner_relay.access.company import CLAIMED, NEEDS_TOKEN, check_company
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.store import Store
 from apptuner_relay.bundles.tape import Tape
@@ -96,12 +97,22 @@ class Attendee(End, Protocol):
         """The connection is over. True if that cut a message short."""
 
 
+Claim = Callable[[], Deferred[None]]
+"""Has the claim decided that a client makes or uses: fires, or fails with `BadRequest`."""
+
+
 class Place(Protocol):
-    """What has been found for a client that wants to come in. One of its methods is called,
+    """What has been found for a client that wants to come in. `enter` or `abandon` is called,
     once."""
 
     is_here: bool
     """Whether its session is this relay's."""
+
+    def check(self) -> None:
+        """Its handshake is about to be done: whether it still fits in.
+
+        :raises BadRequest: not with those who have come meanwhile. `abandon` is to be called.
+        """
 
     def enter(self, connection: Connection) -> Attendee:
         """Its handshake is done."""
@@ -113,10 +124,11 @@ class Place(Protocol):
 class Homes(Protocol):
     """Where sessions are, for a relay that shares them with others."""
 
-    def find(self, admission: Admission) -> Deferred[Place]:
+    def find(self, admission: Admission, claim: "Claim") -> Deferred[Place]:
         """Find the place of a client.
 
-        :return: fails with `BadRequest`.
+        :param claim: called before the client comes in anywhere else.
+        :return: fails with `BadRequest`, also that of ``claim``.
         """
 
     def left(self, session_hash: str) -> None:
@@ -134,6 +146,10 @@ class LocalPlace:
     def __init__(self, relay: "RelayService", admission: Admission) -> None:
         self._relay = relay
         self._admission = admission
+
+    def check(self) -> None:
+        """See `Place`."""
+        self._relay.check_room(self._admission)
 
     def enter(self, connection: Connection) -> Attendee:
         """See `Place`."""
@@ -292,13 +308,14 @@ class RelayService(Service):
             address=address,
         )
 
-    def find_place(self, admission: Admission) -> "Place | Deferred[Place]":
+    def find_place(self, admission: Admission, claim: Claim) -> "Place | Deferred[Place]":
         """Find the place of a client that was admitted.
 
+        :param claim: see `Homes.find`.
         :raises BadRequest: it has none; so may what is returned.
         """
         if self.homes is not None:
-            return self.homes.find(admission)
+            return self.homes.find(admission, claim)
 
         def find(_: None) -> Place:
             self.check_room(admission)
@@ -315,10 +332,11 @@ class RelayService(Service):
     def check_room(self, admission: Admission) -> None:
         """Whether a client fits into its session here.
 
-        :raises BadRequest: see `Session.check_room`.
+        :raises BadRequest: see `Session.check_room` and `check_company`.
         """
         session = self.sessions.get(admission.session_hash)
         if session is not None:
+            check_company(admission, session.desktop_side)
             session.check_room(admission, self._limits, self.clock.seconds())
 
     def refused(self, status: int, address: str | None) -> None:

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from apptuner_relay.access.caller import Caller
 from apptuner_relay.access.claims import Claim, Claims, TooManyClaims
+from apptuner_relay.access.company import OTHERS
 from apptuner_relay.access.limits import ConnectRate, Guesses, Limited, SessionCount, customer
 from apptuner_relay.access.tokens import BadToken, check_token, is_proven, make_proof
 from apptuner_relay.clocks import WallClock
@@ -22,8 +23,6 @@ from apptuner_relay.options import Settings
 from apptuner_relay.seldom import Seldom
 from apptuner_relay.session import BadRequest, Role
 
-CLAIMED = "This session was claimed with a secret that you have not shown"
-NEEDS_TOKEN = "This session takes phones with a join token only"
 DENIALS = ("origin", "secret", "token")
 """Why a client is denied entry, beside limits."""
 
@@ -114,16 +113,24 @@ class Access:
         proof = make_proof(caller.secret, session)
         return Grant(True, True, Claim(proof, caller.wants_tokens))
 
-    async def settle(self, role: Role, session: str, caller: Caller, grant: Grant) -> None:
+    async def settle(
+        self,
+        role: Role,
+        session: str,
+        caller: Caller,
+        grant: Grant,
+        is_tentative: bool = False,
+    ) -> None:
         """There is a place for a client that was admitted: claim its session, or use the claim once
         more.
 
+        :param is_tentative: see `Claims.take`.
         :raises BadRequest: 403, somebody else was faster; 503, it can't be claimed now.
         """
         if self.claims is None or grant.claim is None or not grant.authorized:
             return
         try:
-            counts = await self.claims.take(session, grant.claim)
+            counts = await self.claims.take(session, grant.claim, is_tentative)
         except TooManyClaims:
             raise BadRequest(
                 503,
@@ -131,8 +138,14 @@ class Access:
                 (("Retry-After", _PROBLEM_RETRY_S),),
             ) from None
         if counts.proof != grant.claim.proof:
-            raise self._deny("secret", role, session, caller, 403, "Somebody else has the session")
-        self._held[session] = counts
+            raise self._deny("secret", role, session, caller, 403, OTHERS)
+        if not is_tentative:
+            self._held[session] = counts
+
+    async def give_back(self, session: str, grant: Grant) -> None:
+        """A client got no place for which a session was claimed tentatively."""
+        if self.claims is not None and grant.claim is not None and session not in self._held:
+            await self.claims.give_back(session, grant.claim)
 
     async def may_read(self, session: str, caller: Caller) -> bool:
         """Whether somebody may have a session's bundle over HTTP: whoever may join as a phone.

@@ -35,13 +35,19 @@ class Claims(Protocol):
     def look(self, session: str) -> Deferred[Claim | None]:
         """The claim of a session, if it has one. Never fails."""
 
-    def take(self, session: str, claim: Claim) -> Deferred[Claim]:
+    def take(self, session: str, claim: Claim, is_tentative: bool = False) -> Deferred[Claim]:
         """Claim a session, or use its claim once more: where the proof is the same, its time begins
         anew, and ``tokens`` is as it is said now.
 
+        :param is_tentative: what is claimed may be given back, and is forgotten soon unless it is
+            taken again without this.
         :return: what counts from now on: another's claim, where there was one. Fires when the
             claim outlives this process, if it can be had to. Fails with `TooManyClaims`.
         """
+
+    def give_back(self, session: str, claim: Claim) -> Deferred[None]:
+        """Forget a claim that was made tentatively, unless somebody has used it since. Never
+        fails."""
 
 
 class MemoryClaims:
@@ -75,7 +81,7 @@ class MemoryClaims:
             return None
         return found[0]
 
-    def take(self, session: str, claim: Claim) -> Deferred[Claim]:
+    def take(self, session: str, claim: Claim, is_tentative: bool = False) -> Deferred[Claim]:
         """See `Claims`."""
         there = self.find(session)
         if there is not None and there.proof != claim.proof:
@@ -85,6 +91,13 @@ class MemoryClaims:
             return fail(TooManyClaims())
         safe = self.put(session, claim)
         return succeed(claim) if safe is None else safe.addCallback(lambda _: claim)
+
+    def give_back(self, session: str, claim: Claim) -> Deferred[None]:
+        """See `Claims`."""
+        there = self.find(session)
+        if there is not None and there.proof == claim.proof:
+            self.forget(session)
+        return succeed(None)
 
     def put(self, session: str, claim: Claim, used_s: float | None = None) -> Deferred[None] | None:
         """Keep a claim, whatever there was. `sort` is due after one with a time of its own.

@@ -29,6 +29,8 @@ from apptuner_relay.cluster.redis_url import RedisUrl
 ANSWER_S = 5.0
 """How long Redis may take to answer."""
 
+_TENTATIVE_MS = 30_000
+"""How long a claim lives that was made tentatively: longer than a client's place is looked for."""
 _PROOF_CHARACTERS = 43
 """32 bytes in base64url."""
 
@@ -38,14 +40,30 @@ return redis.status_reply(redis.call('GET', ARGV[1]) or 'none')
 """key → ``proof tokens``, or ``none``."""
 
 _TAKE = """
-local key, ttl_ms, proof, tokens = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local key, ttl_ms, tentative_ms, proof, tokens = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local there = redis.call('GET', key)
 local found = there and string.match(there, '^(%S+) [01]$')
 if found and found ~= proof then return redis.status_reply(there) end
-redis.call('SET', key, proof .. ' ' .. tokens, 'PX', ttl_ms)
+local live_ms = ttl_ms
+if tentative_ms ~= '0' then
+  live_ms = math.max(tonumber(tentative_ms), found and redis.call('PTTL', key) or 0)
+end
+redis.call('SET', key, proof .. ' ' .. tokens, 'PX', string.format('%d', live_ms))
 return redis.status_reply(proof .. ' ' .. tokens)
 """
-"""key, ttl ms, proof, tokens → ``proof tokens`` that count from now on."""
+"""key, ttl ms, how long it is to live if it is tentative and new, or 0, proof, tokens →
+``proof tokens`` that count from now on."""
+
+_GIVE_BACK = """
+local key, tentative_ms, proof = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local there = redis.call('GET', key)
+if there and string.match(there, '^(%S+) [01]$') == proof
+    and redis.call('PTTL', key) <= tentative_ms then
+  redis.call('DEL', key)
+end
+return redis.status_reply('done')
+"""
+"""key, how long a tentative one may live, proof."""
 
 
 class Commands(Protocol):
@@ -90,6 +108,7 @@ class RedisClaims(Service):
         self._commands = commands
         self._seen = seen
         self._ttl_ms = int(ttl_s * 1000)
+        self._tentative_ms = min(_TENTATIVE_MS, self._ttl_ms // 2)
         self._prefix = prefix
         self.is_away: bool | None = None
         """None until the first attempt to reach Redis has come to something."""
@@ -111,9 +130,13 @@ class RedisClaims(Service):
         """See `Claims`."""
         return Deferred.fromCoroutine(self._look(check_session(session)))
 
-    def take(self, session: str, claim: Claim) -> Deferred[Claim]:
+    def take(self, session: str, claim: Claim, is_tentative: bool = False) -> Deferred[Claim]:
         """See `Claims`."""
-        return Deferred.fromCoroutine(self._take(check_session(session), claim))
+        return Deferred.fromCoroutine(self._take(check_session(session), claim, is_tentative))
+
+    def give_back(self, session: str, claim: Claim) -> Deferred[None]:
+        """See `Claims`."""
+        return Deferred.fromCoroutine(self._give_back(check_session(session), claim))
 
     async def _look(self, session: str) -> Claim | None:
         await self._tried()
@@ -128,17 +151,27 @@ class RedisClaims(Service):
             self._remember(session, claim)
         return claim
 
-    async def _take(self, session: str, claim: Claim) -> Claim:
+    async def _take(self, session: str, claim: Claim, is_tentative: bool) -> Claim:
         await self._tried()
+        tentative_ms = self._tentative_ms if is_tentative else 0
+        words = (self._key(session), self._ttl_ms, tentative_ms, claim.proof, int(claim.tokens))
         try:
-            reply = await self._commands.run(
-                _TAKE, self._key(session), self._ttl_ms, claim.proof, int(claim.tokens)
-            )
+            reply = await self._commands.run(_TAKE, *words)
         except (LinkLost, ServerRefused):
             return await self._seen.take(session, claim)
         counts = read_claim(reply) or claim
         self._remember(session, counts)
         return counts
+
+    async def _give_back(self, session: str, claim: Claim) -> None:
+        await self._seen.give_back(session, claim)
+        try:
+            await self._commands.run(
+                _GIVE_BACK, self._key(session), self._tentative_ms, claim.proof
+            )
+        except (LinkLost, ServerRefused):
+            # It is soon forgotten anyway.
+            return
 
     def _remember(self, session: str, claim: Claim) -> None:
         self._seen.drop_old()

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.internet.ssl import Certificate
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
@@ -36,7 +36,7 @@ from apptuner_relay.cluster.watch import WATCH_S, Watch, make_asker
 from apptuner_relay.ends import Connection, Ends
 from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.member import Member
-from apptuner_relay.service import Attendee, Place, RelayService
+from apptuner_relay.service import Attendee, Claim, Place, RelayService
 from apptuner_relay.session import Admission, Arrival, BadRequest, Session
 from apptuner_relay.wire.frames import (
     CLOSE_INTERNAL_ERROR,
@@ -69,6 +69,12 @@ _RUMOUR_S = 1.0
 _LOST_PATIENCE_S = 2.0
 """How long messages under way may take in a session that is already another relay's."""
 
+
+def _claim_nothing() -> Deferred[None]:
+    """Its claim is decided already."""
+    return succeed(None)
+
+
 _CLOSE_CODES = {403: CLOSE_POLICY, 409: CLOSE_NORMAL}
 """What becomes of a client whose session has moved, and doesn't take it there."""
 
@@ -85,6 +91,10 @@ class Here:
     def __init__(self, homes: "Homes", admission: Admission) -> None:
         self._homes, self._admission = homes, admission
         homes.expected[admission.session_hash] += 1
+
+    def check(self) -> None:
+        """See `Place`."""
+        self._homes.relay.check_room(self._admission)
 
     def enter(self, connection: Connection) -> Attendee:
         """See `Place`."""
@@ -116,6 +126,9 @@ class There:
         self._homes, self._admission = homes, admission
         self._link, self._lease = link, lease
         homes.expected[admission.session_hash] += 1
+
+    def check(self) -> None:
+        """See `Place`. It was checked there."""
 
     def enter(self, connection: Connection) -> Attendee:
         """See `Place`."""
@@ -221,10 +234,10 @@ class Homes(Service, Events):
 
     # What the service calls
 
-    def find(self, admission: Admission) -> Deferred[Place]:
+    def find(self, admission: Admission, claim: Claim) -> Deferred[Place]:
         """See `service.Homes`."""
         until_s = self.relay.clock.seconds() + _FIND_S
-        finding: Deferred[Place] = Deferred.fromCoroutine(self._find(admission, until_s))
+        finding: Deferred[Place] = Deferred.fromCoroutine(self._find(admission, until_s, claim))
         return finding
 
     def left(self, session_hash: str) -> None:
@@ -283,7 +296,9 @@ class Homes(Service, Events):
 
     # Finding
 
-    async def _find(self, admission: Admission, until_s: float) -> Here | There:
+    async def _find(
+        self, admission: Admission, until_s: float, claim: Claim = _claim_nothing
+    ) -> Here | There:
         key = admission.session_hash
         pause_s = _AGAIN_S
         self.expected[key] += 1
@@ -297,6 +312,8 @@ class Homes(Service, Events):
                         continue
                     self.relay.check_room(admission)
                     return Here(self, admission)
+                await claim()
+                claim = _claim_nothing
                 try:
                     link = await open_link(
                         self.relay,

@@ -79,6 +79,7 @@ def write_pass(
         "tokens": admission.tokens,
         # How long ago: the nodes' clocks differ.
         "lost": in_ms(wall_s) - admission.lost_ms if admission.lost_ms else None,
+        "proof": admission.proof,
     }
     return _seal(secret, "pass", claims), prove(secret, nonce)
 
@@ -131,6 +132,7 @@ class Gate:
             claims["claims"],
             claims["tokens"],
             0 if lost is None else in_ms(wall_s) - lost,
+            str(claims.get("proof", "")),
         )
         return Pass(claims["from"], claims["to"], admission, claims["nonce"])
 

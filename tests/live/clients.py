@@ -100,7 +100,7 @@ class NodeClients:
         self, role: str, session: str, query: str = "", url: str | None = None, **options: Any
     ) -> "Client":
         """Connect. The welcome is still to be read. `options` are those of clients.mjs."""
-        client = self._start(role, session, query, url, options)
+        client = self.start(role, session, query, url, **options)
         await client.opened()
         return client
 
@@ -117,11 +117,12 @@ class NodeClients:
         self, role: str, session: str, query: str = "", url: str | None = None, **options: Any
     ) -> Reply:
         """Connect and be refused."""
-        return await self._start(role, session, query, url, options).refusal()
+        return await self.start(role, session, query, url, **options).refusal()
 
-    def _start(
-        self, role: str, session: str, query: str, url: str | None, options: dict[str, Any]
+    def start(
+        self, role: str, session: str, query: str = "", url: str | None = None, **options: Any
     ) -> "Client":
+        """Begin to connect, whatever comes of it."""
         client = Client(self, len(self._clients), role)
         self._clients[client.id] = client
         url = url or self._relay.url(role, session, query)

@@ -46,6 +46,25 @@ class RedisClaimsTest(TestCase):
         self.assertEqual((await a.look(HERE)).tokens, True)
         self.assertIsNone(await a.look(session_hash("XYZ567")))
 
+    async def test_one_that_is_tentative(self) -> None:
+        """It counts, and is forgotten when it is given back; but not once somebody has used it."""
+        redis = await self.redis()
+        a, b = self.claims(redis.url), self.claims(redis.url)
+        self.assertEqual(await a.take(HERE, ONE, True), ONE)
+        self.assertEqual(await b.take(HERE, OTHER, True), ONE)
+        await b.give_back(HERE, OTHER)
+        self.assertEqual(await b.look(HERE), ONE)
+        with client_of(redis) as client:
+            left_ms = client("PTTL", f"apptuner:claim:{HERE}")
+        assert isinstance(left_ms, int)
+        self.assertLessEqual(left_ms, 30_000)
+        await a.give_back(HERE, ONE)
+        self.assertIsNone(await a.look(HERE))
+        await a.take(HERE, ONE, True)
+        await b.take(HERE, ONE)
+        await a.give_back(HERE, ONE)
+        self.assertEqual(await b.look(HERE), ONE)
+
     async def test_with_no_more_rights_than_the_directory_needs(self) -> None:
         redis = await self.redis()
         with client_of(redis) as client:
