@@ -90,6 +90,9 @@ class Events:
         """Some node asks that the clients of a role be closed. ``reason`` was written by somebody
         else: it is printable, and at most 123 bytes of UTF-8."""
 
+    def emptied(self) -> None:
+        """The server may have lost what was written there: all nodes write theirs again now."""
+
     def away(self) -> None:
         """The server is not reached any more; the node goes on with the leases it has."""
 

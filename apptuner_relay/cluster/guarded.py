@@ -31,6 +31,10 @@ class GuardedEvents(Events):
         """See `Events`."""
         self._call(self._events.kicked, session, role, reason)
 
+    def emptied(self) -> None:
+        """See `Events`."""
+        self._call(self._events.emptied)
+
     def away(self) -> None:
         """See `Events`."""
         self._call(self._events.away)

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apptuner_relay.cluster import scripts
+from apptuner_relay.cluster.leases import LOOK_FOR_BATCH, batches
 from apptuner_relay.cluster.ledger import Ledger, Run
 from apptuner_relay.cluster.presence import Presence
 from apptuner_relay.cluster.redis_link import LinkLost, ServerRefused
@@ -98,6 +99,8 @@ class Heartbeat:
         timing, leases = self._timing, self._ledger.leases
         sent_s = self._clock.seconds()
         address, connections, since_ms, version = self._describe()
+        due = leases.due(int(timing.keep / 3 / timing.renew))
+        rest = batches(set(leases.held).difference(due), LOOK_FOR_BATCH)
         state, *doubted = await self._run(
             scripts.BEAT,
             int(timing.lease * 1000),
@@ -109,7 +112,9 @@ class Heartbeat:
             connections,
             since_ms,
             version,
-            *leases.due(int(timing.keep / 3 / timing.renew)),
+            len(due),
+            *due,
+            *next(rest, ()),
         )
         if self._presence.is_stopped:
             return
@@ -127,6 +132,9 @@ class Heartbeat:
             self._ledger.drop_all()
         if state == "new" or self._presence.is_away:
             doubted = list(leases.held)
+        else:
+            for some in rest:
+                doubted += await self._run(scripts.LOOK_FOR, *some)
         await self._ledger.restore(doubted)
         self._last_s = sent_s
         await self._ledger.release(leases.doubtful.difference(self._busy))

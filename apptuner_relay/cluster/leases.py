@@ -11,6 +11,8 @@ _OTHER = re.compile(r"other ([0-9]{1,16}) (\S+) (\S+)")
 _MINE = re.compile(r"mine ([0-9]{1,16})")
 BATCH = 200
 """Sessions in one call of a script: Redis does nothing else meanwhile, for about a millisecond."""
+LOOK_FOR_BATCH = 1000
+"""Likewise, where the script only looks whether they are there."""
 
 
 class Leases:
@@ -46,10 +48,10 @@ class Leases:
         return some
 
 
-def batches(sessions: Iterable[str]) -> Iterator[list[str]]:
+def batches(sessions: Iterable[str], size: int = BATCH) -> Iterator[list[str]]:
     """As many at a time as one call of a script takes."""
     left = iter(sessions)
-    while some := list(islice(left, BATCH)):
+    while some := list(islice(left, size)):
         yield some
 
 

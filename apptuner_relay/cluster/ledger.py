@@ -102,7 +102,8 @@ class Ledger:
         :raises ServerRefused:
         """
         for some in batches(tuple(self.leases.others)):
-            for session, reply in zip(some, await self._run(scripts.LOOK, *some), strict=True):
+            replies = await self._run(scripts.LOOK, 0, *some)
+            for session, reply in zip(some, replies, strict=True):
                 known = self.leases.others.get(session)
                 if known is not None and parse_other(session, reply) != known:
                     self._events.moved(session)

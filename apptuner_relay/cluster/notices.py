@@ -21,6 +21,13 @@ class Moved(NamedTuple):
     """The node that did it."""
 
 
+class Begun(NamedTuple):
+    """A node has a session of which nothing was written."""
+
+    session: str
+    by: str
+
+
 class Drained(NamedTuple):
     """A node takes no new sessions."""
 
@@ -35,7 +42,11 @@ class Kicked(NamedTuple):
     reason: str
 
 
-Notice = Moved | Drained | Kicked
+class Emptied(NamedTuple):
+    """The server may have lost what was written there."""
+
+
+Notice = Moved | Begun | Drained | Kicked | Emptied
 
 
 def parse_notice(text: str) -> Notice:
@@ -44,15 +55,18 @@ def parse_notice(text: str) -> Notice:
     :raises ValueError: it is none.
     """
     kind, _, rest = text.partition(" ")
-    if kind == "moved":
+    if kind in ("moved", "begun"):
         session, _, by = rest.partition(" ")
-        return Moved(check_session(session), check_node(by))
+        said = Moved if kind == "moved" else Begun
+        return said(check_session(session), check_node(by))
     if kind == "drained":
         return Drained(check_node(rest))
     if kind == "kicked":
         session, _, rest = rest.partition(" ")
         role, _, reason = rest.partition(" ")
         return Kicked(check_session(session), check_role(role), clean_reason(reason))
+    if text == "emptied":
+        return Emptied()
     raise ValueError("no notice of a relay")
 
 

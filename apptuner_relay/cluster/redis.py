@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
 from twisted.internet.interfaces import IReactorTime
@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from apptuner_relay.clocks import WallClock, in_ms
 from apptuner_relay.cluster import scripts
+from apptuner_relay.cluster.connections import Commands, Notices
 from apptuner_relay.cluster.directory import (
     Counters,
     DirectoryAway,
@@ -36,7 +37,15 @@ from apptuner_relay.cluster.guarded import GuardedEvents
 from apptuner_relay.cluster.heartbeat import Heartbeat, Timing
 from apptuner_relay.cluster.leases import parse_node, parse_other
 from apptuner_relay.cluster.ledger import Ledger
-from apptuner_relay.cluster.notices import Drained, Kicked, Moved, kicked_text, parse_notice
+from apptuner_relay.cluster.notices import (
+    Begun,
+    Drained,
+    Emptied,
+    Kicked,
+    Moved,
+    kicked_text,
+    parse_notice,
+)
 from apptuner_relay.cluster.presence import Presence
 from apptuner_relay.cluster.redis_endpoint import make_endpoint, read_authorities
 from apptuner_relay.cluster.redis_errors import is_passing
@@ -50,34 +59,6 @@ _PING_S = 10.0
 """How often to look whether the connection that only listens still has another end."""
 _AGAIN_S = 0.02
 """Before what should not have been needed: a second beat, a claim on a connection that goes."""
-
-
-class Commands(Protocol):
-    """What runs scripts: `redis_link.CommandLink`."""
-
-    on_up: Callable[[], None]
-    on_down: Callable[[str], None]
-
-    @property
-    def is_up(self) -> bool: ...
-    def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    def run(self, script: str, *args: str | int) -> Deferred[Any]: ...
-
-
-class Notices(Protocol):
-    """What hears other nodes: `redis_link.NoticeLink`."""
-
-    on_up: Callable[[], None]
-    on_down: Callable[[str], None]
-    on_notice: Callable[[str, str], None]
-
-    def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    def reset(self, reason: str) -> None: ...
-    def subscribe(self, channel: str) -> None: ...
-    def unsubscribe(self, channel: str) -> None: ...
-    def ping(self) -> None: ...
 
 
 def make_directory(
@@ -278,8 +259,15 @@ class RedisDirectory:
         held = self._ledger.leases.held.get(session)
         if held is not None and (self.fresh or self.state == "away"):
             return held
-        (reply,) = await self._ask(scripts.LOOK, session)
-        return parse_other(session, reply)
+        until_s = self._clock.seconds() + self._timing.answer
+        while True:
+            (reply,) = await self._ask(scripts.LOOK, int(self._timing.grace * 1000), session)
+            word, _, wait_ms = reply.partition(" ")
+            if word != "settling" or self._clock.seconds() >= until_s:
+                return parse_other(session, reply)
+            # Those who have it may not have heard yet that it is to be written again.
+            await self._heartbeat.beat()
+            await self._pause(int(wait_ms) / 1000, until_s)
 
     async def _release(self, session: str) -> None:
         self._ledger.forget_other(session)
@@ -293,7 +281,7 @@ class RedisDirectory:
         lines = await self._ask(scripts.NODES)
         return sorted(info for line in lines if (info := parse_node(line)) is not None)
 
-    async def _ask(self, script: str, *args: str) -> Any:
+    async def _ask(self, script: str, *args: str | int) -> Any:
         """Run a script as soon as there is a server."""
         await self._presence.wait(self._clock.seconds() + self._timing.answer)
         try:
@@ -383,11 +371,17 @@ class RedisDirectory:
         except ValueError:
             self.log.warn("{place}: heard what no relay says", place=self._place)
             return
-        if isinstance(notice, Drained):
+        if isinstance(notice, Emptied):
+            self._arrived()
+            self.events.emptied()
+        elif isinstance(notice, Drained):
             if notice.node != self.node:
                 self.events.drained(notice.node)
         elif isinstance(notice, Kicked):
             self.events.kicked(notice.session, notice.role, notice.reason)
+        elif isinstance(notice, Begun):
+            if notice.by != self.node and notice.session in self._ledger.leases.held:
+                self._start_check([notice.session])
         elif isinstance(notice, Moved) and notice.by != self.node:
             if notice.session in self._ledger.leases.held:
                 self._start_check([notice.session])

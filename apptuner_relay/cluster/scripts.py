@@ -18,6 +18,14 @@ of the node's leases in turn; until then it remembers the epoch.
 dead, and their leases may be missing. So when a beat finds no pulse, sessions get no new owner
 until the nodes had time to come back and write theirs again (``settling``).
 
+**What a silence of all nodes may mean is told to all** (``emptied``): each beats at once, and so
+writes its leases again before the grace time is over. After ``FLUSHALL`` they are heard all the
+time, and would come too late otherwise.
+
+**A single key may be lost as well**, where Redis evicts keys or somebody deletes them. A beat finds
+it, as it asks for all of the node's leases; and as who claims a session of which nothing is written
+tells all nodes so, its owner, if there is one, writes its lease again at once.
+
 **Of two owners the higher epoch stays**, and of equal ones whoever is written down. That
 happens only if a server lost data, and a node comes back after the grace time.
 
@@ -52,6 +60,14 @@ end
 local function keep(session, text)
   redis.call('SET', key_of(session), text, 'PX', keep_ms)
 end
+local function missing(first, reply)
+  local keys = {}
+  for i = first, #ARGV do keys[#keys + 1] = key_of(ARGV[i]) end
+  if #keys == 0 or redis.call('EXISTS', unpack(keys)) == #keys then return end
+  for i = first, #ARGV do
+    if redis.call('EXISTS', key_of(ARGV[i])) == 0 then table.insert(reply, status(ARGV[i])) end
+  end
+end
 local function take(session, epoch)
   keep(session, string.format('%d %s %s', epoch, me, my_run))
 end
@@ -73,6 +89,7 @@ local settling_ms = redis.call('PTTL', prefix .. 'settling')
 if settling_ms > 0 then return status(string.format('settling %d', settling_ms)) end
 take(session, epoch + 1)
 tell(session, node)
+if epoch == 0 then redis.call('PUBLISH', prefix .. 'all', 'begun ' .. session .. ' ' .. me) end
 return status(string.format('mine %d', epoch + 1))
 """
 )
@@ -105,6 +122,7 @@ local before = redis.call('HMGET', mine, 'run', 'draining')
 if before[1] and before[1] ~= my_run and not first then return {status('replaced')} end
 if redis.call('EXISTS', prefix .. 'pulse') == 0 then
   redis.call('SET', prefix .. 'settling', 1, 'PX', grace_ms)
+  redis.call('PUBLISH', prefix .. 'all', 'emptied')
 end
 redis.call('SET', prefix .. 'pulse', 1, 'PX', lease_ms)
 redis.call('HSET', mine, 'run', my_run, 'draining', draining, 'address', ARGV[9],
@@ -118,7 +136,8 @@ local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', prefix .. 'nodes', string.format('%d', now_ms + lease_ms), me)
 redis.call('ZREMRANGEBYSCORE', prefix .. 'nodes', '-inf', string.format('(%d', now_ms))
 local reply = {status(before[1] == my_run and 'kept' or 'new')}
-for i = 14, #ARGV do
+local due = 14 + tonumber(ARGV[14])
+for i = 15, due do
   local epoch, node, run = owner_of(ARGV[i])
   if node == me and run == my_run then
     redis.call('PEXPIRE', key_of(ARGV[i]), keep_ms)
@@ -126,12 +145,24 @@ for i = 14, #ARGV do
     table.insert(reply, status(ARGV[i]))
   end
 end
+missing(due + 1, reply)
 return reply
 """
 )
-"""lease ms, grace ms, first, draining, address, sessions, connections, since ms, version, session…
-→ ``kept``, or ``new`` (there was no heartbeat: all leases must be restored), or ``replaced``:
-another process has this node's id. Behind it those of the sessions that are not this node's."""
+"""lease ms, grace ms, first, draining, address, sessions, connections, since ms, version, count, so
+many sessions to renew, sessions to look for… → ``kept``, or ``new`` (there was no heartbeat: all
+leases must be restored), or ``replaced``: another process has this node's id. Behind it those of
+the sessions that are not this node's, or of which nothing is written."""
+
+LOOK_FOR = (
+    _PRELUDE
+    + """
+local reply = {}
+missing(5, reply)
+return reply
+"""
+)
+"""session… → those of which nothing is written."""
 
 RESTORE = (
     _PRELUDE
@@ -164,16 +195,20 @@ LOOK = (
     _PRELUDE
     + """
 local reply = {}
-for i = 5, #ARGV do
+local settling_ms = redis.call('PTTL', prefix .. 'settling')
+if redis.call('EXISTS', prefix .. 'pulse') == 0 then settling_ms = tonumber(ARGV[5]) end
+local nobody = settling_ms > 0 and string.format('settling %d', settling_ms) or 'nobody'
+for i = 6, #ARGV do
   local epoch, node, run = owner_of(ARGV[i])
   local address = address_of(node, run)
-  local said = address and string.format('other %d %s %s', epoch, node, address) or 'nobody'
+  local said = address and string.format('other %d %s %s', epoch, node, address) or nobody
   table.insert(reply, status(said))
 end
 return reply
 """
 )
-"""session… → for each ``other epoch node address`` or ``nobody``."""
+"""grace ms, session… → for each ``other epoch node address``, ``nobody``, or ``settling ms``: it
+may be somebody's who has not written it again yet."""
 
 KICK = (
     _PRELUDE

@@ -13,7 +13,15 @@ from apptuner_relay.cluster.leases import (
     parse_node,
     parse_other,
 )
-from apptuner_relay.cluster.notices import Drained, Kicked, Moved, kicked_text, parse_notice
+from apptuner_relay.cluster.notices import (
+    Begun,
+    Drained,
+    Emptied,
+    Kicked,
+    Moved,
+    kicked_text,
+    parse_notice,
+)
 
 SESSION = "0" * 63 + "a"
 
@@ -21,7 +29,9 @@ SESSION = "0" * 63 + "a"
 class Notices(SynchronousTestCase):
     def test_each_kind(self) -> None:
         self.assertEqual(parse_notice(f"moved {SESSION} n1"), Moved(SESSION, "n1"))
+        self.assertEqual(parse_notice(f"begun {SESSION} n1"), Begun(SESSION, "n1"))
         self.assertEqual(parse_notice("drained n1"), Drained("n1"))
+        self.assertEqual(parse_notice("emptied"), Emptied())
         self.assertEqual(
             parse_notice(f"kicked {SESSION} cli too loud"), Kicked(SESSION, "cli", "too loud")
         )

@@ -136,6 +136,7 @@ class Node(Events):
         self.has: dict[str, Lease] = {}
         self.events: list[tuple[str, object]] = []
         self.frozen = False
+        self.times_emptied = 0
         started: list[None] = []
         self.directory.start().addCallback(started.append)
         assert started
@@ -158,6 +159,9 @@ class Node(Events):
 
     def kicked(self, session: str, role: str, reason: str) -> None:
         self.events.append(("kicked", role))
+
+    def emptied(self) -> None:
+        self.times_emptied += 1
 
     def away(self) -> None:
         self.events.append(("away", None))
@@ -311,6 +315,34 @@ class Ownership(RuleBasedStateMachine):
         for node in back:
             for session, lease in node.has.items():
                 self.latest[session] = max(self.latest.get(session, 0), lease.epoch)
+
+    @rule(n=node)
+    def empty(self, n: int) -> None:
+        """Everything is deleted under nodes that stay connected; one of them notices."""
+        in_touch = [node for node in self.nodes if node.in_touch]
+        if not in_touch:
+            return
+        self.redis("FLUSHALL")
+        in_touch[n % len(in_touch)].beat()
+        deliver(self.nodes)
+        self.latest = {}
+        for node in in_touch:
+            for session, lease in node.has.items():
+                self.latest[session] = max(self.latest.get(session, 0), lease.epoch)
+
+    @rule(n=node, session=session)
+    def evict(self, n: int, session: str) -> None:
+        """A lease is deleted, and a node claims the session before its owner has noticed."""
+        self.redis("DEL", f"apptuner:session:{session}")
+        self.latest.pop(session, None)
+        node = self.nodes[n]
+        if node.in_touch:
+            node.claim(session)
+        deliver(self.nodes)
+        for node in self.nodes:
+            if node.in_touch:
+                node.beat()
+        deliver(self.nodes)
 
     @rule()
     def settle(self) -> None:
@@ -584,6 +616,52 @@ class StoryTest(SynchronousTestCase):
         self.redis("DEL", f"apptuner:session:{SESSIONS[0]}")
         self.one.beat()
         self.assertEqual(self.owned(self.two.claim(SESSIONS[0])), first)
+
+    def test_of_many_leases_a_beat_misses_each(self) -> None:
+        sessions = [f"{n:064x}" for n in range(2500)]
+        for session in sessions:
+            self.owned(self.one.claim(session))
+        for session in (sessions[0], sessions[1400], sessions[-1]):
+            self.redis("DEL", f"apptuner:session:{session}")
+            self.one.beat()
+            self.assertEqual(epoch_in(self.redis("GET", f"apptuner:session:{session}")), 1)
+        self.assertEqual(self.one.events, [])
+
+    def test_who_claims_a_session_that_was_evicted_is_not_alone_for_long(self) -> None:
+        """Its owner hears of it at once, and of the two the later lease counts."""
+        for _ in range(2):
+            self.one.release(SESSIONS[0])
+            first = self.owned(self.one.claim(SESSIONS[0]))
+        self.owned(self.one.claim(SESSIONS[1]))
+        deliver([self.one, self.two])
+        for session in SESSIONS[:2]:
+            self.redis("DEL", f"apptuner:session:{session}")
+        taken = [self.owned(self.two.claim(session)) for session in SESSIONS[:2]]
+        self.assertEqual([lease.node for lease in taken], ["n2", "n2"])
+        deliver([self.one, self.two])
+        self.assertEqual(self.two.events, [("lost", first)])
+        self.assertEqual(self.one.events, [("lost", taken[1])])
+        self.assertEqual((list(self.one.has), list(self.two.has)), (SESSIONS[:1], SESSIONS[1:2]))
+
+    def test_a_server_that_was_emptied_under_its_nodes(self) -> None:
+        """Who has a session writes that again before anybody else can claim it."""
+        first = self.owned(self.one.claim(SESSIONS[0]))
+        self.redis("FLUSHALL")
+        self.assertIsInstance(self.two.claim(SESSIONS[0]), DirectoryAway)
+        deliver([self.one, self.two])
+        self.assertGreater(self.one.times_emptied, 0)
+        self.settle()
+        self.assertEqual(self.two.claim(SESSIONS[0]), first)
+        self.assertEqual(self.one.has, {SESSIONS[0]: first})
+
+    def test_who_looks_into_a_server_that_was_emptied(self) -> None:
+        first = self.owned(self.one.claim(SESSIONS[0]))
+        self.redis("FLUSHALL")
+        found: list[Any] = []
+        self.two.directory.look(SESSIONS[0]).addBoth(found.append)
+        deliver([self.one, self.two])
+        self.two.clock.advance(TIMING.answer)
+        self.assertEqual(found, [first])
 
     def test_keys_hold_hashes_and_ids_of_nodes_and_nothing_else(self) -> None:
         self.owned(self.one.claim(SESSIONS[0]))
