@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from apptuner_relay.access.access import Access
 from apptuner_relay.access.claims import MemoryClaims
-from apptuner_relay.access.company import CLAIMED, NEEDS_TOKEN, check_company
+from apptuner_relay.access.company import CLAIMED, NEEDS_TOKEN, OTHERS, check_company
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.store import Store
 from apptuner_relay.bundles.tape import Tape
@@ -194,6 +194,7 @@ class RelayService(Service):
             self.meters.watch_spool(store)
         claims = MemoryClaims(settings.claim_ttl, clock.seconds) if settings.claims else None
         self.access = self.meters.access = Access(settings, clock.seconds, wall_s, claims)
+        self.access.on_lost = self._send_away_claimants
         self._over_rate: set[Member] = set()
         """Who has sent more messages than it may, until it is told so."""
         self._refusals = Seldom(clock.seconds)
@@ -483,6 +484,15 @@ class RelayService(Service):
         for phone in session.mobiles if member.admission.tokens else ():
             if not phone.admission.authorized:
                 self.retire(phone, CLOSE_POLICY, NEEDS_TOKEN)
+
+    def _send_away_claimants(self, session_hash: str) -> None:
+        """Clients of this relay showed a secret for a claim that doesn't count. If it was the right
+        one, they are let in when they come back."""
+        for one in tuple(self.members):
+            admission = one.admission
+            mine = admission.session_hash == session_hash and one.through is None
+            if mine and admission.authorized:
+                self.retire(one, CLOSE_POLICY, OTHERS)
 
     def _give_bundles(self, member: Member, admission: Admission, store: Store) -> None:
         """Have what ``member`` sends recorded, or what was recorded played to it."""

@@ -70,6 +70,9 @@ class Access:
         self._connects = ConnectRate(settings.connect_rate)
         self._guesses = Guesses(settings.failed_joins, settings.failed_joins_total, seconds())
         self._sessions = SessionCount(settings.sessions_per_address)
+        self.on_lost: Callable[[str], None] = lambda session: None
+        """Called with a session whose claim turned out not to count: who is here by it has to
+        go."""
         self._held: dict[str, Claim] = {}
         """The claims of sessions in which somebody may be who has shown what they ask for."""
         self._denials = Seldom(seconds)
@@ -204,13 +207,18 @@ class Access:
         except TooManyClaims:
             return
         if counts.proof != held.proof:
-            self.log.warn(
-                "session {session}: its claim was lost, and somebody else has claimed it",
-                session=session[:8],
-            )
-            self._held.pop(session, None)
+            self.lose(session)
         elif session in self._held:
             self._held[session] = counts
+
+    def lose(self, session: str) -> None:
+        """The claim by which clients are in a session here doesn't count: somebody else's does."""
+        self.log.warn(
+            "session {session}: its claim was lost, and somebody else has claimed it",
+            session=session[:8],
+        )
+        self._held.pop(session, None)
+        self.on_lost(session)
 
     # How it is decided
 

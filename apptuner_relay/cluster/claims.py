@@ -1,26 +1,31 @@
-"""Claims that nodes share: an `access.claims.Claims` in Redis.
+"""Claims that nodes share: an `access.claims.Claims` in Redis. `claim_scripts` has the rules there.
 
-Beside what `scripts` says, Redis holds ``claim:{session hash}``: ``proof tokens``, which lives the
-time to live after its last use. The proof lets nobody in who reads it (`access.tokens`).
-
-While Redis is away a node goes by what it has seen itself. A session that it has not seen counts as
-nobody's: a relay that can't ask must let old clients in, or else an outage of Redis would be one of
-all relays. What is claimed meanwhile is told to Redis when the claim is used next, which the relay
-does every minute while somebody of it is connected.
+While Redis is away, or refuses what it is asked for, a node goes by what it has seen itself. A
+session that it has not seen counts as nobody's: a relay that can't ask must let old clients in, or
+else an outage of Redis would be one of all relays. When Redis is there again, the claims that are
+in use are put back before anybody hears what it says; what was claimed meanwhile counts unless the
+session has another claim by then.
 
 Importing this module imports txredisapi, of the extra ``redis``.
 """
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from apptuner_relay.access.claims import MOST_CLAIMS, Claim, MemoryClaims
-from apptuner_relay.cluster.directory import check_session
+from apptuner_relay.access.claims import MOST_CLAIMS, Claim, MemoryClaims, TooManyClaims
+from apptuner_relay.cluster import claim_scripts
+from apptuner_relay.cluster.connections import GreetedCommands, Run
+from apptuner_relay.cluster.directory import DirectoryAway, Events, check_session
+from apptuner_relay.cluster.presence import Presence
 from apptuner_relay.cluster.redis import DEFAULT_PREFIX
 from apptuner_relay.cluster.redis_endpoint import make_endpoint, read_authorities
 from apptuner_relay.cluster.redis_link import CommandLink, LinkLost, ServerRefused
@@ -28,53 +33,27 @@ from apptuner_relay.cluster.redis_url import RedisUrl
 
 ANSWER_S = 5.0
 """How long Redis may take to answer."""
+GRACE_S = 1.0
+"""How long no session counts as nobody's after Redis has lost its data."""
+PATIENCE_S = 2.0
+"""A Redis that has been away for longer is not waited for."""
 
-_TENTATIVE_MS = 30_000
+_TENTATIVE_S = 30.0
 """How long a claim lives that was made tentatively: longer than a client's place is looked for."""
+_IN_USE_S = 150.0
+"""A claim that was used so short a time ago may be in use: relays use them every minute."""
+_AGAIN_S = 0.02
+_BATCH = 200
 _PROOF_CHARACTERS = 43
 """32 bytes in base64url."""
 
-_LOOK = """
-return redis.status_reply(redis.call('GET', ARGV[1]) or 'none')
-"""
-"""key → ``proof tokens``, or ``none``."""
 
-_TAKE = """
-local key, ttl_ms, tentative_ms, proof, tokens = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local there = redis.call('GET', key)
-local found = there and string.match(there, '^(%S+) [01]$')
-if found and found ~= proof then return redis.status_reply(there) end
-local live_ms = ttl_ms
-if tentative_ms ~= '0' then
-  live_ms = math.max(tonumber(tentative_ms), found and redis.call('PTTL', key) or 0)
-end
-redis.call('SET', key, proof .. ' ' .. tokens, 'PX', string.format('%d', live_ms))
-return redis.status_reply(proof .. ' ' .. tokens)
-"""
-"""key, ttl ms, how long it is to live if it is tentative and new, or 0, proof, tokens →
-``proof tokens`` that count from now on."""
+class Found(NamedTuple):
+    """What Redis has of a session."""
 
-_GIVE_BACK = """
-local key, tentative_ms, proof = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local there = redis.call('GET', key)
-if there and string.match(there, '^(%S+) [01]$') == proof
-    and redis.call('PTTL', key) <= tentative_ms then
-  redis.call('DEL', key)
-end
-return redis.status_reply('done')
-"""
-"""key, how long a tentative one may live, proof."""
-
-
-class Commands(Protocol):
-    """What runs scripts: `redis_link.CommandLink`."""
-
-    on_up: Callable[[], None]
-    on_down: Callable[[str], None]
-
-    def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    def run(self, script: str, *args: str | int) -> Deferred[Any]: ...
+    claim: Claim
+    left_ms: int
+    """For how long it is kept yet."""
 
 
 def make_claims(
@@ -91,7 +70,7 @@ def make_claims(
     """
     trusted = None if authorities is None else read_authorities(authorities)
     link = CommandLink(make_endpoint(reactor, url, trusted), url, reactor, ANSWER_S)
-    return RedisClaims(link, MemoryClaims(ttl_s, reactor.seconds), ttl_s, prefix)
+    return RedisClaims(link, MemoryClaims(ttl_s, reactor.seconds), reactor, prefix)
 
 
 class RedisClaims(Service):
@@ -103,27 +82,59 @@ class RedisClaims(Service):
     log = Logger()
 
     def __init__(
-        self, commands: Commands, seen: MemoryClaims, ttl_s: float, prefix: str = DEFAULT_PREFIX
+        self,
+        commands: GreetedCommands,
+        seen: MemoryClaims,
+        clock: IReactorTime,
+        prefix: str = DEFAULT_PREFIX,
     ) -> None:
-        self._commands = commands
-        self._seen = seen
-        self._ttl_ms = int(ttl_s * 1000)
-        self._tentative_ms = min(_TENTATIVE_MS, self._ttl_ms // 2)
-        self._prefix = prefix
-        self.is_away: bool | None = None
-        """None until the first attempt to reach Redis has come to something."""
-        self._waiting: list[Deferred[None]] = []
+        self.on_lost: Callable[[str], None] = lambda session: None
+        """Called with a session whose claim, made here while Redis was away, does not count."""
+        self.refusal: str | None = None
+        """The code of Redis' last refusal, until it refuses no more."""
+        self.refusals = 0
+        """How often it has refused."""
+        self._commands, self._seen, self._clock, self._prefix = commands, seen, clock, prefix
+        self._ttl_ms = int(seen.ttl_s * 1000)
+        self._tentative_ms = int(min(_TENTATIVE_S, seen.ttl_s / 2) * 1000)
+        self._generation = ""
+        """Of the claims into which this node's were put back; none at first."""
+        self._has_lost = False
+        """Whether Redis has lost its data, and not all that was seen is back yet."""
+        self._alone: set[str] = set()
+        """The sessions that were claimed here while Redis was away, until it knows them."""
+        self._entering = DeferredLock()
+        self._telling: Deferred[None] | None = None
+        self._pauses: set[Deferred[None]] = set()
+        self._presence = Presence(clock, Events(), PATIENCE_S, "claims: Redis")
+        commands.greet = self._enter
         commands.on_up, commands.on_down = self._up, self._down
+
+    @property
+    def state(self) -> str:
+        """``connected``, ``away``, or ``refused``: Redis is there, and doesn't do what it is asked
+        for."""
+        if self.away_since_s is None:
+            return "connected"
+        return "away" if self.refusal is None else "refused"
+
+    @property
+    def away_since_s(self) -> float | None:
+        """Since when claims are known as far as they were seen here only, by the clock."""
+        return self._presence.away_since_s
 
     def startService(self) -> None:
         """Begin to connect."""
         super().startService()
+        self._presence.start()
         self._commands.start()
 
     def stopService(self) -> Deferred[None]:
         """Disconnect."""
         super().stopService()
-        self._go_on()
+        self._presence.stop()
+        for pause in tuple(self._pauses):
+            pause.cancel()
         return Deferred.fromCoroutine(self._commands.stop())
 
     def look(self, session: str) -> Deferred[Claim | None]:
@@ -138,81 +149,219 @@ class RedisClaims(Service):
         """See `Claims`."""
         return Deferred.fromCoroutine(self._give_back(check_session(session), claim))
 
-    async def _look(self, session: str) -> Claim | None:
-        await self._tried()
-        try:
-            reply = await self._commands.run(_LOOK, self._key(session))
-        except (LinkLost, ServerRefused):
-            return self._seen.find(session)
-        claim = read_claim(reply)
-        if claim is None:
-            self._seen.forget(session)
-        else:
-            self._remember(session, claim)
-        return claim
+    def compare(self) -> Deferred[None]:
+        """Redis may have lost its data: put back what is in use. Never fails."""
+        return Deferred.fromCoroutine(self._compare())
 
-    async def _take(self, session: str, claim: Claim, is_tentative: bool) -> Claim:
-        await self._tried()
-        tentative_ms = self._tentative_ms if is_tentative else 0
-        words = (self._key(session), self._ttl_ms, tentative_ms, claim.proof, int(claim.tokens))
-        try:
-            reply = await self._commands.run(_TAKE, *words)
-        except (LinkLost, ServerRefused):
-            return await self._seen.take(session, claim)
-        counts = read_claim(reply) or claim
-        self._remember(session, counts)
-        return counts
+    async def _look(self, session: str) -> Claim | None:
+        reply = await self._ask(claim_scripts.LOOK, session)
+        if reply is None:
+            return self._seen.find(session)
+        found = read_found(reply)
+        if found is not None:
+            self._remember(session, found)
+            return found.claim
+        if session in self._alone:
+            # It is about to be told.
+            return self._seen.find(session)
+        self._seen.forget(session)
+        return None
+
+    async def _take(self, session: str, claim: Claim, is_tentative: bool = False) -> Claim:
+        reply = await self._ask(
+            claim_scripts.TAKE,
+            session,
+            self._ttl_ms,
+            self._tentative_ms if is_tentative else 0,
+            claim.proof,
+            int(claim.tokens),
+        )
+        if reply is None:
+            is_new = self._seen.find(session) is None
+            counts = await self._seen.take(session, claim)
+            if is_new:
+                self._alone.add(session)
+            return counts
+        self._alone.discard(session)
+        found = read_found(reply)
+        if found is None:
+            return claim
+        self._remember(session, found)
+        return found.claim
 
     async def _give_back(self, session: str, claim: Claim) -> None:
         await self._seen.give_back(session, claim)
-        try:
-            await self._commands.run(
-                _GIVE_BACK, self._key(session), self._tentative_ms, claim.proof
-            )
-        except (LinkLost, ServerRefused):
-            # It is soon forgotten anyway.
-            return
+        self._alone.discard(session)
+        await self._ask(claim_scripts.GIVE_BACK, session, self._tentative_ms, claim.proof)
 
-    def _remember(self, session: str, claim: Claim) -> None:
+    def _remember(self, session: str, found: Found) -> None:
         self._seen.drop_old()
         if len(self._seen) < MOST_CLAIMS or self._seen.find(session) is not None:
-            self._seen.put(session, claim)
+            since_s = max(0, self._ttl_ms - found.left_ms) / 1000
+            self._seen.put(session, found.claim, self._clock.seconds() - since_s)
 
-    def _key(self, session: str) -> str:
-        return f"{self._prefix}claim:{session}"
+    # What is asked of Redis
 
-    async def _tried(self) -> None:
-        """Wait until it is known whether Redis is there."""
-        if self.is_away is None:
-            tried: Deferred[None] = Deferred()
-            self._waiting.append(tried)
-            await tried
+    async def _ask(self, script: str, *args: str | int) -> str | None:
+        """The reply to a script, once all relays had time to put their claims back; None where
+        there is none in time."""
+        until_s = self._clock.seconds() + ANSWER_S
+        try:
+            while True:
+                await self._presence.wait(until_s)
+                reply, pause_s = await self._try(script, *args)
+                if reply is not None:
+                    return reply
+                await self._pause(pause_s, until_s)
+        except (DirectoryAway, CancelledError):
+            return None
+
+    async def _try(self, script: str, *args: str | int) -> tuple[str | None, float]:
+        """The reply to a script; or None, and for how many seconds to wait before trying again."""
+        generation = self._generation
+        try:
+            reply: str = await self._run(script, self._prefix, generation, *args)
+            if reply == "emptied":
+                await self._enter_after(generation)
+                return None, 0.0
+        except LinkLost:
+            return None, _AGAIN_S
+        except ServerRefused as refused:
+            self._refused(refused)
+            return None, _AGAIN_S
+        word, _, wait_ms = reply.partition(" ")
+        if word == "settling":
+            return None, int(wait_ms) / 1000
+        return reply, 0.0
+
+    def _run(self, script: str, *args: str | int) -> Deferred[Any]:
+        return self._commands.run(script, *args)
+
+    async def _pause(self, pause_s: float, until_s: float) -> None:
+        if not self.running:
+            raise CancelledError()
+        left_s = until_s - self._clock.seconds()
+        pause: Deferred[None] = deferLater(self._clock, max(0.0, min(pause_s, left_s)))
+        self._pauses.add(pause)
+        try:
+            await pause
+        finally:
+            self._pauses.discard(pause)
+
+    # What was lost is put back
+
+    async def _enter_after(self, generation: str) -> None:
+        """Put claims back, unless that was done since ``generation`` was the one."""
+        await self._entering.acquire()
+        try:
+            if self._generation == generation:
+                await self._enter(self._run)
+        finally:
+            self._entering.release()
+        self._tell_rest()
+
+    async def _enter(self, run: Run) -> None:
+        """Put back the claims that are in use."""
+        try:
+            generation: str = await run(
+                claim_scripts.ENTER, self._prefix, secrets.token_hex(8), int(GRACE_S * 1000)
+            )
+            before, self._generation = self._generation, generation
+            if before not in ("", generation):
+                self._has_lost = True
+                self.log.warn("claims: Redis has lost its data; those that are known are put back")
+            await self._put_back(run, self._known(in_use=True))
+        except ServerRefused as refused:
+            self._refused(refused)
+            raise
+
+    async def _put_back(self, run: Run, known: Iterable[str | int]) -> None:
+        words = iter(known)
+        while some := list(islice(words, 4 * _BATCH)):
+            await run(claim_scripts.PUT_BACK, self._prefix, self._generation, *some)
+
+    def _known(self, in_use: bool) -> list[str | int]:
+        """What is put back: the claims of which Redis knew, those that were used last first."""
+        now_s = self._clock.seconds()
+        words: list[str | int] = []
+        for session, claim, used_s in sorted(self._seen.items(), key=lambda one: -one[2]):
+            since_s = now_s - used_s
+            if since_s >= (min(_IN_USE_S, self._seen.ttl_s) if in_use else self._seen.ttl_s):
+                break
+            if session not in self._alone:
+                left_ms = int(self._ttl_ms - since_s * 1000)
+                words += session, claim.proof, int(claim.tokens), max(1, left_ms)
+        return words
+
+    async def _compare(self) -> None:
+        try:
+            if not self._presence.is_away:
+                await self._entering.acquire()
+                try:
+                    await self._enter(self._run)
+                finally:
+                    self._entering.release()
+                self._tell_rest()
+        except (LinkLost, ServerRefused):
+            # It is done when there is a connection again.
+            return
+
+    def _tell_rest(self) -> None:
+        if self._telling is None and (self._has_lost or self._alone):
+            self._telling = Deferred.fromCoroutine(self._tell())
+            self._telling.addErrback(
+                lambda failure: self.log.failure("telling Redis of claims has failed", failure)
+            ).addCallback(self._told)
+
+    def _told(self, _: None) -> None:
+        self._telling = None
+
+    async def _tell(self) -> None:
+        """Tell Redis what it has lost of the claims that are not in use, and what was claimed here
+        while it was away."""
+        try:
+            if self._has_lost:
+                self._has_lost = False
+                await self._put_back(self._run, self._known(in_use=False))
+        except (LinkLost, ServerRefused):
+            self._has_lost = True
+            return
+        for session in tuple(self._alone):
+            claim = self._seen.find(session)
+            if claim is None:
+                self._alone.discard(session)
+                continue
+            try:
+                counts = await self._take(session, claim)
+            except TooManyClaims:
+                return
+            if counts.proof != claim.proof:
+                self.on_lost(session)
+            elif session in self._alone:
+                # Redis is away again.
+                return
+
+    # Redis comes and goes
 
     def _up(self) -> None:
-        if self.is_away:
-            self.log.info("claims: Redis is reached again")
-        self.is_away = False
-        self._go_on()
-
-    def _go_on(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for tried in waiting:
-            tried.callback(None)
+        self.refusal = None
+        self._presence.reached()
+        self._tell_rest()
 
     def _down(self, reason: str) -> None:
-        if not self.is_away and self.running:
-            self.log.warn(
-                "claims: Redis can't be reached ({reason}); claims are known here as far as they "
-                "were seen here",
-                reason=reason,
-            )
-        self.is_away = True
-        self._go_on()
+        self._presence.lost(reason)
+
+    def _refused(self, refused: ServerRefused) -> None:
+        self.refusals += 1
+        if refused.code != self.refusal:
+            self.refusal = refused.code
+            self.log.warn("claims: Redis refuses to keep them: {why}", why=str(refused))
 
 
-def read_claim(text: str) -> Claim | None:
+def read_found(text: str) -> Found | None:
     """What Redis holds of a session; None for nothing, and for what no relay wrote."""
-    proof, _, tokens = text.partition(" ")
-    if len(proof) != _PROOF_CHARACTERS or tokens not in ("0", "1"):
+    proof, _, rest = text.partition(" ")
+    tokens, _, left_ms = rest.partition(" ")
+    if len(proof) != _PROOF_CHARACTERS or tokens not in ("0", "1") or not left_ms.isdecimal():
         return None
-    return Claim(proof, tokens == "1")
+    return Found(Claim(proof, tokens == "1"), int(left_ms))

@@ -1,9 +1,12 @@
 """What the directory and the claims need of their connections to Redis: `redis_link` has them."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
+
+Run = Callable[..., Awaitable[Any]]
+"""Runs a script with its arguments. Raises `LinkLost` or `ServerRefused`."""
 
 
 class Commands(Protocol):
@@ -17,6 +20,12 @@ class Commands(Protocol):
     def start(self) -> None: ...
     async def stop(self) -> None: ...
     def run(self, script: str, *args: str | int) -> Deferred[Any]: ...
+
+
+class GreetedCommands(Commands, Protocol):
+    """What does something over each connection before anybody else may use it."""
+
+    greet: Callable[[Run], Awaitable[None]]
 
 
 class Notices(Protocol):

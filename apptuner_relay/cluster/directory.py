@@ -120,6 +120,11 @@ class Directory(Protocol):
         """Since when it isn't, in seconds of the reactor's clock."""
 
     @property
+    def eviction_policy(self) -> str | None:
+        """What drops keys when the server is full, such as ``allkeys-lru``; None where nothing
+        does, as far as is known."""
+
+    @property
     def fresh(self) -> bool:
         """Whether the leases that this node holds are its own beyond doubt: it was heard within
         their lease time. False after a freeze until they were compared, and while away for longer
@@ -208,6 +213,7 @@ class AloneDirectory:
 
     state: State = "connected"
     away_since_s: float | None = None
+    eviction_policy: str | None = None
     fresh = True
 
     @property

@@ -11,6 +11,7 @@ import hashlib
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from typing import Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
@@ -36,6 +37,7 @@ from apptuner_relay.cluster.watch import WATCH_S, Watch, make_asker
 from apptuner_relay.ends import Connection, Ends
 from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.member import Member
+from apptuner_relay.meters.cluster import Claims
 from apptuner_relay.service import Attendee, Claim, Place, RelayService
 from apptuner_relay.session import Admission, Arrival, BadRequest, Session
 from apptuner_relay.wire.frames import (
@@ -77,6 +79,13 @@ def _claim_nothing() -> Deferred[None]:
 
 _CLOSE_CODES = {403: CLOSE_POLICY, 409: CLOSE_NORMAL}
 """What becomes of a client whose session has moved, and doesn't take it there."""
+
+
+class SharedClaims(Claims, Protocol):
+    """Claims that the relays share: `claims.RedisClaims`."""
+
+    def compare(self) -> Deferred[None]:
+        """Redis may have lost its data: put back what is in use. Never fails."""
 
 
 class NotHere(Exception):
@@ -153,6 +162,7 @@ class Homes(Service, Events):
     :param secret: what all nodes share, and nobody else knows.
     :param make_directory: called when the service starts, which tells others where this relay is.
     :param asks: asks another relay whether it lives; see `watch.Watch`.
+    :param claims: where claims are kept, if they are.
     :param trust: who may have signed other nodes' certificates; None for those that the system
         trusts.
     """
@@ -170,8 +180,10 @@ class Homes(Service, Events):
         make_directory: Callable[[Events], Directory],
         trust: Certificate | None = None,
         asks: Callable[[str], Deferred[bool]] | None = None,
+        claims: SharedClaims | None = None,
     ) -> None:
         self.relay = relay
+        self.claims = claims
         self.secret = secret
         self._make_directory = make_directory
         self.expected: Counter[str] = Counter()
@@ -539,6 +551,11 @@ class Homes(Service, Events):
         for member in here.members if here is not None else ():
             if member.role.value == role:
                 self.relay.retire(member, CLOSE_NORMAL, reason)
+
+    def emptied(self) -> None:
+        """See `Events`."""
+        if self.claims is not None:
+            self.claims.compare().addErrback(self._failed)
 
     def back(self) -> None:
         """See `Events`. What was begun without the directory is compared with it."""

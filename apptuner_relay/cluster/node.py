@@ -80,12 +80,13 @@ def make_node(
         )
 
     trust = _trust(settings)
-    homes = Homes(relay, settings.cluster_secret, make, trust)
-    relay.homes = homes
     claims = None
     if settings.claims:
         claims = make_claims(reactor, url, settings.claim_ttl, settings.redis_ca)
+        claims.on_lost = relay.access.lose
         relay.access.claims = claims
+    homes = Homes(relay, settings.cluster_secret, make, trust, claims=claims)
+    relay.homes = homes
     return ClusterNode(homes, PeerFactory(homes), Shelves(homes, reactor, trust), claims)
 
 

@@ -33,6 +33,7 @@ from apptuner_relay.cluster.directory import (
     check_node,
     check_session,
 )
+from apptuner_relay.cluster.eviction import Eviction
 from apptuner_relay.cluster.guarded import GuardedEvents
 from apptuner_relay.cluster.heartbeat import Heartbeat, Timing
 from apptuner_relay.cluster.leases import parse_node, parse_other
@@ -145,6 +146,7 @@ class RedisDirectory:
             lambda: (address, connections(), since_ms, version),
             self._locks.keys(),
         )
+        self._eviction = Eviction(commands.run, clock, place)
         commands.on_up, commands.on_down = self._arrived, self._lost_server
         notices.on_up, notices.on_down = self._listening, self._presence.deaf
         notices.on_notice = self._heard
@@ -162,6 +164,10 @@ class RedisDirectory:
         return self._presence.away_since_s
 
     @property
+    def eviction_policy(self) -> str | None:
+        return self._eviction.policy
+
+    @property
     def fresh(self) -> bool:
         return self._heartbeat.fresh
 
@@ -172,6 +178,7 @@ class RedisDirectory:
     def start(self) -> Deferred[None]:
         self._presence.start()
         self._heartbeat.start()
+        self._eviction.start()
         self._pings.start(_PING_S, now=False).addErrback(self._failed)
         self._notices.start()
         self._commands.start()
@@ -307,6 +314,7 @@ class RedisDirectory:
             return
         self._presence.stop()
         self._heartbeat.stop()
+        self._eviction.stop()
         if self._pings.running:
             self._pings.stop()
         leaving = Deferred.fromCoroutine(self._leave())
@@ -330,6 +338,10 @@ class RedisDirectory:
     # The server comes and goes; other nodes say something.
 
     def _arrived(self) -> None:
+        self._beat_soon()
+        Deferred.fromCoroutine(self._eviction.look()).addErrback(self._failed)
+
+    def _beat_soon(self) -> None:
         Deferred.fromCoroutine(self._heartbeat.beat()).addErrback(self._failed)
 
     def _lost_server(self, reason: str) -> None:
@@ -372,7 +384,7 @@ class RedisDirectory:
             self.log.warn("{place}: heard what no relay says", place=self._place)
             return
         if isinstance(notice, Emptied):
-            self._arrived()
+            self._beat_soon()
             self.events.emptied()
         elif isinstance(notice, Drained):
             if notice.node != self.node:

@@ -6,7 +6,8 @@ lose a connection that is still being prepared.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import txredisapi
@@ -16,6 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from apptuner_relay.cluster.connections import Run
 from apptuner_relay.cluster.redis_errors import code_of, is_passing
 from apptuner_relay.cluster.redis_protocol import Commands, RespFactory, Subscriber, reason_of
 from apptuner_relay.cluster.redis_url import RedisUrl
@@ -133,7 +135,7 @@ class Link:
             if connection is not None:
                 connection.transport.abortConnection()
                 await connection.gone
-                if isinstance(wrong, txredisapi.ConnectionError):
+                if isinstance(wrong, txredisapi.ConnectionError | LinkLost):
                     failure = connection.why
             if self._stopped:
                 raise CancelledError() from None
@@ -142,7 +144,7 @@ class Link:
             else:
                 reason = reason_of(failure)
             self.on_down(reason)
-            refused = isinstance(wrong, txredisapi.ResponseError)
+            refused = isinstance(wrong, txredisapi.ResponseError | ServerRefused)
             return refused and not is_passing(reason_of(Failure(wrong)))
         self._connection, self._reason, self._is_unwelcome = connection, None, False
         self.on_up()
@@ -157,8 +159,15 @@ class Link:
         await connection.sign_in(self._url.credentials, self._url.db)
 
 
+async def _greet_nobody(run: Run) -> None:
+    """There is nothing to be done at first."""
+
+
 class CommandLink(Link):
     """Runs scripts."""
+
+    greet: Callable[[Run], Awaitable[None]] = staticmethod(_greet_nobody)
+    """Awaited with what runs scripts on a new connection, before that is used for anything else."""
 
     async def _prepare(self, connection: Any) -> None:
         await super()._prepare(connection)
@@ -167,6 +176,7 @@ class CommandLink(Link):
             role = await connection.role()
             if role[0] != "master":
                 raise ConnectionError(f"Sentinel names a {role[0]} as the master")
+        await self.greet(partial(self._run, connection))
 
     def run(self, script: str, *args: str | int) -> Deferred[Any]:
         """Run a script.
@@ -174,10 +184,11 @@ class CommandLink(Link):
         :return: its reply, as text, int or a list of these; fails with `LinkLost` or
             `ServerRefused`.
         """
-        connection = self._connection
-        if connection is None:
+        if self._connection is None:
             return fail(LinkLost("not connected"))
+        return self._run(self._connection, script, *args)
 
+    def _run(self, connection: Any, script: str, *args: str | int) -> Deferred[Any]:
         def failed(failure: Failure) -> None:
             if failure.check(TimeoutError):
                 self._give_up(connection, f"no answer in {self._answer_s:g} s")

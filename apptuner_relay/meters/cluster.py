@@ -69,6 +69,28 @@ class Directory(Protocol):
     @property
     def counters(self) -> Counters: ...
 
+    @property
+    def eviction_policy(self) -> str | None:
+        """What drops keys there, such as ``allkeys-lru``."""
+
+
+class Claims(Protocol):
+    """The claims that the relays share: `claims.RedisClaims`."""
+
+    @property
+    def state(self) -> str:
+        """``connected``, ``away`` or ``refused``."""
+
+    @property
+    def away_since_s(self) -> float | None: ...
+
+    @property
+    def refusal(self) -> str | None:
+        """The code with which Redis refuses them, such as ``READONLY``."""
+
+    @property
+    def refusals(self) -> int: ...
+
 
 class Cluster(Protocol):
     """What shares this relay's sessions with others: `homes.Homes`."""
@@ -87,6 +109,10 @@ class Cluster(Protocol):
     @property
     def bridged_count(self) -> int:
         """Clients of this relay whose sessions are other relays'."""
+
+    @property
+    def claims(self) -> Claims | None:
+        """None where there are to be none."""
 
     def look(self) -> Deferred[bool]:
         """Bring `nodes` up to date. Never fails; False when the directory didn't answer."""
@@ -111,7 +137,32 @@ def watch_cluster(worries: Worries, cluster: Cluster, seconds: Callable[[], floa
             "new ones begin wherever their clients come in"
         )
 
+    def claims() -> str | None:
+        shared = cluster.claims
+        if shared is None or shared.away_since_s is None:
+            return None
+        gone_s = max(0.0, seconds() - shared.away_since_s)
+        if gone_s < AWAY_S:
+            return None
+        why = "is away" if shared.refusal is None else f"refuses them ({shared.refusal})"
+        return (
+            f"Claims are known here only as far as they were seen here, for "
+            f"{show_duration(gone_s)}: Redis {why}. Of a session that was not seen, whoever comes "
+            "is let in"
+        )
+
+    def eviction() -> str | None:
+        policy = cluster.directory.eviction_policy
+        if policy is None:
+            return None
+        return (
+            f"Redis drops keys when it is full (maxmemory-policy {policy}): sessions may get two "
+            "owners for a moment, and claims be lost. Set it to noeviction"
+        )
+
     worries.watch("redis", redis)
+    worries.watch("claims", claims)
+    worries.watch("redis_eviction", eviction)
 
 
 def cluster_row(
@@ -126,11 +177,20 @@ def cluster_row(
     return {
         "redis": cluster.directory.state,
         "redis_away_s": None if gone_s is None else round(gone_s, 1),
+        **claims_row(cluster.claims),
         "bridged": cluster.bridged_count,
         "visitors": visitors,
         "node_count": len(cluster.nodes),
         "nodes": [_node_row(one, wall_s) for one in nodes],
     }
+
+
+def claims_row(claims: Claims | None) -> dict[str, object]:
+    """The state of claims as JSON shows it."""
+    if claims is None:
+        return {"claims": "off"}
+    refusal = {} if claims.refusal is None else {"claims_refusal": claims.refusal}
+    return {"claims": claims.state, **refusal}
 
 
 def cluster_words(cluster: Cluster, visitors: int) -> str:

@@ -5,6 +5,7 @@ platforms. Open to everybody, so they tell what everybody may know.
 from twisted.web.server import Request
 
 from apptuner_relay import __version__
+from apptuner_relay.meters.cluster import claims_row
 from apptuner_relay.service import RelayService
 from apptuner_relay.web.json import JsonResource, write_json
 
@@ -35,6 +36,7 @@ class HealthResource(JsonResource):
             body["node"] = meters.node
             body["cluster"] = {
                 "redis": meters.cluster.directory.state,
+                **claims_row(meters.cluster.claims),
                 "nodes": len(meters.cluster.nodes),
                 "bridged": meters.cluster.bridged_count,
                 "visitors": meters.visitors,

@@ -248,6 +248,23 @@ def _certificate(certificate: Certificate) -> Iterator[Metric]:
 def _cluster(cluster: Cluster, visitors: int) -> Iterator[Metric]:
     directory = cluster.directory
     yield _gauge("redis_up", "1 while Redis is reached, 0 while not.", directory.state != "away")
+    claims = cluster.claims
+    if claims is not None:
+        yield _gauge(
+            "claims_up",
+            "1 while claims are shared, 0 while they are known as far as they were seen here.",
+            claims.state == "connected",
+        )
+        yield _counter(
+            "claims_refusals",
+            "Times that Redis has refused what it was asked for a claim.",
+            claims.refusals,
+        )
+    yield _gauge(
+        "redis_evicts",
+        "1 where Redis may drop keys when it is full (maxmemory-policy), as far as it says.",
+        directory.eviction_policy is not None,
+    )
     yield _gauge("nodes", "Relays that share sessions, as they were seen last.", len(cluster.nodes))
     yield _gauge(
         "bridged_clients",

@@ -102,7 +102,7 @@ class DirectoryTest(SynchronousTestCase):
 
     def answer(self, words: Sequence[str]) -> Any:
         replies = {scripts.CLAIM: self.claim, scripts.BEAT: ["kept"]}
-        return replies.get(words[0], "left" if words[0] == scripts.LEAVE else [])
+        return replies.get(words[0], [] if words[0] == scripts.NODES else "noeviction")
 
     def test_the_server_dies_while_claims_wait(self) -> None:
         claims = [self.directory.claim(session) for session in SESSIONS]

@@ -88,7 +88,7 @@ class RedisClaimsTest(TestCase):
         redis = await self.redis()
         await self.claims(redis.url).take(HERE, ONE)
         with client_of(redis) as client:
-            keys = client("KEYS", "*")
+            keys = client("KEYS", "*:claim:*")
             value = client("GET", keys[0])
         self.assertEqual(value, f"{ONE.proof} 0")
         self.assertNotIn("0123456789abcdef", str((keys, value)))
@@ -100,10 +100,10 @@ class RedisClaimsTest(TestCase):
         await redis.kill()
 
         async def is_away() -> bool:
-            return claims.is_away is True
+            return claims.state == "away"
 
         async def is_back() -> bool:
-            return claims.is_away is False
+            return claims.state == "connected"
 
         await until(is_away)
         self.assertEqual(await claims.look(HERE), ONE)
@@ -133,3 +133,65 @@ class RedisClaimsTest(TestCase):
         claims = self.claims(redis.url)
         self.assertIsNone(await claims.look(HERE))
         self.assertEqual(await claims.take(HERE, ONE), ONE)
+
+    async def test_it_comes_back_empty(self) -> None:
+        """Of two claims that are put back the one that was used last stays; and nobody hears that
+        a session has none before all had their time."""
+        redis = await self.redis()
+        a, b = self.claims(redis.url), self.claims(redis.url)
+        await a.take(HERE, ONE)
+        await b.look(HERE)
+        with client_of(redis) as client:
+
+            async def was_a_while_ago() -> bool:
+                left_ms = client("PTTL", f"apptuner:claim:{HERE}")
+                return isinstance(left_ms, int) and left_ms < 599_900
+
+            await until(was_a_while_ago)
+            # Somebody else's from now on, of which only one has heard.
+            client("DEL", f"apptuner:claim:{HERE}")
+            self.assertIsNone(await b.look(HERE))
+            self.assertEqual(await b.take(HERE, OTHER), OTHER)
+            client("FLUSHALL")
+        newcomer = self.claims(redis.url)
+        unknown = newcomer.look(session_hash("XYZ567"))
+        await a.compare()
+        await b.compare()
+        self.assertIsNone(await unknown)
+        self.assertEqual(await newcomer.look(HERE), OTHER)
+        self.assertEqual(await a.look(HERE), OTHER)
+
+    async def test_a_server_that_is_demoted_and_keeps_its_connections(self) -> None:
+        old, new = await self.redis(), await self.redis()
+        claims = self.claims(old.url)
+        await claims.take(HERE, ONE)
+        with client_of(old) as client:
+            client("REPLICAOF", "127.0.0.1", new.port)
+
+        async def is_refused() -> bool:
+            return claims.state == "refused"
+
+        async def is_shared() -> bool:
+            return claims.state == "connected"
+
+        self.assertEqual(await claims.take(HERE, ONE), ONE)
+        await until(is_refused)
+        self.assertEqual(claims.refusal, "READONLY")
+        self.assertEqual(await claims.look(HERE), ONE)
+        with client_of(old) as client:
+            client("REPLICAOF", "NO", "ONE")
+        await until(is_shared)
+        self.assertEqual(await self.claims(old.url).look(HERE), ONE)
+
+    async def test_a_server_that_is_full(self) -> None:
+        redis = await self.redis()
+        claims = self.claims(redis.url)
+        await claims.take(HERE, ONE)
+        with client_of(redis) as client:
+            client("CONFIG", "SET", "maxmemory", "1")
+        await claims.take(HERE, ONE)
+
+        async def is_refused() -> bool:
+            return claims.refusal == "OOM"
+
+        await until(is_refused)

@@ -1,8 +1,11 @@
 """Redis at its worst: it dies while clients wait for it, is demoted, comes back empty, is full."""
 
+from tests.live.clients import Client, NodeClients
 from tests.live.cluster import ClusterCase, owner_in
 from tests.live.harness import together
 from tests.live.processes import RelayProcess
+from tests.live.redis import RedisProcess, client_of
+from tests.live.test_access import KEY, OTHER, bearer
 from tests.live.test_cluster import pause
 
 FROZEN_S = 1.0
@@ -52,3 +55,93 @@ class DyingTest(ClusterCase):
             await cli.expect("mobile_connected")
             self.assertFalse(phone.is_closed)
         self.assertNothingFailed(b)
+
+
+class EmptyTest(ClusterCase):
+    """Redis comes back without its data. The secrets of sessions that are in use go on to count,
+    and each session goes on to have one owner."""
+
+    async def begin(self) -> tuple[RedisProcess, list[RelayProcess], NodeClients, list[Client]]:
+        redis, relays, node = await self.cluster(2)
+        clis = [
+            await self.join(node, relays[0], "cli", f"S-{n}", query="tokens=1", **bearer(KEY))
+            for n in range(4)
+        ]
+        return redis, relays, node, clis
+
+    async def nobody_gets_in(
+        self, node: NodeClients, relays: list[RelayProcess], clis: list[Client]
+    ) -> None:
+        """Neither without a secret nor with a wrong one, through whichever relay; and those who
+        are there aren't disturbed."""
+        tries = [
+            node.refused(role, f"S-{n}", url=relay.url(role, f"S-{n}"), **shown)
+            for n in range(len(clis))
+            for relay in relays
+            for role, shown in (("cli", bearer(OTHER)), ("dashboard", {}), ("mobile", {}))
+        ]
+        statuses = {refusal.status for refusal in await together(*tries)}
+        self.assertLessEqual(statuses, {401, 403})
+        for n, cli in enumerate(clis):
+            await cli.settle()
+            self.assertFalse(cli.is_closed)
+            url = relays[-1].url("dashboard", f"S-{n}")
+            dashboard = await node.join("dashboard", f"S-{n}", url=url, **bearer(KEY))
+            await dashboard.send({"type": "hello"})
+            await dashboard.close()
+
+    async def test_it_is_started_again(self) -> None:
+        redis, relays, node, clis = await self.begin()
+        await redis.kill()
+        for relay in relays:
+            await relay.logged("claims: Redis: can't be reached")
+        await redis.start()
+        await self.nobody_gets_in(node, relays, clis)
+        for n in range(len(clis)):
+            self.assertEqual(owner_in(redis, f"S-{n}"), "a")
+
+    async def test_it_is_emptied_while_it_runs(self) -> None:
+        redis, relays, node, clis = await self.begin()
+        with client_of(redis) as client:
+            client("FLUSHALL")
+        # All at once, before any relay would look at it by itself.
+        await self.nobody_gets_in(node, relays[1:], clis)
+        for n in range(len(clis)):
+            self.assertEqual(owner_in(redis, f"S-{n}"), "a")
+
+    async def test_a_lease_is_evicted(self) -> None:
+        """Who comes through another relay is in the same session within a moment."""
+        redis, (_, b), node, clis = await self.begin()
+        with client_of(redis) as client:
+            for key in client("KEYS", "apptuner:session:*"):  # type: ignore[union-attr]
+                client("DEL", str(key))
+        phones = [
+            await self.join(node, b, "mobile", f"S-{n}", query=f"key={KEY}")
+            for n in range(len(clis))
+        ]
+        for cli, phone in zip(clis, phones, strict=True):
+            await cli.expect("mobile_connected")
+            await cli.send({"type": "reload"})
+            await phone.expect("reload")
+
+
+class PolicyTest(ClusterCase):
+    async def test_a_redis_that_may_drop_keys_is_told(self) -> None:
+        redis = await self.redis()
+        with client_of(redis) as client:
+            client("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        relay = await self.member(redis.url, "a")
+        await relay.logged("its maxmemory-policy is allkeys-lru; set it to noeviction")
+        metrics = (await relay.get("/metrics")).body
+        self.assertIn("apptuner_relay_redis_evicts 1.0", metrics)
+
+    async def test_claims_that_are_refused_are_told(self) -> None:
+        redis = await self.redis()
+        relay = await self.member(redis.url, "a")
+        node = await self.node(relay)
+        with client_of(redis) as client:
+            client("CONFIG", "SET", "maxmemory", "1")
+        await self.join(node, relay, "cli", **bearer(KEY))
+        await relay.logged("claims: Redis refuses to keep them: OOM")
+        cluster = (await relay.get("/health")).json()["cluster"]
+        self.assertEqual((cluster["claims"], cluster["claims_refusal"]), ("refused", "OOM"))

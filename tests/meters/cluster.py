@@ -9,7 +9,23 @@ class MadeDirectory:
     def __init__(self) -> None:
         self.state = "connected"
         self.away_since_s: float | None = None
+        self.eviction_policy: str | None = None
         self.counters = Counters(commands=120, claims=17, lost=2)
+
+
+class MadeClaims:
+    def __init__(self) -> None:
+        self.state = "connected"
+        self.away_since_s: float | None = None
+        self.refusal: str | None = None
+        self.refusals = 0
+
+    def go_away(self, since_s: float) -> None:
+        self.state, self.away_since_s = "away", since_s
+
+    def refuse(self, since_s: float, code: str) -> None:
+        self.state, self.away_since_s, self.refusal = "refused", since_s, code
+        self.refusals += 1
 
 
 class MadeCluster:
@@ -23,6 +39,7 @@ class MadeCluster:
             for n, name in enumerate(others or ("a", "b"), 1)
         ]
         self.bridged_count = 3
+        self.claims: MadeClaims | None = MadeClaims()
         self.looks = 0
 
     def go_away(self, since_s: float) -> None:

@@ -79,6 +79,30 @@ class ClusterFigures(SynchronousTestCase):
         cluster.come_back()
         self.assertEqual(self.changes(10), [(False, "redis")])
 
+    def test_claims_that_are_not_shared(self) -> None:
+        cluster = self.share()
+        assert cluster.claims is not None
+        cluster.claims.refuse(self.relay.clock.seconds(), "READONLY")
+        self.assertEqual(self.changes(4), [])
+        self.assertEqual(self.changes(26), [(True, "claims")])
+        (worry,) = self.meters.worries.active
+        self.assertIn("for 30 s: Redis refuses them (READONLY)", worry.text)
+        row = self.row()
+        self.assertEqual((row["claims"], row["claims_refusal"]), ("refused", "READONLY"))
+        self.assertEqual(self.meters.state, "ok")
+        cluster.claims = None
+        self.assertEqual(self.changes(10), [(False, "claims")])
+        self.assertEqual(self.row()["claims"], "off")
+
+    def test_a_redis_that_drops_keys(self) -> None:
+        cluster = self.share()
+        cluster.directory.eviction_policy = "allkeys-lru"
+        self.assertEqual(self.changes(0), [(True, "redis_eviction")])
+        (worry,) = self.meters.worries.active
+        self.assertIn("maxmemory-policy allkeys-lru", worry.text)
+        cluster.directory.eviction_policy = None
+        self.assertEqual(self.changes(0), [(False, "redis_eviction")])
+
     def test_watching_it_again(self) -> None:
         """A service that is stopped and started anew."""
         cluster = self.share()

@@ -26,8 +26,23 @@ class HealthTest(ClusterCase):
         body = answer.json()
         self.assertEqual(body["node"], "a")
         self.assertEqual(
-            body["cluster"], {"redis": "connected", "nodes": 2, "bridged": 3, "visitors": 0}
+            body["cluster"],
+            {
+                "redis": "connected",
+                "claims": "connected",
+                "nodes": 2,
+                "bridged": 3,
+                "visitors": 0,
+            },
         )
+
+    def test_claims_that_redis_refuses(self) -> None:
+        assert self.cluster.claims is not None
+        self.cluster.claims.refuse(0, "OOM")
+        answer = self.visitor.ask("/health")
+        cluster = answer.json()["cluster"]
+        self.assertEqual(answer.status, 200)
+        self.assertEqual((cluster["claims"], cluster["claims_refusal"]), ("refused", "OOM"))
 
     def test_without_redis_it_is_as_well_as_before(self) -> None:
         self.cluster.go_away(0)
@@ -54,6 +69,9 @@ class MetricsTest(ClusterCase):
             "nodes": 2,
             "bridged_clients": 3,
             "visitors": 0,
+            "claims_up": 1,
+            "claims_refusals_total": 0,
+            "redis_evicts": 0,
             "directory_commands_total": 120,
             "directory_claims_total": 17,
             "directory_leases_lost_total": 2,

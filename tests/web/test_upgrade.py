@@ -81,8 +81,8 @@ class Frames(Case):
     def test_while_its_place_is_looked_for(self) -> None:
         find = self.relay.service.find_place
         waiting: Deferred[None] = Deferred()
-        self.relay.service.find_place = lambda admission: waiting.addCallback(  # type: ignore
-            lambda _: find(admission)
+        self.relay.service.find_place = lambda admission, claim: waiting.addCallback(  # type: ignore
+            lambda _: find(admission, claim)
         )
         channel, transport = self.connect()
         request = HANDSHAKE.format(target="/cli/ABC234", extra="").encode()
