@@ -44,7 +44,7 @@ local grace_ms = ARGV[3]
 local there = redis.call('GET', prefix .. 'claims')
 if not there then
   redis.call('SET', prefix .. 'claims:settling', 1, 'PX', grace_ms)
-  redis.call('PUBLISH', prefix .. 'all', 'emptied')
+  redis.call('PUBLISH', prefix .. 'news', 'emptied')
 end
 redis.call('SET', prefix .. 'claims', there or generation)
 return status(there or generation)

@@ -354,7 +354,8 @@ class RedisDirectory:
         call(f"{self._prefix}on:{session}")
 
     def _listening(self) -> None:
-        self._notices.subscribe(f"{self._prefix}all")
+        for channel in ("all", "news"):
+            self._notices.subscribe(f"{self._prefix}{channel}")
         self._notices.subscribe(f"{self._prefix}to:{self.node}")
         for session in self._ledger.leases.others:
             self._subscribe(session, True)

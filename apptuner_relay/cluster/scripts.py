@@ -30,7 +30,8 @@ tells all nodes so, its owner, if there is one, writes its lease again at once.
 happens only if a server lost data, and a node comes back after the grace time.
 
 Publish/subscribe carries what `apptuner_relay.cluster.notices` reads, on ``all``, ``to:{node}``
-and ``on:{hash}``, the last for nodes that asked for a session of another's.
+and ``on:{hash}``, the last for nodes that asked for a session of another's; and on ``news``, beside
+``all`` so that relays of version 0.1.0 hear nothing that they don't understand.
 
 Every script takes the same four arguments first: prefix, node, run, and ``keep`` in milliseconds.
 Replies are status lines, which txredisapi's parser takes without a turn of the reactor for each.
@@ -89,7 +90,7 @@ local settling_ms = redis.call('PTTL', prefix .. 'settling')
 if settling_ms > 0 then return status(string.format('settling %d', settling_ms)) end
 take(session, epoch + 1)
 tell(session, node)
-if epoch == 0 then redis.call('PUBLISH', prefix .. 'all', 'begun ' .. session .. ' ' .. me) end
+if epoch == 0 then redis.call('PUBLISH', prefix .. 'news', 'begun ' .. session .. ' ' .. me) end
 return status(string.format('mine %d', epoch + 1))
 """
 )
@@ -122,7 +123,7 @@ local before = redis.call('HMGET', mine, 'run', 'draining')
 if before[1] and before[1] ~= my_run and not first then return {status('replaced')} end
 if redis.call('EXISTS', prefix .. 'pulse') == 0 then
   redis.call('SET', prefix .. 'settling', 1, 'PX', grace_ms)
-  redis.call('PUBLISH', prefix .. 'all', 'emptied')
+  redis.call('PUBLISH', prefix .. 'news', 'emptied')
 end
 redis.call('SET', prefix .. 'pulse', 1, 'PX', lease_ms)
 redis.call('HSET', mine, 'run', my_run, 'draining', draining, 'address', ARGV[9],

@@ -1,7 +1,7 @@
 """Redis at its worst: it dies while clients wait for it, is demoted, comes back empty, is full."""
 
 from tests.live.clients import Client, NodeClients
-from tests.live.cluster import ClusterCase, owner_in
+from tests.live.cluster import ClusterCase, Wire, owner_in
 from tests.live.harness import together
 from tests.live.processes import RelayProcess
 from tests.live.redis import RedisProcess, client_of
@@ -123,6 +123,36 @@ class EmptyTest(ClusterCase):
             await cli.expect("mobile_connected")
             await cli.send({"type": "reload"})
             await phone.expect("reload")
+
+
+class DemotedTest(ClusterCase):
+    async def test_claims_follow_the_address_to_the_new_master(self) -> None:
+        """The old one keeps its connections open, and is a replica from now on."""
+        old, new = await self.redis(), await self.redis()
+        wire = Wire()
+        self.addCleanup(wire.remove)
+        wire.port = old.port
+        url = f"redis://127.0.0.1:{wire.listening.getHost().port}"
+        a, b = [await self.member(url, name) for name in "ab"]
+        node = await self.node(a)
+        await self.join(node, a, "cli", "S-1", **bearer(KEY))
+        with client_of(new) as client:
+            client("REPLICAOF", "127.0.0.1", old.port)
+            while "master_link_status:up" not in str(client("INFO", "replication")):
+                await pause(0.05)
+            client("REPLICAOF", "NO", "ONE")
+        with client_of(old) as client:
+            client("REPLICAOF", "127.0.0.1", new.port)
+        wire.port = new.port
+        await self.join(node, a, "cli", "S-2", **bearer(KEY))
+        for session in ("S-1", "S-2"):
+            for role, shown in (("dashboard", {}), ("cli", bearer(OTHER))):
+                url = b.url(role, session)
+                refusal = await node.refused(role, session, url=url, **shown)
+                self.assertIn(refusal.status, (401, 403))
+        await a.logged("claims: Redis refuses to keep them: READONLY")
+        cluster = (await a.get("/health")).json()["cluster"]
+        self.assertEqual((cluster["claims"], cluster["redis"]), ("connected", "connected"))
 
 
 class PolicyTest(ClusterCase):
