@@ -100,6 +100,19 @@ class EmptyTest(ClusterCase):
         for n in range(len(clis)):
             self.assertEqual(owner_in(redis, f"S-{n}"), "a")
 
+    async def test_who_was_let_in_meanwhile_goes(self) -> None:
+        """While Redis is away a relay that has not seen a claim can't know of it."""
+        redis, (a, b), node, clis = await self.begin()
+        await redis.kill()
+        await b.logged("claims: Redis: can't be reached")
+        strangers = [
+            await self.join(node, b, "cli", f"S-{n}", **bearer(OTHER)) for n in range(len(clis))
+        ]
+        await redis.start()
+        for stranger in strangers:
+            self.assertEqual((await stranger.closed())[0], 1008)
+        await self.nobody_gets_in(node, [a, b], clis)
+
     async def test_it_is_emptied_while_it_runs(self) -> None:
         redis, relays, node, clis = await self.begin()
         with client_of(redis) as client:
