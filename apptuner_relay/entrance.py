@@ -12,7 +12,7 @@ from apptuner_relay.access.access import Grant
 from apptuner_relay.access.caller import Caller
 from apptuner_relay.access.claiming import Claiming
 from apptuner_relay.access.limits import customer
-from apptuner_relay.member import Connection
+from apptuner_relay.ends import Connection
 from apptuner_relay.service import Attendee, Place, RelayService
 from apptuner_relay.session import Admission, Role
 
