@@ -96,6 +96,9 @@ class MemoryClaims:
         """See `Claims`."""
         there = self.find(session)
         if there is not None and there.proof == claim.proof:
+            if self.on_use is not None:
+                # What outlives this process is to be as good as forgotten.
+                self.on_use(session, there, self._now_s() - self.ttl_s)
             self.forget(session)
         return succeed(None)
 

@@ -155,7 +155,8 @@ class Journal(Service):
         """A claim was made or used. Fires once it is on the disk; None where it is already."""
         before = self._written.get(session)
         is_new = before is None or before[0] != claim
-        if is_new or before is None or used_s - before[1] >= self._claims.ttl_s * _WORTH:
+        past_s = 0.0 if before is None else used_s - before[1]
+        if is_new or past_s >= self._claims.ttl_s * _WORTH or past_s < 0:
             self._pending[session] = self._written[session] = (claim, used_s)
         if is_new:
             self._next.new[session] = claim

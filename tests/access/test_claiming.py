@@ -16,11 +16,20 @@ from apptuner_relay.access.caller import Caller
 from apptuner_relay.access.claims import Claim, MemoryClaims
 from apptuner_relay.access.company import check_company
 from apptuner_relay.entrance import Entrance
-from apptuner_relay.session import Admission, BadRequest, Device, Role, Session, session_hash
+from apptuner_relay.session import (
+    Admission,
+    BadRequest,
+    Device,
+    Limits,
+    Role,
+    Session,
+    session_hash,
+)
 from tests.memory import Relay
 
 HASH = session_hash("ABC234")
 ONE, OTHER = "0123456789abcdef-one", "0123456789abcdef-other"
+LIMITS = Limits(phones=5)
 STEPS = 8
 """What one client waits for on its way, at most."""
 
@@ -50,14 +59,13 @@ class World:
 
     def check(self, admission: Admission) -> None:
         check_company(admission, self.session.desktop_side)
-        self.session.check_room(admission, 5)
+        self.session.check_room(admission, LIMITS, self.clock.seconds())
 
     def enter(self, admission: Admission) -> Seat:
         seat = Seat(admission)
-        before = self.session.occupant(seat.role, None)
-        if before is not None:
-            self.displaced.append(before)
-        self.session.join(seat, 0)
+        seating = self.session.seat(admission, LIMITS, self.clock.seconds())
+        self.displaced += seating.replaced
+        self.session.join(seat, 0, seating.replaced)
         return seat
 
 

@@ -77,6 +77,16 @@ class RestartTest(JournalCase):
         self.assertEqual(self.found(claims), [CLAIM, None, None], "its time goes on")
         self.assertEqual(self.warnings, [])
 
+    async def test_a_claim_that_was_given_back_is_not(self) -> None:
+        claims, kept, _ = self.start()
+        for name in NAMES:
+            await claims.take(name, CLAIM)
+        await claims.give_back(NAMES[0], CLAIM)
+        await claims.give_back(NAMES[1], Claim("somebody else's"))
+        await self.stop(kept)
+        claims, kept, _ = self.start()
+        self.assertEqual(self.found(claims), [None, CLAIM, CLAIM])
+
     async def claim_and_step(self, step_s: float, stop: bool) -> None:
         """A claim is made, the wall clock is set ``step_s`` ahead, and the relay stops or is
         killed a second later."""
