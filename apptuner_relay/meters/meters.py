@@ -92,6 +92,8 @@ class Meters:
         """Handshakes that were refused, by HTTP status."""
         self.turned_away: Counter[str] = Counter()
         """Connections that never got to HTTP, by one of `front.REASONS`."""
+        self.forwarded: Counter[str] = Counter()
+        """Requests for other programs, by one of `web.request.RESULTS`."""
         self.alerts: Counter[str] = Counter()
         """What became of alerts: ``delivered``, ``failed`` or ``dropped``."""
         self.access: Access | None = None
@@ -179,6 +181,10 @@ class Meters:
     def turn_away(self, reason: str) -> None:
         """A connection never got to HTTP; ``reason`` is one of `front.REASONS`."""
         self.turned_away[reason] += 1
+
+    def forward(self, result: str) -> None:
+        """A request for another program is over; ``result`` is one of `web.request.RESULTS`."""
+        self.forwarded[result] += 1
 
     def check_worries(self) -> list[Change]:
         """Look for what is worth a worry; returns what has started or ended."""

@@ -30,6 +30,7 @@ from apptuner_relay.service import RelayService
 from apptuner_relay.session import Role
 from apptuner_relay.web.headers import header
 from apptuner_relay.web.json import JsonResource
+from apptuner_relay.web.request import RESULTS
 
 STATES = ("ok", "degraded", "draining")
 RELOAD_RESULTS = ("taken", "refused")
@@ -154,6 +155,12 @@ class MeterCollector(Collector):
             "Connections that ended before HTTP began, by what was wrong.",
             "reason",
             {why: meters.turned_away[why] for why in REASONS},
+        )
+        yield _counters(
+            "forwarded",
+            "Requests that were forwarded to other programs (--forward), by what became of them.",
+            "result",
+            {result: meters.forwarded[result] for result in RESULTS},
         )
         if meters.access is not None:
             yield from _access(meters.access)

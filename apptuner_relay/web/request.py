@@ -4,6 +4,11 @@ from typing import Any, Protocol
 
 from twisted.web.server import Request
 
+RESULTS = ("answered", "cut_short", "left", "refused", "failed")
+"""What becomes of a request for another program: it has its answer; or the program dies within it;
+or the client leaves; or this relay refuses the request; or the program can't be reached, or gives
+no answer in time."""
+
 
 class Passage(Protocol):
     """A request on its way to another program; see `upstream.Passage`."""

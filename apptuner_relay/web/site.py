@@ -152,7 +152,7 @@ def make_site(
     if peers is not None:
         root.putChild(b"peer", RoleResource(peers))
     bundles = None
-    forwarder = make_forwarder(settings, reactor)
+    forwarder = make_forwarder(relay, reactor)
     relay.count_downloads = lambda: sum(part.active for part in (bundles, forwarder) if part)
     if reactor is not None and (relay.store is not None or elsewhere is not None):
         bundles = BundlesResource(
@@ -172,14 +172,14 @@ def make_site(
     return site
 
 
-def make_forwarder(settings: Settings, reactor: Any) -> Forwarder | None:
+def make_forwarder(relay: RelayService, reactor: Any) -> Forwarder | None:
     """What takes the requests for other programs, if there are any."""
-    if reactor is None or not settings.forward:
+    if reactor is None or not relay.settings.forward:
         return None
     # It brings a good deal of code, which most relays needn't hold.
     from apptuner_relay.web import upstream
 
-    return upstream.Forwarder(settings, reactor)
+    return upstream.Forwarder(relay.settings, reactor, relay.meters.forward)
 
 
 def make_api(relay: RelayService, guard: Guard) -> Resource:

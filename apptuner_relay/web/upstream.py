@@ -6,6 +6,7 @@ just as a POST goes out on it, which could then be neither repeated nor answered
 the whole request before its answer goes to the client, which is how `twisted.web.client` works.
 """
 
+from collections.abc import Callable
 from secrets import token_hex
 from typing import Any
 
@@ -73,8 +74,10 @@ class Forwarder:
 
     log = Logger()
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:
+    def __init__(self, settings: Settings, reactor: Any, count: Callable[[str], None]) -> None:
+        """:param count: is called with one of `request.RESULTS`."""
         self.settings = settings
+        self.count = count
         self.reactor = reactor
         self.agent = _Agent(
             reactor,
@@ -182,6 +185,9 @@ class Passage:
             why = await pass_on(self._request, outlet, asking, silence_s=settings.forward_timeout)
             if why is not None:
                 forwarder.complain(route, f"cut short: {why}")
+                forwarder.count("cut_short")
+            else:
+                forwarder.count("left" if outlet.gone else "answered")
         except Unanswered as wrong:
             if self._intake is not None:
                 self._intake.stopProducing()
@@ -217,10 +223,13 @@ class Passage:
         text = str(wrong)
         if self._wrong is None:
             text = f"What is behind {prefix} can't be reached, or fails"
-        if status in (502, 504, 508):
-            self._forwarder.complain(self._route, why if self._wrong is None else text)
         if outlet.gone:
+            self._forwarder.count("left")
             return
+        has_failed = status in (502, 504, 508)
+        self._forwarder.count("failed" if has_failed else "refused")
+        if has_failed:
+            self._forwarder.complain(self._route, why if self._wrong is None else text)
         body = write_json(self._request, {"error": text}, status)
         # The pages of these programs are on other hosts, and couldn't read it otherwise.
         self._request.setHeader(b"access-control-allow-origin", b"*")

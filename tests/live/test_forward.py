@@ -11,6 +11,7 @@ from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from tests.certificates import Authority, Live
 from tests.live.harness import LiveCase
 from tests.live.processes import (
     MIB,
@@ -196,6 +197,15 @@ class StreamTest(ForwardCase):
         self.assertEqual(hashlib.sha256(there.read_bytes()).hexdigest(), sha256)
         self.assertLess(relay.peak_rss(), before + 20 * MIB)
 
+    async def test_an_answer_before_the_whole_body(self) -> None:
+        relay, _ = await self.start()
+        path = Path(self.mktemp()).resolve()
+        path.write_bytes(bytes(8 * MIB))
+        url = f"http://127.0.0.1:{relay.port}/api/limited"
+        for how in ([], ["-H", "Transfer-Encoding: chunked"]):
+            child = await run(["curl", "-sS", "-w", "%{http_code}", *how, "-T", str(path), url])
+            self.assertEqual(child.out, '{"error":"too much"}413', repr(child))
+
     async def test_a_client_that_reads_nothing_holds_the_upstream(self) -> None:
         relay, upstream = await self.start()
         client = await Held.connect(relay, f"/api/builds/7/download?bytes={BIG_BYTES}")
@@ -302,6 +312,43 @@ class FaultTest(ForwardCase):
         client.transport.abortConnection()  # type: ignore[union-attr]
         await upstream.tells("closed", "slow")
         self.assertEqual((await self.ask(relay, "GET", "/api/builds/7")).status, 200)
+
+    async def test_https(self) -> None:
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        authority = Authority()
+        pair = authority.issue(names=("127.0.0.1",))
+        trust = folder / "authority.pem"
+        trust.write_bytes(authority.pem)
+        live = Live(folder / "live")
+        live.install(pair.chain, pair.key)
+        there = RelayProcess(["--listen", "tls:tcp:0:interface=127.0.0.1", *live.options])
+        self.addCleanup(there.stop)
+        await there.listening()
+        forward = ("--forward", f"/api/=https://127.0.0.1:{there.port}")
+        relay = await self.relay(*forward)
+        self.assertEqual((await self.ask(relay, "GET", "/api/x")).status, 502)
+        await relay.logged("has failed: .*certificate verify failed")
+        # What a proxy passes on there is not for its own machine alone any more.
+        relay = await self.relay(*forward, env={"SSL_CERT_FILE": str(trust)})
+        reply = await self.ask(relay, "GET", "/api/x", Host="localhost")
+        self.assertEqual((reply.status, "error" in reply.json()), (403, True))
+
+    async def test_the_meters(self) -> None:
+        relay, upstream = await self.start("--metrics", "open", "--forward-timeout", "500ms")
+        for method, path, body in (
+            ("GET", "/api/builds/7", b""),
+            ("GET", "/api/nothing", b""),
+            ("POST", "/api/deaf", b"x"),
+        ):
+            await self.ask(relay, method, path, body)
+        client = await Held.connect(relay, "/api/slow")
+        await upstream.tells("waiting", "slow")
+        client.transport.abortConnection()  # type: ignore[union-attr]
+        await upstream.tells("closed", "slow")
+        metrics = (await relay.get("/metrics")).body
+        for result, count in (("answered", 2), ("failed", 1), ("left", 1), ("refused", 0)):
+            self.assertIn(f'apptuner_relay_forwarded_total{{result="{result}"}} {count}.0', metrics)
 
     async def test_in_a_circle(self) -> None:
         port = free_port()

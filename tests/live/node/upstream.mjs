@@ -108,6 +108,7 @@ const ROUTES = {
   },
   "GET /api/garbage": (request) => request.socket.end("this is no HTTP\r\n\r\n"),
   "GET /api/old": (request) => request.socket.end("HTTP/1.0 200 OK\r\nX-Old: 1\r\n\r\nuntil the end"),
+  "PUT /api/limited": (request, response) => json(response, 413, { error: "too much" }),
   "POST /api/deaf": () => tell({ waiting: "deaf" }),
 };
 
