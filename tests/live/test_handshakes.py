@@ -103,6 +103,29 @@ class OpeningTest(LiveCase):
             url = f"ws://127.0.0.1:{relay.port}/dashboard/ABC234"
             self.assertEqual(await handshake("open", url, *asked), {"protocol": answered})
 
+    async def test_offers_of_compression(self) -> None:
+        relay = await self.relay()
+        url = relay.url("cli", "ABC234")
+        for options in (
+            {"clientMaxWindowBits": 8},
+            {"clientMaxWindowBits": 15, "serverMaxWindowBits": 15},
+        ):
+            reply = await handshake("offer", url, json.dumps(options))
+            self.assertEqual(reply, {"extensions": "permessage-deflate"}, options)
+        reply = await handshake("offer", url, json.dumps({"serverMaxWindowBits": 9}))
+        self.assertEqual(reply, {"extensions": ""})
+
+    async def test_offers_that_can_not_be_taken(self) -> None:
+        taken = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        for options, behind in [((), taken), (("--compression", "off"), None)]:
+            relay = await self.relay(*options)
+            for bad in ("permessage-deflate; x=1", "permessage-deflate;", 'x; y="a,b', ";;"):
+                reply = await handshake("offer-raw", relay.port, bad)
+                self.assertEqual(reply, {"status": 101, "extensions": None}, bad)
+                if '"' not in bad:
+                    reply = await handshake("offer-raw", relay.port, f"{bad}, permessage-deflate")
+                    self.assertEqual(reply, {"status": 101, "extensions": behind}, bad)
+
 
 CONNECT = """
 return new Promise((done) => {

@@ -9,6 +9,11 @@
 //       send a ping in one packet with the request; the types of what comes
 //   node handshake.mjs open URL NAME...
 //       ask for subprotocols; which one was answered
+//   node handshake.mjs offer URL OPTIONS
+//       offer compression with these options of ws, and ping with a compressed message; the
+//       extensions that were agreed to
+//   node handshake.mjs offer-raw PORT OFFERS
+//       the answer to an offer as it is written; null for none
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -103,7 +108,35 @@ function open(url, ...names) {
   socket.on("error", (error) => tell({ error: error.message }));
 }
 
+function offer(url, options) {
+  const perMessageDeflate = { threshold: 0, ...JSON.parse(options) };
+  const socket = new WebSocket(url, { perMessageDeflate });
+  socket.on("open", () => socket.send(`{"type":"ping","pad":"${"x".repeat(5000)}"}`));
+  socket.on("message", (data) => {
+    if (JSON.parse(data).type !== "pong") return;
+    tell({ extensions: socket.extensions });
+    socket.close();
+  });
+  socket.on("error", (error) => tell({ error: error.message }));
+}
+
+function offerRaw(port, offers) {
+  const socket = connect(`tcp:${port}`);
+  let data = "";
+  socket.on("data", (part) => {
+    data += part.toString("latin1");
+    if (!data.includes("\r\n\r\n")) return;
+    const answer = /^sec-websocket-extensions: (.*)$/im.exec(data);
+    tell({ status: +data.split(" ")[1], extensions: answer && answer[1].trim() });
+    socket.destroy();
+  });
+  const field = `Sec-WebSocket-Extensions: ${offers}\r\n\r\n`;
+  socket.write(HANDSHAKE.slice(0, -2) + field);
+}
+
 ({
+  offer,
+  "offer-raw": offerRaw,
   "half-close": halfClose,
   "half-closed-websocket": halfClosedWebSocket,
   early,
