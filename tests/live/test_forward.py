@@ -245,6 +245,20 @@ class StreamTest(ForwardCase):
         reply = parse(await exchange(f"tcp:127.0.0.1:{relay.port}", head))
         self.assertEqual((reply.status, reply.headers["connection"]), (408, "close"))
 
+    async def test_an_upstream_that_reads_nothing_holds_the_client(self) -> None:
+        relay, _ = await self.start("--forward-timeout", "1s")
+        path = Path(self.mktemp()).resolve()
+        path.write_bytes(bytes(BIG_BYTES))
+        before = relay.rss()
+        url = f"http://127.0.0.1:{relay.port}/api/deaf"
+        words = ["curl", "-sS", "-w", "%{http_code} %{size_upload}", "--data-binary", f"@{path}"]
+        child = await run([*words, url])
+        _, _, told = child.out.rpartition("}")
+        status, taken = told.split()
+        self.assertEqual(status, "504", repr(child))
+        self.assertLess(int(taken), BIG_BYTES)
+        self.assertLess(relay.peak_rss(), before + 20 * MIB)
+
     async def test_half_a_body(self) -> None:
         relay, upstream = await self.start()
         head = b"PUT /api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nonly this"
