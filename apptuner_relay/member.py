@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from apptuner_relay.access.bucket import Allowance
 from apptuner_relay.bundles.fanout import BundleFanout
 from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.tape import Tape
 from apptuner_relay.clocks import WallClock, in_ms
 from apptuner_relay.ends import Connection, Ends
+from apptuner_relay.excess import LOG_TYPE, Line, RateLimit
 from apptuner_relay.flow import Frame
 from apptuner_relay.meters.traffic import BundleWatch, Traffic
 from apptuner_relay.options import Settings
@@ -27,6 +27,7 @@ from apptuner_relay.wire.frames import (
     CONTINUATION,
     TEXT,
     TEXT_HEADERS,
+    FrameError,
     Piece,
     Texts,
     frame,
@@ -35,9 +36,6 @@ from apptuner_relay.wire.messages import HEAD_BYTES
 
 NO_PHONE = "Mobile device not connected"
 _COMPLAINT_INTERVAL_S = 1.0
-_BURST_S = 5.0
-"""Seconds' worth of messages that a client may send at once: an app that starts logs a lot."""
-_LOG_TYPE = "console_log"
 
 
 class Route(NamedTuple):
@@ -107,10 +105,11 @@ class Member:
             self.keep(None)
         self._tally = self._usual_tally = traffic.tally(None)
         self._reach = 0
-        self._allowance = Allowance(settings.message_rate, _BURST_S, seconds())
-        self._on_over_rate = on_over_rate
         self._rate = settings.message_rate
-        self._dropped_logs = 0
+        self._excess = RateLimit(
+            self._rate, seconds, self.source, traffic, lambda: on_over_rate(self)
+        )
+        self._allowance = self._excess.allowance
         self.bytes_in = 0
         """Bytes taken in so far."""
         self.said_s: float | None = None
@@ -146,8 +145,8 @@ class Member:
         self._active = True
         self._opcode = TEXT
         self._allowance.left -= len(texts)
-        if self._allowance.left < 0 and not self._allowance.refill(self._seconds()):
-            texts = self._without_excess(texts)
+        if self._allowance.left < 0 and self._excess.used_up():
+            texts = self._excess.pick(texts)
         frames: list[Frame] = []
         size = 0
         mobile = self.role is Role.MOBILE
@@ -223,12 +222,16 @@ class Member:
         binary = self._opcode & BINARY
         self._tally = self._traffic.binary if binary else self._traffic.tally(route.type)
         self._allowance.left -= 1
-        if self._allowance.left < 0 and not self._allowance.refill(self._seconds()):
-            route = self._limited(route)
+        way: Way | None = None
+        excess = self._excess
+        if self._allowance.left < 0 and excess.used_up() and not excess.lets_pass(route.type):
+            way = excess.collect(self._opcode, head)
+            route = Route((), route.type)
         self._reach = len(route.members)
         if route.members or route.type in messages.BUNDLE_TYPES:
             size = length if end else self.reader.announced_bytes
             way = self._begin(route, self._parcel(route, head, size))
+        if way is not None:
             self._way = way
             if before:
                 first = frame(self._opcode, before, False)
@@ -263,67 +266,59 @@ class Member:
         if way is not None:
             way.cut(f"a message was cut short: {why}")
         cut = self.bundles is not None and self.bundles.stop(f"a bundle was cut short: {why}")
+        self._tell_dropped()
+        self._send_on(self._excess.rest())
         return cut or way is not None
 
     # When it sends more messages than it may
 
-    def _without_excess(self, texts: Texts) -> Texts:
-        """What of ``texts`` may pass, which are more than there is an allowance for."""
-        allowance = self._allowance
-        allowed = max(0, len(texts) + int(allowance.left))
-        passing, over = texts[:allowed], texts[allowed:]
-        allowance.left = 0
-        for text in over:
-            kind = _type_of(text)
-            if kind == _LOG_TYPE:
-                self._drop_log()
-                continue
-            passing.append(text)
-            if kind not in messages.BUNDLE_TYPES:
-                allowance.left -= 1
-        if allowance.left < 0:
-            self._throttle()
-        return passing
-
-    def _limited(self, route: Route) -> Route:
-        """Where a message may go that came when there was no allowance for it."""
-        if route.type in messages.BUNDLE_TYPES:
-            self._allowance.left += 1
-        elif route.type == _LOG_TYPE:
-            self._allowance.left += 1
-            self._drop_log()
-            return Route((), route.type)
-        else:
-            self._throttle()
-        return route
-
-    def _drop_log(self) -> None:
-        self._dropped_logs += 1
-        self._traffic.dropped_logs += 1
-        self._on_over_rate(self)
-
-    def _throttle(self) -> None:
-        """Read on only when there is an allowance again."""
-        self._traffic.throttled += 1
-        self.source.hold(self._allowance)
-        self._on_over_rate(self)
-
     def catch_up(self) -> bool:
-        """Say how many logs were dropped, and read on if it may send more. Whether that is all for
+        """Send on the logs that waited, and read on, if it may send more. Whether that is all for
         now."""
-        dropped, self._dropped_logs = self._dropped_logs, 0
         if self.source.gone:
             return True
-        if dropped:
-            text = f"{dropped} log messages were dropped: more than {self._rate} messages a second"
+        self._tell_dropped()
+        lines = self._excess.catch_up()
+        if lines is None:
+            return False
+        self._send_on(lines)
+        self._excess.let_go()
+        return True
+
+    def expect_logs(self, count: int) -> None:
+        """It gets a message of which it will log so many lines."""
+        self._excess.grant(count)
+
+    def _tell_dropped(self) -> None:
+        """Say how many logs were dropped, if any were."""
+        dropped = self._excess.count_dropped()
+        if not dropped:
+            return
+        text = f"{dropped} log messages were dropped: more than {self._rate} messages a second"
+        if not self.source.gone:
             self.tell(messages.error(text, self._now_ms()))
-            notice = messages.console_warning(f"AppTuner relay: {text}", self._now_ms())
-            for member in self.session.audience(self):
-                member.tell(notice)
-        if self._allowance.refill(self._seconds()):
-            self.source.let_go(self._allowance)
-            return True
-        return False
+        notice = messages.console_warning(f"AppTuner relay: {text}", self._now_ms())
+        for member in self.session.audience(self):
+            member.tell(notice)
+
+    def _send_on(self, lines: Sequence[Line]) -> None:
+        """Pass on logs that came before."""
+        tally = self._traffic.tally(LOG_TYPE)
+        audience = self.session.audience(self)
+        for opcode, payload in lines if audience else ():
+            size = len(payload)
+            parcel = Parcel(opcode, LOG_TYPE, b"", size, self._limit, True, self._now_ms())
+            data = frame(opcode, payload)
+            try:
+                make_way(parcel, self.source, audience, self.connection.close).send(
+                    data, len(data) - size, True
+                )
+            except FrameError as error:
+                self.connection.close(error.code, error.reason)
+                return
+            for _ in audience:
+                tally.said(size)
+        self.source.flush()
 
     # When the session moves to another relay
 
@@ -364,6 +359,7 @@ class Member:
     def _hold_between_bundles(self) -> bool:
         if self.reader.between_messages and not self.recording:
             self.source.hold(self)
+            self._send_on(self._excess.rest())
             return True
         return False
 
@@ -388,7 +384,7 @@ class Member:
             self.bundles.stop("a bundle was cut short: its session moves")
         self.sink.leave = lambda: False
         self.source.let_go(self)
-        self.source.let_go(self._allowance)
+        self._excess.let_go()
         return Ends(self.source, self.sink, self.reader)
 
     def _parcel(self, route: Route, head: bytes, size: int | None) -> Parcel:
@@ -449,11 +445,3 @@ class Member:
 
     def _now_ms(self) -> int:
         return in_ms(self._wall_s())
-
-
-def _type_of(text: bytes | bytearray) -> str | None:
-    """The type of a whole message; None where it has none, or is no message."""
-    try:
-        return messages.sniff(bytes(text[:HEAD_BYTES]), len(text) <= HEAD_BYTES).type
-    except messages.NotAnObject:
-        return None

@@ -569,8 +569,9 @@ ACCESS_OPTIONS = (
         "100",
         _count(0, 1_000_000),
         "Messages a second that a client may send, and five seconds' worth at once. Beyond, "
-        "console logs are dropped, with a notice of how many, and for other messages the client is "
-        "not read from for a while; bundles always pass. 0: any number",
+        "console logs wait for up to a second, and all but the last second's worth are dropped, "
+        "with a notice of how many (warnings and errors have an allowance of their own); for other "
+        "messages the client is not read from for a while; bundles always pass. 0: any number",
     ),
 )
 FORWARD_OPTIONS = (

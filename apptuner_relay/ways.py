@@ -7,7 +7,7 @@ from typing import Protocol
 from apptuner_relay.flow import Sink, Source
 from apptuner_relay.passage import Fork, Passage, Way
 from apptuner_relay.stages import Chunker, Deflater, Guard, Inflater, Place, Refuse, Slicer
-from apptuner_relay.wire.chunks import Plan, Rechunker, begins_bundle
+from apptuner_relay.wire.chunks import CHUNK_BYTES, Plan, Rechunker, begins_bundle
 from apptuner_relay.wire.deflate import BombGuard, may_exceed
 from apptuner_relay.wire.frames import COMPRESSED, TEXT
 from apptuner_relay.wire.messages import BUNDLE_TYPES
@@ -28,6 +28,9 @@ class Recipient(Protocol):
     """Wants big bundles in small frames."""
     chunks: bool
     """Wants a big ``bundle_update`` in chunks."""
+
+    def expect_logs(self, count: int) -> None:
+        """It gets a message of which it will log so many lines."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,10 @@ class Opener(Protocol):
     def __call__(
         self, source: Source, sinks: Sequence[Sink], separable: bool = False, /
     ) -> Way: ...
+
+
+_LOGGED_LINES = 2
+"""What a released phone logs of each message of a bundle."""
 
 
 def make_way(
@@ -132,6 +139,9 @@ def make_way(
 
     place = Place(source, refuse, sinks)
     ways: list[Way] = []
+    for one in recipients if message.type in BUNDLE_TYPES else ():
+        many = 1 + (message.size or message.limit) // CHUNK_BYTES if chunks and one.chunks else 1
+        one.expect_logs(_LOGGED_LINES * many)
     if message.compressed:
         suspect = message.size is None or may_exceed(message.size, message.limit)
         if message.thorough or suspect:

@@ -35,6 +35,9 @@ class TokenBucket:
         return True
 
 
+_MOST_BURSTS_GRANTED = 4
+
+
 class Allowance:
     """How many messages a client may send: `left` is counted down by who takes them in, which costs
     no call and no look at the clock for as long as there are any.
@@ -43,12 +46,13 @@ class Allowance:
     :param burst_s: so many seconds' worth at once.
     """
 
-    __slots__ = ("_at_s", "_burst", "_rate", "left")
+    __slots__ = ("_at_s", "_burst", "_granted", "_rate", "left")
 
     def __init__(self, rate: float, burst_s: float, now_s: float) -> None:
         self._rate = rate
         self._burst = rate * burst_s if rate else float("inf")
         self._at_s = now_s
+        self._granted = 0.0
         self.left = self._burst
         """Below 0: there were none for so many messages that have been taken in."""
 
@@ -56,5 +60,11 @@ class Allowance:
         """Add what has come back. Whether that makes up for what was taken."""
         past_s = max(0.0, now_s - self._at_s)
         self._at_s = now_s
-        self.left = min(self._burst, self.left + past_s * self._rate)
+        self.left = min(self._burst, self.left + past_s * self._rate) + self._granted
+        self._granted = 0.0
         return self.left >= 0
+
+    def grant(self, count: float) -> None:
+        """Have `refill` add so many more, once. What is not used of it is not kept for ever: no
+        more than a few bursts are."""
+        self._granted = min(self._granted + count, _MOST_BURSTS_GRANTED * self._burst)

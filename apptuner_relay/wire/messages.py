@@ -20,6 +20,8 @@ BUNDLE_TYPES = frozenset({"bundle_update", "bundle_start", "bundle_chunk"})
 
 _USUAL_START = b'{"type":"'
 _TARGET_KEY = b'"targetDeviceId"'
+_USUAL_LEVEL = re.compile(rb'{"type":"console_log","payload":{"level":"([a-z]{1,16})"')
+_LEVEL_PATH = (b'"payload"', b'"level"')
 _SPACE = b" \t\r\n"
 _TOKEN = re.compile(
     rb'[ \t\r\n]*+(?:("(?:[^"\\]|\\.)*+")|([{}\[\]:,])|([^ \t\r\n"{}\[\]:,]++))', re.DOTALL
@@ -86,29 +88,52 @@ def _check_object(text: bytes) -> None:
         raise NotAnObject("Invalid JSON: a message is a JSON object")
 
 
+def log_level(head: bytes) -> str | None:
+    """The ``payload.level`` of the ``console_log`` that begins with ``head``; None where that
+    shows none."""
+    usual = _USUAL_LEVEL.match(head)
+    if usual is not None:
+        return usual[1].decode()
+    try:
+        for path, string in _strings(head):
+            if path == _LEVEL_PATH:
+                return _text(string)
+    except NotAnObject:
+        pass
+    return None
+
+
 def _top_level_strings(head: bytes, keys: tuple[bytes, ...]) -> dict[bytes, str]:
     """The string values of ``keys`` in the object that ``head`` begins, which may be cut off."""
     found: dict[bytes, str] = {}
-    depth = 0
-    key: bytes | None = None
-    last: bytes | None = None
-    for string, mark in _tokens(head):
-        if mark in (b"{", b"["):
-            depth += 1
-            key = last = None
-        elif mark in (b"}", b"]"):
-            depth -= 1
-            key = last = None
-        elif depth == 1:
-            if mark == b":":
-                key, last = last, None
-            elif string and key is None:
-                last = string
-            else:
-                if string and key in keys and key not in found:
-                    found[key] = _text(string)
-                key = last = None
+    for path, string in _strings(head):
+        key = path[-1]
+        if len(path) == 1 and key in keys and key not in found:
+            found[key] = _text(string)
     return found
+
+
+def _strings(head: bytes) -> Iterator[tuple[tuple[bytes, ...], bytes]]:
+    """The strings that are values in objects in what ``head`` begins, each with the keys that lead
+    to it, of which an array on the way is an empty one. All are literals.
+
+    :raises NotAnObject: see `_tokens`.
+    """
+    path: list[bytes] = []
+    key = last = b""
+    for string, mark in _tokens(head):
+        if mark == b":":
+            key, last = last, b""
+        elif string and not key:
+            last = string
+        else:
+            if string:
+                yield (*path[1:], key), string
+            elif mark in (b"{", b"["):
+                path.append(key)
+            elif mark in (b"}", b"]") and path:
+                path.pop()
+            key = last = b""
 
 
 def _tokens(head: bytes) -> Iterator[tuple[bytes, bytes]]:

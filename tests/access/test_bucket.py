@@ -58,8 +58,20 @@ class Buckets(SynchronousTestCase):
             spent += count
             self.assertLessEqual(spent, rate * (burst_s + now_s) + 1e-6)
 
+    def test_what_is_granted_comes_once_and_not_without_end(self) -> None:
+        allowance = Allowance(10, 5, 0)
+        allowance.grant(7)
+        allowance.left = -1
+        self.assertTrue(allowance.refill(0))
+        self.assertEqual(allowance.left, 6)
+        for _ in range(100):
+            allowance.grant(100)
+        allowance.refill(0)
+        self.assertEqual(allowance.left, 206)
+
     def test_no_limit(self) -> None:
         allowance = Allowance(0, 5, 0)
+        allowance.grant(7)
         allowance.left -= 10**9
         self.assertGreater(allowance.left, 0)
         self.assertTrue(allowance.refill(0))

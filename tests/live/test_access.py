@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from twisted.python.failure import Failure
 
 from apptuner_relay.access.tokens import sign_token
 from apptuner_relay.session import session_hash
-from tests.live.clients import TYPESCRIPT
+from tests.live.clients import TYPESCRIPT, Client
 from tests.live.cluster import ClusterCase
 from tests.live.harness import LiveCase
 from tests.live.processes import Child, RelayProcess, checkout_env, run, within_patience
@@ -274,6 +275,46 @@ class LimitTest(LiveCase):
         self.assertGreater(
             float(re.findall(r"^apptuner_relay_logs_dropped_total (\S+)", metrics, re.M)[0]), 0
         )
+
+    async def test_errors_in_a_flood_and_the_last_lines_before_a_phone_goes(self) -> None:
+        _, node = await self.stage()
+        for deflate in (False, True):
+            cli = await node.join("cli", "ABC234", perMessageDeflate=deflate)
+            phone = await node.join("mobile", "ABC234", perMessageDeflate=deflate)
+            await cli.settle()
+            lines = flood(1500, errors=(300, 600, 900, 1200, 1498))
+            await phone.send_burst(lines)
+            await phone.terminate()
+            await cli.expect("mobile_disconnected")
+            self.assertEqual(errors_in(cli), [300, 600, 900, 1200, 1498])
+            self.assertEqual(lines_in(cli)[-50:], list(range(1450, 1500)))
+            await cli.close()
+
+
+def flood(count: int, errors: Container[int]) -> list[dict[str, Any]]:
+    """Console logs, numbered, with errors among them, as long as real ones are."""
+    payloads = (
+        {"level": "error", "args": ["x" * 2000, n]}
+        if n in errors
+        else {"level": "log", "args": ["x" * 50, n]}
+        for n in range(count)
+    )
+    return [{"type": "console_log", "payload": payload} for payload in payloads]
+
+
+def _payloads(client: Client) -> list[Any]:
+    found = [message.data["payload"] for message in client.seen if message.type == "console_log"]
+    return [payload for payload in found if len(payload["args"]) == 2]
+
+
+def lines_in(client: Client) -> list[int]:
+    """The numbers of what has come of `flood`."""
+    return [payload["args"][1] for payload in _payloads(client)]
+
+
+def errors_in(client: Client) -> list[int]:
+    """The numbers of the errors among them."""
+    return [payload["args"][1] for payload in _payloads(client) if payload["level"] == "error"]
 
 
 class SlowRequest(Protocol):

@@ -9,6 +9,7 @@ from tests.live.clients import TYPESCRIPT, Client
 from tests.live.cluster import ClusterCase, owner_in
 from tests.live.harness import together
 from tests.live.processes import MIB
+from tests.live.test_access import errors_in, flood, lines_in
 from tests.live.test_bundles import SPOOL_BACKLOG_BYTES, BundleCase
 from tests.memory import HANDSHAKE, masked
 
@@ -70,6 +71,20 @@ class SessionTest(ClusterCase):
             await sender.send_burst({"type": "console_log", "n": n} for n in range(count))
             got = await reader.take(count)
             self.assertEqual([message.data["n"] for message in got], list(range(count)))
+
+    async def test_errors_in_a_flood_of_logs(self) -> None:
+        _, (a, b), node = await self.cluster(2)
+        for near, far in ((a, b), (b, a)):
+            cli = await self.join(node, near, "cli")
+            phone = await self.join(node, far, "mobile")
+            await cli.expect("device_list")
+            await phone.send_burst(flood(1500, errors=(300, 600, 900, 1200, 1498)))
+            await phone.terminate()
+            await cli.expect("mobile_disconnected")
+            self.assertEqual(errors_in(cli), [300, 600, 900, 1200, 1498])
+            self.assertEqual(lines_in(cli)[-50:], list(range(1450, 1500)))
+            await cli.close()
+            await cli.closed()
 
     async def test_a_takeover_from_the_other_relay(self) -> None:
         _, (a, b), node = await self.cluster(2)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.wire import messages
-from apptuner_relay.wire.messages import HEAD_BYTES, Envelope, NotAnObject, sniff
+from apptuner_relay.wire.messages import HEAD_BYTES, Envelope, NotAnObject, log_level, sniff
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
@@ -111,6 +111,26 @@ class Sniffing(SynchronousTestCase):
             sniff_whole(text)
         except NotAnObject as refusal:
             self.assertTrue(str(refusal))
+
+
+class Levels(SynchronousTestCase):
+    def test_usual_and_unusual_ones(self) -> None:
+        for text, level in (
+            (b'{"type":"console_log","payload":{"level":"error","args":["x"]}}', "error"),
+            (b'{ "payload": {"args": ["level", {"level": "log"}], "level": "warn" } }', "warn"),
+            (b'{"type":"console_log","timestamp":1,"payload":{"level":"w\\u0061rn"', "warn"),
+            (b'{"type":"console_log","payload":{"args":["\\"level\\":\\"error\\""]}}', None),
+            (b'{"type":"console_log","payload":[{"level":"error"}]}', None),
+            (b'{"type":"console_log","level":"error","payload":{"level":5}}', None),
+            (b'{"type":"console_log","payload":"level"}', None),
+            (b'{"type":"console_log","payload":{"n":NaN,"level":"error"}}', None),
+            (b"", None),
+        ):
+            self.assertEqual(log_level(text), level, text)
+
+    @given(st.binary(max_size=600) | st.text(alphabet='{}[]:,"\\ a').map(str.encode))
+    def test_of_anything(self, text: bytes) -> None:
+        self.assertIsInstance(log_level(text), (str, type(None)))
 
 
 class Building(SynchronousTestCase):
