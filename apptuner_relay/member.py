@@ -15,7 +15,7 @@ from apptuner_relay.excess import LOG_TYPE, Line, RateLimit
 from apptuner_relay.flow import Frame
 from apptuner_relay.meters.traffic import BundleWatch, Traffic
 from apptuner_relay.options import Settings
-from apptuner_relay.passage import Way
+from apptuner_relay.passage import Joined, Way
 from apptuner_relay.series import Reception
 from apptuner_relay.session import Admission, Role, Session
 from apptuner_relay.ways import Parcel, make_way
@@ -232,7 +232,7 @@ class Member:
             size = length if end else self.reader.announced_bytes
             way = self._begin(route, self._parcel(route, head, size))
         if way is not None:
-            self._way = way
+            self._way = way = way if end else Joined(way, self._limit)
             if before:
                 first = frame(self._opcode, before, False)
                 way.send(first, len(first) - len(before), False)

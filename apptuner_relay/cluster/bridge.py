@@ -13,8 +13,9 @@ from apptuner_relay.clocks import in_ms
 from apptuner_relay.cluster.directory import Lease
 from apptuner_relay.cluster.link import MOVED, LinkProtocol
 from apptuner_relay.ends import Connection, Ends
-from apptuner_relay.flow import Frame, Lane, Sink, Source
+from apptuner_relay.flow import Frame, Sink, Source
 from apptuner_relay.member import Member
+from apptuner_relay.passage import Joined, Passage, Way
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import Admission, Arrival, Device, Role, Session
 from apptuner_relay.wire.frames import (
@@ -29,12 +30,16 @@ from apptuner_relay.wire.frames import (
 
 
 class _Stream:
-    """Messages from one source to one sink, frame by frame, as they are."""
+    """Messages from one source to one sink, as they are but for their frames.
 
-    def __init__(self, source: Source) -> None:
+    :param longest: the most bytes that a message may have.
+    """
+
+    def __init__(self, source: Source, longest: int) -> None:
         self._source = source
+        self._longest = longest
         self._sink: Sink | None = None
-        self._lane: Lane | None = None
+        self._way: Way | None = None
 
     def flow_to(self, sink: Sink) -> None:
         """What begins from now on goes to ``sink``."""
@@ -43,16 +48,16 @@ class _Stream:
 
     def stop(self, reason: str) -> None:
         """What comes from now on goes nowhere; a message in progress is cut short."""
-        sink, self._sink = self._sink, None
-        lane, self._lane = self._lane, None
-        if sink is not None and lane is not None:
-            sink.abandon(lane, reason)
+        self._sink = None
+        way, self._way = self._way, None
+        if way is not None:
+            way.cut(reason)
         self._source.feeds = ()
 
     @property
     def in_message(self) -> bool:
         """Whether part of a message was passed on, and its end was not."""
-        return self._lane is not None
+        return self._way is not None
 
     def send_texts(self, texts: Texts) -> None:
         if self._sink is not None:
@@ -60,7 +65,7 @@ class _Stream:
             self._sink.send_all(frames, self._source)
 
     def send(self, piece: Piece, view: memoryview) -> None:
-        opcode, end, begin, _, stop = piece
+        opcode, end, begin, payload, stop = piece
         sink = self._sink
         if sink is None:
             return
@@ -68,20 +73,20 @@ class _Stream:
             if end:
                 sink.send(view[begin:stop], self._source)
                 return
-            self._lane = sink.open_lane(self._source)
-        if self._lane is not None:
-            sink.pass_on(self._lane, view[begin:stop], end)
+            self._way = Joined(Passage(self._source, (sink,)), self._longest)
+        if self._way is not None:
+            self._way.send(view[begin:stop], payload - begin, end)
             if end:
-                self._lane = None
+                self._way = None
 
 
 class _Far:
     """The other relay's end of a link."""
 
-    def __init__(self, ends: Ends, sink: Sink) -> None:
+    def __init__(self, ends: Ends, sink: Sink, longest: int) -> None:
         self.source, self.sink, self.reader = ends
         self.bytes_in = 0
-        self.back = _Stream(self.source)
+        self.back = _Stream(self.source, longest)
         self.back.flow_to(sink)
 
     def take_texts(self, texts: Texts) -> None:
@@ -132,7 +137,8 @@ class Bridged:
         self._relay = relay
         self._on_lost = on_lost
         self._on_gone = on_gone
-        self._there = _Stream(self.source)
+        self._longest = relay.settings.max_message
+        self._there = _Stream(self.source, self._longest)
         self._far: _Far | None = None
         self._is_halting = False
         self.source.hold(self)
@@ -163,7 +169,7 @@ class Bridged:
     def cross(self, link: LinkProtocol, lease: Lease) -> None:
         """Its session is at the other end of ``link``: let it go on."""
         self.link, self.lease = link, lease
-        self._far = far = _Far(link.make_ends(), self.sink)
+        self._far = far = _Far(link.make_ends(), self.sink, self._longest)
         self._there.flow_to(far.sink)
         link.on_halt, link.on_lost = self._halt, self._lost
         link.on_probe = lambda: self._probe(link)
