@@ -22,6 +22,7 @@ from apptuner_relay.wire.frames import (
     CLOSE,
     CLOSE_ABNORMAL,
     CLOSE_NO_STATUS,
+    CLOSE_POLICY,
     PING,
     PONG,
     FrameError,
@@ -42,6 +43,7 @@ COMMON_OPTIONS: dict[str, Any] = {
 _CLOSE_REASON_BYTES = 123
 _LATELY_S = 1.0
 """Who was heard so shortly before needn't be pinged to be known alive."""
+NO_ANSWER = "no answer to a ping"
 
 
 class FramedConnection(WebSocketProtocol):
@@ -223,7 +225,7 @@ class FramedConnection(WebSocketProtocol):
         self._wait_for_close(end, self._progress(end))
 
     def check_alive(self, now_s: float) -> None:
-        """Ping a peer that is silent, drop one that stays so (see `Pulse`). Called at intervals."""
+        """Ping a peer that is silent, give up one that stays so (see `Pulse`). Called at intervals."""
         end = self._end
         if end is None or self.state != self.STATE_OPEN:
             return
@@ -235,8 +237,12 @@ class FramedConnection(WebSocketProtocol):
             if not end.sink.expects_control:
                 end.sink.control(frame(PING, b""), None)
         elif call is Call.DROP:
-            self._own_reason = "no answer to a ping"
-            self.dropConnection(abort=True)
+            self.fell_silent()
+
+    def fell_silent(self) -> None:
+        """The peer has answered no ping. It may be back one day, and is to know then that it has to
+        connect again."""
+        self.close(CLOSE_POLICY, NO_ANSWER)
 
     def last_heard_s(self) -> float:
         """See `ends.Connection`."""

@@ -321,7 +321,7 @@ OPTIONS: tuple[Option, ...] = (
         "ping-interval", "20s", _duration(0.1, 3600), "Ping a client that was silent for so long"
     ),
     Option(
-        "ping-timeout", "20s", _duration(0.1, 3600), "Drop a client that leaves a ping unanswered"
+        "ping-timeout", "20s", _duration(0.1, 3600), "Close a client that leaves a ping unanswered"
     ),
     Option(
         "handshake-timeout",

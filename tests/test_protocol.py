@@ -424,6 +424,8 @@ class Time(InMemory):
         self.assertEqual(phone.pings, 1)
         self.assertFalse(phone.transport.disconnected)
         self.alive(30, cli)
+        phone.read()
+        self.assertEqual(phone.closed, (1008, "no answer to a ping"))
         self.assertTrue(phone.transport.disconnected)
         self.assertFalse(cli.transport.disconnected)
 

@@ -21,6 +21,7 @@ from apptuner_relay.cluster.passes import (
     BadPass,
     prove,
 )
+from apptuner_relay.connection import NO_ANSWER
 from apptuner_relay.ends import End
 from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.protocol import Answer, RelayFactory, RelayProtocol
@@ -100,6 +101,12 @@ class PeerProtocol(RelayProtocol):
             self._probed_s = self.relay.clock.seconds()
             self._end.sink.control(frame(PING, PROBE), None)
         return self._probed_s
+
+    def fell_silent(self) -> None:
+        """See `FramedConnection`. A Close would end the client: without, its relay finds it
+        another place."""
+        self._own_reason = NO_ANSWER
+        self.dropConnection(abort=True)
 
     def ask_to_halt(self) -> None:
         """See `moving.Visit`."""

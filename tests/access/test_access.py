@@ -155,6 +155,7 @@ class JoinTokens(AccessCase):
         self.let_in("/mobile/ABC234")
 
     def test_phones_without_one_go(self) -> None:
+        self.start(ping_interval=3600)
         early = self.let_in("/mobile/ABC234")
         self.let_in("/cli/ABC234", SECRET)
         good = self.let_in("/mobile/ABC234?token=" + self.token())

@@ -15,6 +15,9 @@ CUT = "a bundle was cut short"
 
 
 class SeriesCase(Spooled):
+    # Nobody here answers a ping.
+    settings: ClassVar[dict[str, Any]] = {"ping_interval": 3600.0}
+
     def begin(self, cli: Client, name: str, count: int = 3, upto: int = 2, **more: Any) -> None:
         """The start of a series, and its first chunks."""
         cli.send(type="bundle_start", totalChunks=count, totalSize=9, of=name, **more)
@@ -270,7 +273,7 @@ class WithoutASpool(Live):
     """The same of a relay that keeps nothing."""
 
     def setUp(self) -> None:
-        self.relay = Relay()
+        self.relay = Relay(**self.settings)
 
     def test_a_relay_that_stops_waits_for_the_rest(self) -> None:
         cli, phone = self.connect("cli"), self.connect("mobile")

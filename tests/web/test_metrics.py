@@ -81,8 +81,9 @@ class ValueTest(MetricsCase):
         self.assertEqual(got[prefix + "bytes_total{direction=out}"], meters.bytes_out)
 
     def test_a_worry(self) -> None:
-        self.relay.connect("/cli/ABC234")
+        cli = self.relay.connect("/cli/ABC234")
         for _ in range(3):
+            cli.send(type="ping")
             self.relay.service.meters.check_worries()
             self.relay.clock.advance(50)
         self.relay.service.meters.check_worries()
