@@ -131,17 +131,16 @@ class FramedConnection(WebSocketProtocol):
         if self._close_code is None:
             self._close_code = CLOSE_NO_STATUS if code is None else code
         self._part("closed by the client")
-        if self.state != self.STATE_OPEN:
-            # Autobahn would check what the answer says, by a list of codes that ends at 1013.
-            code = reasonRaw = None
-        elif code is not None:
-            self.wasClean = True
+        # Autobahn would check the code once more, by a list that ends at 1013, and when our Close
+        # is answered it would reset TCP, which browsers report as unclean.
+        if self.state == self.STATE_OPEN:
             self.sendCloseFrame(code, reasonRaw, isReply=True)
-            if self.factory.isServer:
-                self.dropConnection(abort=False)
+        elif self.state != self.STATE_CLOSING:
             return None
-        result: bool | None = super().onCloseFrame(code, reasonRaw)  # type: ignore[arg-type]
-        return result
+        self.wasClean = True
+        if self.factory.isServer:
+            self.dropConnection(abort=False)
+        return None
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection has gone."""

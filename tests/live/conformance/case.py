@@ -134,6 +134,8 @@ def _run(case: Case, cli: Peer, phone: Peer) -> None:
         cli.close()
     turn_until(both, lambda: cli.seen.over, "the end of the CLI's connection")
     _same("close code", cli.seen.close, 1000 if case.close is None else case.close)
+    if cli.answers_close:
+        _same("reset", cli.seen.was_reset, False)
     _same("pongs", tuple(cli.seen.pongs), case.pongs)
     came = _others(cli)
     errors = [message for message in came if message.payload.startswith(_ERROR)]

@@ -37,6 +37,8 @@ class Seen:
     reason: str = ""
     over: bool = False
     """Whether the connection has ended."""
+    was_reset: bool = False
+    """Whether TCP was reset at that."""
 
 
 class Peer:
@@ -126,6 +128,7 @@ class Peer:
         except BlockingIOError:
             return
         except ConnectionResetError:
+            self.seen.was_reset = True
             data = b""
         if not data:
             self.seen.over = True
