@@ -48,6 +48,10 @@ class ThreadedDiskTest(TestCase):
         self.assertEqual(await self.file.told, len(expected))
         self.assertEqual(self.path.read_bytes(), expected)
         self.assertEqual(given_back, [1])
+        # The last one is counted out behind what tells of it.
+        counted: Deferred[None] = Deferred()
+        self.disk.after(lambda: counted.callback(None))
+        await counted
         self.assertEqual(self.disk.backlog_bytes, 0)
         self.assertEqual(await self.disk.read(self.fd, 5, 10), expected[5:15])
 
