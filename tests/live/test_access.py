@@ -5,7 +5,6 @@ import json
 import re
 import sys
 import time
-from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from twisted.python.failure import Failure
 
 from apptuner_relay.access.tokens import sign_token
 from apptuner_relay.session import session_hash
-from tests.live.clients import TYPESCRIPT, Client
+from tests.live.clients import TYPESCRIPT
 from tests.live.cluster import ClusterCase
+from tests.live.floods import errors_in, flood, lines_in
 from tests.live.harness import LiveCase
 from tests.live.processes import Child, RelayProcess, checkout_env, run, within_patience
 
@@ -289,32 +289,6 @@ class LimitTest(LiveCase):
             self.assertEqual(errors_in(cli), [300, 600, 900, 1200, 1498])
             self.assertEqual(lines_in(cli)[-50:], list(range(1450, 1500)))
             await cli.close()
-
-
-def flood(count: int, errors: Container[int]) -> list[dict[str, Any]]:
-    """Console logs, numbered, with errors among them, as long as real ones are."""
-    payloads = (
-        {"level": "error", "args": ["x" * 2000, n]}
-        if n in errors
-        else {"level": "log", "args": ["x" * 50, n]}
-        for n in range(count)
-    )
-    return [{"type": "console_log", "payload": payload} for payload in payloads]
-
-
-def _payloads(client: Client) -> list[Any]:
-    found = [message.data["payload"] for message in client.seen if message.type == "console_log"]
-    return [payload for payload in found if len(payload["args"]) == 2]
-
-
-def lines_in(client: Client) -> list[int]:
-    """The numbers of what has come of `flood`."""
-    return [payload["args"][1] for payload in _payloads(client)]
-
-
-def errors_in(client: Client) -> list[int]:
-    """The numbers of the errors among them."""
-    return [payload["args"][1] for payload in _payloads(client) if payload["level"] == "error"]
 
 
 class SlowRequest(Protocol):

@@ -7,9 +7,9 @@ from twisted.internet.threads import deferToThread
 from apptuner_relay.wire.frames import CLOSE, TEXT
 from tests.live.clients import TYPESCRIPT, Client
 from tests.live.cluster import ClusterCase, owner_in
+from tests.live.floods import errors_in, flood, lines_in
 from tests.live.harness import together
 from tests.live.processes import MIB
-from tests.live.test_access import errors_in, flood, lines_in
 from tests.live.test_bundles import SPOOL_BACKLOG_BYTES, BundleCase
 from tests.memory import HANDSHAKE, masked
 
