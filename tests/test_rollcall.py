@@ -83,7 +83,7 @@ class CLIs(InMemory):
         page = self.connect("/dashboard/ABC234")
         with capturedLogs() as events:
             _, second, again = self.war()
-            answer(second)
+            answer(second, page, phone)
             self.relay.wait(30)
             answer(second, again)
         for client in (second, again, page, phone):
