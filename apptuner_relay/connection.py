@@ -224,7 +224,7 @@ class FramedConnection(WebSocketProtocol):
         self._wait_for_close(end, self._progress(end))
 
     def check_alive(self, now_s: float) -> None:
-        """Ping a peer that is silent, give up one that stays so (see `Pulse`). Called at intervals."""
+        """Ping a peer that is silent, give up one that stays so: see `Pulse`. Called at times."""
         end = self._end
         if end is None or self.state != self.STATE_OPEN:
             return
