@@ -28,6 +28,7 @@ MOST_CLIS = 5
 _CLI_RETURNS_S = 4.0
 """A released CLI comes back 5 s after its close; nobody is expected before this."""
 _CLI_EXPECTED_S = 20.0
+"""After that it is a newcomer as any other, and takes over."""
 _CLIS_AT_WAR = 2
 _PAGE_RETURNS_S = 0.9
 """A released page comes back after 1 s, and then ever later."""

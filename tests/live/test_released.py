@@ -153,6 +153,39 @@ class ClusterTest(ReleasedCase, ClusterCase):  # type: ignore[misc]
         await b.logged(rf"session {HASH[:8]}: 2 CLIs are connected")
         self.assertEqual((first.closes, second.closes), ([TAKEN_OVER], []))
 
+    async def test_two_clis_and_two_pages_move_with_their_session(self) -> None:
+        for ends in ("TERM", "KILL"):
+            _, (a, b, c), _ = await self.cluster(3)
+            released = await self.released()
+            # It comes first, and so the session is a's.
+            await ReleasedCase.join(self, released, a, "dashboard")
+            phone = await ReleasedCase.join(self, released, c, "mobile")
+            first = await ReleasedCase.join(self, released, b, "cli", bundleChars=600_000)
+            second = await ReleasedCase.join(self, released, c, "cli", bundleChars=600_000)
+            pages = [await ReleasedCase.join(self, released, one, "desktop") for one in (b, c)]
+            await first.opened(2)
+            await a.logged("2 CLIs are connected")
+            others = (phone, first, second, *pages)
+            closes = [len(one.closes) for one in others]
+            heard = [len(one.messages("device_list")) for one in others[1:]]
+            if ends == "TERM":
+                await a.stop()
+            else:
+                a.child.signal(ends)
+                a.forget()
+            # Whoever is told where the session is now, is in it.
+            for one, before in zip(others[1:], heard, strict=True):
+                await one.told("device_list", before + 1)
+            for n, cli in enumerate((first, second)):
+                acks = [len(one.messages("bundle_ack")) for one in (first, second, *pages)]
+                cli.bundle()
+                for one, before in zip((first, second, *pages), acks, strict=True):
+                    await one.told("bundle_ack", before + 1)
+                phone.send(type="console_log", payload={"level": "log", "args": [n]})
+                for one in (first, second, *pages):
+                    await one.told("console_log", n + 1)
+            self.assertEqual([len(one.closes) for one in others], closes, ends)
+
     async def test_a_dead_one_behind_the_other_relay_is_found_out(self) -> None:
         _, (a, b), _ = await self.cluster(2)
         released = await self.released()
