@@ -58,8 +58,6 @@ class BundleFanout:
         self._tape = tape
         self._begun: dict[str | None, _Begun] = {}
         """By the device that it is for; None for all."""
-        self._last: str | None = None
-        """Whom the one that began last is for."""
         self._passing: _Begun | None = None
         """What the message in progress belongs to."""
         self._waiting_since_s: float | None = None
@@ -154,7 +152,6 @@ class BundleFanout:
                 phone.reception.promise(series)
                 group.append(phone)
         self.has_sent = True
-        self._last = target
         waiting = [(key, one) for key, one in self._begun.items() if key is None or _awaited(one)]
         self._begun = dict(waiting)
         self._passing = self._begun[target] = _Begun(series, group)
@@ -164,8 +161,8 @@ class BundleFanout:
         self, message: Parcel, phones: Sequence[Recipient], target: str | None
     ) -> tuple[list[Recipient], Tape | None]:
         """Likewise for a chunk."""
-        # Who has sent a start to one device may leave that out of its chunks.
-        begun = self._begun.get(target) or self._begun.get(self._last)
+        # One for all is no part of what was begun for one device, nor the other way round.
+        begun = self._begun.get(target)
         if begun is None:
             if target is None or phones:
                 self._complain(STRAY)

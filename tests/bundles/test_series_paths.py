@@ -254,11 +254,20 @@ class Live(SeriesCase):
     def test_to_one_device_with_chunks_that_say_nothing_of_it(self) -> None:
         cli = self.connect("cli")
         target, other = self.connect("mobile", "deviceId=t"), self.connect("mobile")
+        cli.received()
         cli.send(type="bundle_start", targetDeviceId="t", totalChunks=2, of="T")
         self.send_chunk(cli, "T", 0, 2)
-        self.send_chunk(cli, "T", 1, 2)
-        self.assertEqual(self.story(target), ["T", "T0", "T1"])
+        self.assertEqual(self.story(target), ["T"])
         self.assertEqual(self.story(other), [])
+        self.assertEqual([one.get("error") for one in cli.received()], [STRAY])
+
+    def test_chunks_to_one_device_of_what_one_for_all_took_the_place_of(self) -> None:
+        cli, phone = self.connect("cli"), self.connect("mobile", "deviceId=t")
+        cli.send(type="bundle_start", targetDeviceId="t", totalChunks=1, of="T")
+        self.begin(cli, "A", count=1, upto=0)
+        self.send_chunk(cli, "T", 0, 1, targetDeviceId="t")
+        self.send_chunk(cli, "A", 0, 1)
+        self.assertEqual(self.story(phone), ["T", "A", "A0"])
 
     def test_what_else_is_sent_between_chunks_passes(self) -> None:
         cli, phone = self.connect("cli"), self.connect("mobile")
