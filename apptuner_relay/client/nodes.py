@@ -63,10 +63,14 @@ def _summary(relays: Relays, cluster: Cluster) -> str:
     share = ""
     if relays.connections:
         share = f" ({cluster.bridged / relays.connections:.0%})"
+    claims = ""
+    if cluster.claims in ("away", "refused"):
+        why = "" if cluster.claims_refusal is None else f" ({cluster.claims_refusal})"
+        claims = f" Claims: {cluster.claims}{why}, known to each relay as far as it has seen them."
     return (
         f"Clients of {relays.node}: {relays.connections:,}, bridged to other relays: "
         f"{cluster.bridged:,}{share}. In its sessions, of other relays: {cluster.visitors:,}. "
-        f"Redis: {cluster.redis}."
+        f"Redis: {cluster.redis}.{claims}"
     )
 
 

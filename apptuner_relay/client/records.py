@@ -100,6 +100,11 @@ class Cluster:
     visitors: int
     """Members of its sessions who are connected elsewhere."""
     nodes: tuple[Node, ...]
+    claims: str | None = None
+    """Whether claims are shared: ``connected``, ``away``, ``refused`` or ``off``; None for an older
+    relay, which doesn't say."""
+    claims_refusal: str | None = None
+    """With what Redis refuses them, such as ``READONLY``."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,10 @@ def read_relays(value: object) -> Relays:
         _count(cluster, "bridged", "cluster"),
         _count(cluster, "visitors", "cluster"),
         tuple(_node(one, f"cluster.nodes[{index}]") for index, one in enumerate(nodes)),
+        *(
+            None if cluster.get(name) is None else _text(cluster, name, "cluster")
+            for name in ("claims", "claims_refusal")
+        ),
     )
     return Relays(node, connections, read)
 

@@ -102,6 +102,16 @@ class NodesTest(CommandCase):
             self.assertIn("10.0.0.2", screen.out.getvalue())
 
     @inlineCallbacks
+    def test_claims_that_are_not_shared(self) -> Any:
+        refused = copy.deepcopy(ANSWER)
+        refused["cluster"] |= {"claims": "refused", "claims_refusal": "READONLY"}
+        self.answer(refused)
+        screen = yield self.ask()
+        self.assertIn("Claims: refused (READONLY), known to each relay", screen.out.getvalue())
+        screen = yield self.ask("--json")
+        self.assertEqual(json.loads(screen.out.getvalue())["cluster"]["claims"], "refused")
+
+    @inlineCallbacks
     def test_a_relay_that_is_alone(self) -> Any:
         self.answer(ANSWER | {"cluster": None})
         screen = yield self.ask(code=Exit.FAILED)
