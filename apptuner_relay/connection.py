@@ -223,6 +223,10 @@ class FramedConnection(WebSocketProtocol):
         self._is_dismissed = True
         self._wait_for_close(end, self._progress(end))
 
+    def abort(self) -> None:
+        """End the connection at once, without a closing handshake."""
+        self.transport.abortConnection()
+
     def check_alive(self, now_s: float) -> None:
         """Ping a peer that is silent, give up one that stays so: see `Pulse`. Called at times."""
         end = self._end

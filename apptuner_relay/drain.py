@@ -3,7 +3,8 @@
 Bundles that are under way get the time that they need. Then session after session is closed, spread
 over a window, so that not all clients come back at once: first the desktop side, whose messages
 still go through until each of them has answered the Close, as it believes them sent; then the
-phones, once they have everything. At the deadline what isn't done by then is cut.
+phones, once they have everything. At the deadline what isn't done by then is cut. It is the one of
+the whole stop: what went before, such as sessions that moved to other relays, has used some of it.
 
 Nothing in here touches a socket. `RelayService` makes a `Drain` when it stops.
 """
@@ -19,12 +20,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apptuner_relay.ends import Connection
+from apptuner_relay.session import Admission, Role
 from apptuner_relay.wire.frames import CLOSE_SERVICE_RESTART
 
 RESTARTS = "The relay restarts"
 _LOOK_S = 0.02
 _NEWCOMERS_S = 1.0
 """How long one that was taken just before may take to say what it wants."""
+_ANSWERS_S = 2.0
+"""How long, behind the deadline, those who were cut may take to answer their Close."""
 _LEAST_GAP_S = 0.01
 """Fewer sessions than would fill the window at this distance are closed in less time."""
 
@@ -39,6 +43,10 @@ class Leaving(Protocol):
     def settled(self) -> bool:
         """Whether nothing is on its way from it or to it."""
 
+    @property
+    def admission(self) -> Admission:
+        """What it came in with."""
+
 
 class Gathering(Protocol):
     """A session: `session.Session`."""
@@ -48,6 +56,10 @@ class Gathering(Protocol):
 
     @property
     def mobiles(self) -> Sequence[Leaving]: ...
+
+    @property
+    def has_last_words(self) -> bool:
+        """Whether something is on its way from members of the desktop side that have gone."""
 
 
 class House(Protocol):
@@ -73,6 +85,11 @@ class House(Protocol):
     def newcomers(self) -> int:
         """How many connections were taken on which a client is about to ask for something."""
 
+    @property
+    def last_words(self) -> Set[str]:
+        """The hashes of sessions elsewhere, of which clients here have gone, and the relays that
+        have those sessions not yet all that they sent."""
+
 
 class Stage(Enum):
     """How far it is."""
@@ -85,7 +102,8 @@ class Stage(Enum):
 class Drain:
     """Sends everybody away, once.
 
-    :param timeout_s: for how long bundles may take that are on their way; 0 cuts everybody off.
+    :param timeout_s: for how long, from now on, bundles may take that are on their way; 0 cuts
+        everybody off.
     :param spread_s: over how many seconds sessions are closed, if there are many.
     """
 
@@ -107,14 +125,19 @@ class Drain:
         self._parties: dict[object, _Party] = {}
         """Those whose turn has come, by session or client; kept though they may have gone."""
         self._begun_s = clock.seconds()
+        self.until_s = self._begun_s + timeout_s
+        """When what is still on its way is cut."""
+        self._guests: dict[str, _Guests] = {}
+        self._closing_begun_s = self._begun_s
         self._gap_s = 0.0
         self._gave_up = False
 
     def begin(self) -> None:
-        """Send everybody away, unless `hurry` has."""
-        if self.stage is Stage.OVER:
+        """Send everybody away, unless that has begun."""
+        if self.stage is Stage.OVER or self._looking.running:
             return
-        self._begun_s = self._clock.seconds()
+        self._closing_begun_s = self._clock.seconds()
+        self._look_at_guests()
         parties = [_Party(gathering) for _, gathering in self._all()]
         self._awaited = [party for party in parties if not party.settled]
         if self._house.members:
@@ -149,11 +172,22 @@ class Drain:
 
     def _all(self) -> list[tuple[object, Gathering]]:
         sessions = [(session, session) for session in self._house.sessions.values()]
-        return [*sessions, *((guest, _Alone(guest)) for guest in self._house.guests)]
+        return [*sessions, *((one, one) for one in self._guests.values() if one.is_anybody)]
+
+    def _look_at_guests(self) -> None:
+        """Put those of one session together, and only those who are still there."""
+        last_words = self._house.last_words
+        for session, guests in self._guests.items():
+            guests.clear()
+            guests.has_last_words = session in last_words
+        for guest in self._house.guests:
+            session = guest.admission.session_hash
+            self._guests.setdefault(session, _Guests()).add(guest)
 
     def _look(self) -> None:
         now_s = self._clock.seconds()
-        late = now_s >= self._begun_s + self._timeout_s
+        late = now_s >= self.until_s
+        self._look_at_guests()
         if self.stage is Stage.WAITING:
             self._awaited = [one for one in self._awaited if not one.settled]
             if self._awaited and not late:
@@ -165,20 +199,25 @@ class Drain:
                 self._give_up(party)
             else:
                 party.proceed()
+        if now_s >= self.until_s + _ANSWERS_S:
+            for one in tuple(self._house.members):
+                one.connection.abort()
         if not self._house.members and (late or not self._is_asked_for(now_s)):
             self._finish()
 
     def _is_asked_for(self, now_s: float) -> bool:
         """Whether there is anybody beside the members to wait for."""
-        if self._house.newcomers and now_s < self._begun_s + _NEWCOMERS_S:
+        if self._house.newcomers and now_s < self._closing_begun_s + _NEWCOMERS_S:
             return True
-        return self._house.downloads > 0
+        return self._house.downloads > 0 or bool(self._house.last_words)
 
     def _begin_to_close(self, now_s: float) -> None:
         self.stage = Stage.CLOSING
         self._closing_s = now_s
         count = len(self._all())
-        window_s = min(self._spread_s, count * _LEAST_GAP_S)
+        # Not so long that it would be cut at the deadline.
+        left_s = max(0.0, self.until_s - now_s) / 2
+        window_s = min(self._spread_s, count * _LEAST_GAP_S, left_s)
         self._gap_s = window_s / count if count else 0.0
 
     def _call_up(self, now_s: float) -> None:
@@ -199,6 +238,7 @@ class Drain:
         party.cut()
 
     def _close_all(self) -> None:
+        self._look_at_guests()
         for _, gathering in self._all():
             _Party(gathering).cut()
 
@@ -215,12 +255,29 @@ class Drain:
         self.hurry()
 
 
-class _Alone:
-    """A client whose session is elsewhere, as a gathering of its own."""
+class _Guests:
+    """The clients here of a session that is elsewhere."""
 
-    def __init__(self, client: Leaving) -> None:
-        self.desktop_side = (client,)
-        self.mobiles = ()
+    def __init__(self) -> None:
+        self.desktop_side: list[Leaving] = []
+        self.mobiles: list[Leaving] = []
+        self.has_last_words = False
+        """Whether what its desktop side has sent is still on its way."""
+
+    @property
+    def is_anybody(self) -> bool:
+        """Whether anybody is there."""
+        return bool(self.desktop_side or self.mobiles)
+
+    def clear(self) -> None:
+        """Nobody is there."""
+        self.desktop_side.clear()
+        self.mobiles.clear()
+
+    def add(self, guest: Leaving) -> None:
+        """That one is."""
+        phone = guest.admission.role is Role.MOBILE
+        (self.mobiles if phone else self.desktop_side).append(guest)
 
 
 class _Party:
@@ -238,6 +295,8 @@ class _Party:
     def proceed(self) -> None:
         """Close those whom nothing keeps any more."""
         if not self.settled:
+            return
+        if not self._gathering.desktop_side and self._gathering.has_last_words:
             return
         # A desktop-side client counts until it has answered its Close.
         for one in self._gathering.desktop_side or self._gathering.mobiles:

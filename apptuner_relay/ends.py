@@ -57,6 +57,9 @@ class Connection(Outlet, Protocol):
     def dismiss(self, code: int, reason: str) -> None:
         """Likewise, but what comes until it is done still counts."""
 
+    def abort(self) -> None:
+        """End the connection at once, without a closing handshake."""
+
     def pause(self) -> None:
         """Stop reading."""
 

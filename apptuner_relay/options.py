@@ -353,8 +353,9 @@ OPTIONS: tuple[Option, ...] = (
         "drain-timeout",
         "30s",
         _duration(0, 3600),
-        "When the relay stops, let bundles that are on their way take so long to arrive; 0 closes "
-        "everybody at once. A second SIGTERM or SIGINT does, too",
+        "When the relay stops, let bundles that are on their way take so long to arrive and, with "
+        "--redis, sessions to move to other relays, all of it together; 0 closes everybody at "
+        "once. A second SIGTERM or SIGINT does, too",
     ),
     Option(
         "drain-spread",

@@ -6,7 +6,7 @@ relays share their sessions, `Homes` knows where a session's clients meet.
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Protocol
 
 from twisted.application.service import Service
@@ -134,8 +134,11 @@ class Homes(Protocol):
     def left(self, session_hash: str) -> None:
         """The last member of a session that is here has gone."""
 
-    def drain(self) -> Deferred[None]:
-        """Have other relays take the sessions of this one, where there are any. Never fails."""
+    def drain(self, until_s: float) -> Deferred[None]:
+        """Have other relays take the sessions of this one, where there are any. Never fails.
+
+        :param until_s: when all of the stop is to be over.
+        """
 
 
 class LocalPlace:
@@ -209,6 +212,8 @@ class RelayService(Service):
         while it drains, and needn't refuse those that it has taken."""
         self.count_downloads: Callable[[], int] = lambda: 0
         """How many bundles are on their way over HTTP."""
+        self.list_last_words: Callable[[], Set[str]] = frozenset
+        """The sessions elsewhere of which clients have gone, and not all that they sent has."""
         self.count_silent: Callable[[], int] = lambda: 0
         """On how many connections nothing has been asked yet."""
         sweep_s = min(_LONGEST_SWEEP_S, settings.session_timeout / 4)
@@ -245,7 +250,15 @@ class RelayService(Service):
         if self.homes is None:
             drain.begin()
         else:
-            self.homes.drain().addBoth(lambda _: drain.begin())
+            # However long that takes, there is one deadline.
+            late = self.clock.callLater(settings.drain_timeout, drain.begin)
+
+            def drained(_: object) -> None:
+                if late.active():
+                    late.cancel()
+                drain.begin()
+
+            self.homes.drain(drain.until_s).addBoth(drained)
         return drain.over.addCallback(self._stop_calls)
 
     def _stop_calls(self, _: None) -> None:
@@ -263,6 +276,11 @@ class RelayService(Service):
     def downloads(self) -> int:
         """See `count_downloads`."""
         return self.count_downloads()
+
+    @property
+    def last_words(self) -> Set[str]:
+        """See `list_last_words`."""
+        return self.list_last_words()
 
     @property
     def newcomers(self) -> int:
@@ -501,9 +519,9 @@ class RelayService(Service):
             member.keep(Tape(store, key, member.source, self.buffer))
             return
         announce = admission.bundles_url if device.announce else None
-        member.playback = Playback(
-            store, key, member, member.tell, self._now_ms, device.have, announce
-        )
+        # One that has been here before may have got other code since.
+        have = device.have if admission.arrival is Arrival.NEW else None
+        member.playback = Playback(store, key, member, member.tell, self._now_ms, have, announce)
 
     def leave(self, attendee: Attendee, why: str) -> None:
         """A client's connection is over, or as good as over: nothing it sends counts any more.

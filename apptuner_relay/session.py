@@ -177,6 +177,10 @@ class Session(Generic[M]):
         """How logs name this session."""
         return self.hash[:8]
 
+    has_last_words = False
+    """Whether anything is on its way from members that have gone: what they sent has gone on to the
+    others by then."""
+
     @property
     def empty(self) -> bool:
         return not self.desktop_side and not self.mobiles

@@ -201,13 +201,19 @@ class Relay:
     """A relay service on a clock of its own.
 
     :param store: makes its spool, where there is to be one.
+    :param clock: one that it shares with others.
     """
 
     def __init__(
-        self, store: Callable[[Clock, Settings], Store] | None = None, **settings: Any
+        self,
+        store: Callable[[Clock, Settings], Store] | None = None,
+        clock: Clock | None = None,
+        **settings: Any,
     ) -> None:
-        self.clock = Clock()
-        self.clock.advance(1000)
+        if clock is None:
+            clock = Clock()
+            clock.advance(1000)
+        self.clock = clock
         options = Settings(**settings)
         self.store = store and store(self.clock, options)
         self.wall = WallClock(self.clock)

@@ -131,8 +131,9 @@ class Playback:
 
     @property
     def busy(self) -> bool:
-        """Whether the phone is getting something from here."""
-        return bool(self._followers)
+        """Whether the phone is getting something from here, or is to be told of something."""
+        told_later = self._announce is not None and self._newest is not self._got
+        return bool(self._followers) or (told_later and self._newest is not None)
 
     def close(self) -> None:
         """The phone has gone."""

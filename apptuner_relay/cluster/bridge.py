@@ -12,82 +12,36 @@ from collections.abc import Callable
 from apptuner_relay.clocks import in_ms
 from apptuner_relay.cluster.directory import Lease
 from apptuner_relay.cluster.link import MOVED, LinkProtocol
+from apptuner_relay.cluster.streams import BundleStream, Stream
 from apptuner_relay.ends import Connection, Ends
-from apptuner_relay.flow import Frame, Sink, Source
+from apptuner_relay.flow import Sink
 from apptuner_relay.member import Member
-from apptuner_relay.passage import Joined, Passage, Way
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import Admission, Arrival, Device, Role, Session
 from apptuner_relay.wire.frames import (
+    CLOSE_INTERNAL_ERROR,
     CLOSE_SERVICE_RESTART,
-    CONTINUATION,
     PING,
-    TEXT_HEADERS,
     Piece,
     Texts,
     frame,
 )
 
 
-class _Stream:
-    """Messages from one source to one sink, as they are but for their frames.
-
-    :param longest: the most bytes that a message may have.
-    """
-
-    def __init__(self, source: Source, longest: int) -> None:
-        self._source = source
-        self._longest = longest
-        self._sink: Sink | None = None
-        self._way: Way | None = None
-
-    def flow_to(self, sink: Sink) -> None:
-        """What begins from now on goes to ``sink``."""
-        self._sink = sink
-        self._source.feeds = (sink,)
-
-    def stop(self, reason: str) -> None:
-        """What comes from now on goes nowhere; a message in progress is cut short."""
-        self._sink = None
-        way, self._way = self._way, None
-        if way is not None:
-            way.cut(reason)
-        self._source.feeds = ()
-
-    @property
-    def in_message(self) -> bool:
-        """Whether part of a message was passed on, and its end was not."""
-        return self._way is not None
-
-    def send_texts(self, texts: Texts) -> None:
-        if self._sink is not None:
-            frames: list[Frame] = [TEXT_HEADERS[len(text)] + text for text in texts]
-            self._sink.send_all(frames, self._source)
-
-    def send(self, piece: Piece, view: memoryview) -> None:
-        opcode, end, begin, payload, stop = piece
-        sink = self._sink
-        if sink is None:
-            return
-        if opcode != CONTINUATION:
-            if end:
-                sink.send(view[begin:stop], self._source)
-                return
-            self._way = Joined(Passage(self._source, (sink,)), self._longest)
-        if self._way is not None:
-            self._way.send(view[begin:stop], payload - begin, end)
-            if end:
-                self._way = None
-
-
 class _Far:
     """The other relay's end of a link."""
 
-    def __init__(self, ends: Ends, sink: Sink, longest: int) -> None:
+    def __init__(self, ends: Ends, sink: Sink, role: Role, longest: int) -> None:
         self.source, self.sink, self.reader = ends
         self.bytes_in = 0
-        self.back = _Stream(self.source, longest)
+        kind = BundleStream if role is Role.MOBILE else Stream
+        self.back = kind(self.source, longest)
         self.back.flow_to(sink)
+
+    @property
+    def in_bundle(self) -> bool:
+        """Whether a phone has part of a bundle, and not its last message."""
+        return isinstance(self.back, BundleStream) and self.back.in_bundle
 
     def take_texts(self, texts: Texts) -> None:
         """See `ends.End`."""
@@ -129,6 +83,8 @@ class Bridged:
         self.source, self.sink, self.reader = ends
         self.bytes_in = 0
         self.link: LinkProtocol | None = None
+        self.parting: LinkProtocol | None = None
+        """What it had when it left."""
         self.lease: Lease | None = None
         """Whose its session is, as far as it was found out."""
         self.heard_s = relay.clock.seconds()
@@ -138,7 +94,7 @@ class Bridged:
         self._on_lost = on_lost
         self._on_gone = on_gone
         self._longest = relay.settings.max_message
-        self._there = _Stream(self.source, self._longest)
+        self._there = Stream(self.source, self._longest)
         self._far: _Far | None = None
         self._is_halting = False
         self.source.hold(self)
@@ -163,15 +119,19 @@ class Bridged:
 
     @property
     def settled(self) -> bool:
-        """Whether no message is on its way from it or to it."""
+        """Whether no message is on its way from it or to it, and what it sends has a way."""
+        if self.is_gone:
+            return True
+        if self.link is None or self._far is None or self._far.in_bundle:
+            return False
         return self.reader.between_messages and not self.sink.busy
 
     def cross(self, link: LinkProtocol, lease: Lease) -> None:
         """Its session is at the other end of ``link``: let it go on."""
         self.link, self.lease = link, lease
-        self._far = far = _Far(link.make_ends(), self.sink, self._longest)
+        self._far = far = _Far(link.make_ends(), self.sink, self.role, self._longest)
         self._there.flow_to(far.sink)
-        link.on_halt, link.on_lost = self._halt, self._lost
+        link.on_halt, link.on_go_on, link.on_lost = self._halt, self._go_on, self._lost
         link.on_probe = lambda: self._probe(link)
         link.attach(far)
         self._is_halting = False
@@ -222,7 +182,8 @@ class Bridged:
         cut = self._there.in_message
         # What came in one block with its Close goes before that.
         self.source.flush()
-        link, self.link = self.link, None
+        self.parting = link = self.link
+        self.link = None
         if link is not None:
             if cut:
                 # Without a Close the other relay sees that it was cut short.
@@ -247,6 +208,11 @@ class Bridged:
         """Find out whether the client is there."""
         self.connection.probe(link.present)
 
+    def _go_on(self) -> None:
+        """The rest of a bundle is missing: it has to come first."""
+        self._is_halting = False
+        self.source.let_go(self)
+
     def _hold_between_messages(self) -> None:
         """Read nothing more from the client, once its message is complete."""
         if not self.reader.between_messages:
@@ -265,6 +231,7 @@ class Bridged:
         far, self._far = self._far, None
         moves = not clean or code in (MOVED, CLOSE_SERVICE_RESTART)
         cut = "a message was cut short: its relay was lost"
+        in_bundle = far is not None and far.in_bundle
         if far is not None:
             far.source.gone = True
             far.back.stop(cut)
@@ -275,6 +242,12 @@ class Bridged:
             return
         if self.is_gone:
             # It was given part of a message, and could only be closed.
+            return
+        if in_bundle:
+            # Its rest may never come; with the next one's it would make a mixture.
+            self.connection.close(
+                CLOSE_INTERNAL_ERROR, "a bundle was cut short: its relay was lost"
+            )
             return
         arrival = Arrival.MOVED if clean and code == MOVED else Arrival.RECOVERED
         lost_ms = in_ms(self._relay.wall_s())

@@ -165,6 +165,17 @@ class Directory(Protocol):
         """This node needs a session no more: its lease ends, if it is this node's. Harmless if
         not; never fails."""
 
+    def take_over(self, session: str, node: str, epoch: int) -> Deferred[Lease]:
+        """Have a session that ``node`` owns with a lease of that epoch, and gives away. Nobody
+        else can have it in between.
+
+        :return: whose it is then: this node's, or another's where that lease was over. Fails with
+            `DirectoryAway`, or with `Draining`.
+        """
+
+    def hand_over(self, session: str) -> None:
+        """Another node has taken over a session of this one: forget it without a word."""
+
     def announce_drain(self) -> Deferred[None]:
         """Take no new sessions from now on, and say so. Never fails: what could not be said now is
         said when the server is back."""
@@ -255,6 +266,14 @@ class AloneDirectory:
         """See `Directory`."""
         self._held.pop(check_session(session), None)
         return succeed(None)
+
+    def take_over(self, session: str, node: str, epoch: int) -> Deferred[Lease]:
+        """See `Directory`. There is nobody to take it from."""
+        return self.claim(session)
+
+    def hand_over(self, session: str) -> None:
+        """See `Directory`."""
+        self._held.pop(check_session(session), None)
 
     def announce_drain(self) -> Deferred[None]:
         """See `Directory`."""

@@ -7,10 +7,9 @@ nobody is known to have is served here, and compared with the directory's when t
 """
 
 import dataclasses
-import hashlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Protocol
 
 from twisted.application.service import Service
@@ -30,8 +29,9 @@ from apptuner_relay.cluster.directory import (
     Lease,
     NodeInfo,
 )
+from apptuner_relay.cluster.gathering import Gatherings
+from apptuner_relay.cluster.leaving import Leaving, weight
 from apptuner_relay.cluster.link import LinkProtocol, NotReached, NotTrusted, open_link
-from apptuner_relay.cluster.moving import Move
 from apptuner_relay.cluster.passes import Gate
 from apptuner_relay.cluster.watch import WATCH_S, Watch, make_asker
 from apptuner_relay.ends import Connection, Ends
@@ -39,7 +39,7 @@ from apptuner_relay.forwarded import UNKNOWN
 from apptuner_relay.member import Member
 from apptuner_relay.meters.cluster import Claims
 from apptuner_relay.service import Attendee, Claim, Place, RelayService
-from apptuner_relay.session import Admission, Arrival, BadRequest, Session
+from apptuner_relay.session import Admission, Arrival, BadRequest
 from apptuner_relay.wire.frames import (
     CLOSE_INTERNAL_ERROR,
     CLOSE_NORMAL,
@@ -60,14 +60,12 @@ _AGAIN_S = 0.2
 _LONGEST_PAUSE_S = 1.0
 _MOST_AT_ONCE = 100
 """How many clients are brought after their sessions at the same time."""
-_ASK_TIMES = 3
-"""How often a relay that stops asks who else there is."""
-_OTHERS_S = 1.0
-"""How long other relays may take to follow a session that has moved."""
 _SWEEP_S = 5.0
 _NODES_S = 10.0
-_RUMOUR_S = 1.0
-"""How long the old owner of a session that has moved may take to say so itself."""
+_RUMOUR_S = 2.0
+"""How long the old owner of a session that has moved may take to say so itself, and `_PLANNED_S`
+one that stops: it is busy, and that it lives is watched anyway."""
+_PLANNED_S = 10.0
 _LOST_PATIENCE_S = 2.0
 """How long messages under way may take in a session that is already another relay's."""
 
@@ -100,6 +98,7 @@ class Here:
     def __init__(self, homes: "Homes", admission: Admission) -> None:
         self._homes, self._admission = homes, admission
         homes.expected[admission.session_hash] += 1
+        homes.entering[admission.session_hash] += 1
 
     def check(self) -> None:
         """See `Place`."""
@@ -107,21 +106,34 @@ class Here:
 
     def enter(self, connection: Connection) -> Attendee:
         """See `Place`."""
+        homes = self._homes
         try:
-            return self._homes.relay.join(self._admission, connection)
+            member = homes.relay.join(homes.gatherings.check(self._admission), connection)
+            homes.gatherings.entered(member)
+            return member
         finally:
-            self.abandon()
+            self._let_go()
 
     def settle(self, bridged: Bridged) -> None:
         """Make a client that was bridged until now a member."""
-        self._homes.relay.adopt(bridged, bridged.admission)
-        self._homes.forget(bridged)
-        self.abandon()
+        homes = self._homes
+        member = homes.relay.adopt(bridged, homes.gatherings.check(bridged.admission))
+        homes.gatherings.entered(member)
+        homes.forget(bridged)
+        self._let_go()
         bridged.source.let_go(bridged)
 
     def abandon(self) -> None:
         """See `Place`."""
-        self._homes.unexpect(self._admission.session_hash)
+        self._homes.gatherings.miss(self._admission.session_hash, self._admission.client)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        key, entering = self._admission.session_hash, self._homes.entering
+        entering[key] -= 1
+        if not entering[key]:
+            del entering[key]
+        self._homes.unexpect(key)
 
 
 class There:
@@ -187,16 +199,23 @@ class Homes(Service, Events):
         self.secret = secret
         self._make_directory = make_directory
         self.expected: Counter[str] = Counter()
-        """By session, the clients that are about to enter here or elsewhere."""
+        """By session, the clients that are about to enter here or elsewhere; and `entering` those
+        that have their place here already."""
+        self.entering: Counter[str] = Counter()
         self.bridged: defaultdict[str, set[Bridged]] = defaultdict(set)
         """By session, the clients that are bridged, or wait for it."""
         self.nodes: list[NodeInfo] = []
         """The living nodes, as they were seen last."""
         self.is_draining = False
         self._trust = trust
-        self._moves: dict[str, list[Deferred[None]]] = {}
-        """The sessions that are leaving, and who waits for that."""
-        self._bringing: set[Deferred[None]] = set()
+        self.leaving = Leaving(self, trust)
+        self.gatherings = Gatherings(relay, self.left)
+        self._stopping: set[str] = set()
+        """Other relays that have said that they stop."""
+        self._drain_until_s = 0.0
+        self._parting: list[tuple[LinkProtocol, str]] = []
+        relay.list_last_words = self.list_last_words
+        self.bringing: set[Deferred[None]] = set()
         """The clients whose place is being looked for."""
         self._at_once = DeferredSemaphore(_MOST_AT_ONCE)
         self._provisional: set[str] = set()
@@ -260,7 +279,8 @@ class Homes(Service, Events):
             session_hash in self.relay.sessions
             or session_hash in self.bridged
             or session_hash in self.expected
-            or session_hash in self._moves
+            or session_hash in self.leaving
+            or session_hash in self.gatherings
             or (store is not None and store.keeps(session_hash))
         )
         if not in_use:
@@ -292,6 +312,8 @@ class Homes(Service, Events):
     def forget(self, bridged: Bridged) -> None:
         """A client is bridged no more."""
         key = bridged.admission.session_hash
+        if bridged.parting is not None:
+            self.see_off(bridged.parting, key)
         those = self.bridged.get(key)
         if those is not None:
             those.discard(bridged)
@@ -299,9 +321,19 @@ class Homes(Service, Events):
                 del self.bridged[key]
                 self.left(key)
 
+    def see_off(self, link: LinkProtocol, session: str) -> None:
+        """What was sent over ``link`` is to arrive before this relay ends."""
+        self._parting = [(one, key) for one, key in self._parting if one.is_leaving]
+        if link.is_leaving:
+            self._parting.append((link, session))
+
+    def list_last_words(self) -> Set[str]:
+        """See `RelayService.list_last_words`."""
+        return {session for link, session in self._parting if link.is_leaving}
+
     def _bridge(self, admission: Admission, connection: Connection, ends: Ends) -> Bridged:
         bridged = Bridged(
-            self.relay, admission, connection, ends, on_lost=self._settle, on_gone=self.forget
+            self.relay, admission, connection, ends, on_lost=self.settle, on_gone=self.forget
         )
         self.bridged[admission.session_hash].add(bridged)
         return bridged
@@ -316,13 +348,17 @@ class Homes(Service, Events):
         self.expected[key] += 1
         try:
             while True:
-                await self._end_of_move(key)
+                await self.leaving.over(key)
                 lease = await self._owner(admission)
                 if lease.node == self.node:
                     await self.relay.make_room(admission)
-                    if key in self._moves:
+                    if key in self.leaving or not await self._is_here(admission):
                         continue
-                    self.relay.check_room(admission)
+                    try:
+                        self.relay.check_room(admission)
+                    except BadRequest:
+                        self.gatherings.miss(key, admission.client)
+                        raise
                     return Here(self, admission)
                 await claim()
                 claim = _claim_nothing
@@ -354,6 +390,10 @@ class Homes(Service, Events):
         finally:
             self.unexpect(key)
 
+    async def _is_here(self, admission: Admission) -> bool:
+        """Whether a session is still this relay's, after others have been waited for."""
+        return (await self._owner(admission)).node == self.node
+
     async def _owner(self, admission: Admission) -> Lease:
         """Whose a session is, or is to be."""
         key = admission.session_hash
@@ -382,9 +422,9 @@ class Homes(Service, Events):
         key = admission.session_hash
         if not self.nodes:
             await self._look_at_nodes()
-        if not self._others:
+        if not self.others:
             raise BadRequest(503, "The relay restarts, and there is no other one")
-        chosen = max(self._others, key=lambda one: _weight(key, one.node))
+        chosen = max(self.others, key=lambda one: weight(key, one.node))
         return Lease(key, chosen.node, chosen.address, 0)
 
     def receive(self, admission: Admission) -> Deferred[Place]:
@@ -398,7 +438,7 @@ class Homes(Service, Events):
         key = admission.session_hash
         self.expected[key] += 1
         try:
-            if key in self._moves or not self.running:
+            if key in self.leaving or not self.running:
                 raise NotHere("the session is about to move")
             if key not in self._provisional:
                 try:
@@ -407,100 +447,48 @@ class Homes(Service, Events):
                     raise NotHere(str(wrong)) from None
                 if lease.node != self.node:
                     raise NotHere(f"the session is {lease.node}'s")
-            if self.is_draining:
-                self._start_move(key, Arrival.MOVED, self.relay.settings.drain_timeout)
-                if key not in self._moves:
-                    # Nobody is in it: only its last bundle was here.
-                    await self._give_away(key)
-                    raise NotHere("this relay stops")
+            if self.is_draining and key not in self.gatherings:
+                # Perhaps nobody is in it, and only its last bundle is here.
+                self.leaving.start(key, Arrival.MOVED, self._drain_until_s)
             await self.relay.make_room(admission)
-            if key in self._moves:
+            if key in self.leaving or not await self._is_here(admission):
                 raise NotHere("the session is about to move")
-            self.relay.check_room(admission)
+            try:
+                self.relay.check_room(admission)
+            except BadRequest:
+                self.gatherings.miss(key, admission.client)
+                raise
             return Here(self, admission)
         finally:
             self.unexpect(key)
 
-    async def _give_away(self, key: str) -> None:
-        if self.relay.store is not None:
-            self.relay.store.forget(key)
-        await self.directory.release(key)
-
     # Moving
 
-    def drain(self) -> Deferred[None]:
-        """Have other nodes take the sessions of this one. Fires when there are none left here, or
-        there is nobody to take them; never fails."""
-        return Deferred.fromCoroutine(self._drain())
-
-    async def _drain(self) -> None:
+    def drain(self, until_s: float) -> Deferred[None]:
+        """See `service.Homes`."""
         self.is_draining = True
-        await self.directory.announce_drain()
-        for _ in range(_ASK_TIMES):
-            if await self._look_at_nodes():
-                break
-        if self.directory.state == "away" or not self._others:
-            return
-        moves = [
-            self._start_move(key, Arrival.MOVED, self.relay.settings.drain_timeout)
-            for key in tuple(self.relay.sessions)
-        ]
-        for move in moves:
-            await move
-        # Their clients are to be known where they are now before they are closed here, and so are
-        # those of other relays, who are to hear of that.
-        for bringing in tuple(self._bringing):
-            await bringing
-        if moves:
-            await deferLater(self.relay.clock, _OTHERS_S)
+        self._drain_until_s = until_s
+        return Deferred.fromCoroutine(self.leaving.drain(until_s)).addErrback(self._failed)
 
-    def _start_move(self, key: str, arrival: Arrival, patience_s: float) -> Deferred[None]:
-        """Have a session of this relay go elsewhere. Fires, never fails, when it has no member
-        here any more."""
-        session = self.relay.sessions.get(key)
-        if session is not None and key not in self._moves:
-            self._moves[key] = []
-            moving = Deferred.fromCoroutine(self._move(session, arrival, patience_s))
-            moving.addErrback(self._failed)
-        return self._end_of_move(key)
+    def become_bridged(self, member: Member, arrival: Arrival) -> Bridged:
+        """A client of this relay, held and idle, is no member any more: its session is, or is to
+        be, elsewhere."""
+        lost_ms = in_ms(self.relay.wall_s())
+        admission = dataclasses.replace(member.admission, arrival=arrival, lost_ms=lost_ms)
+        ends = Ends(member.source, member.sink, member.reader)
+        bridged = self._bridge(admission, member.connection, ends)
+        self.relay.replace(member, bridged)
+        return bridged
 
-    def _end_of_move(self, key: str) -> Deferred[None]:
-        """Fires when a session doesn't move, or no more."""
-        end: Deferred[None] = Deferred()
-        if key in self._moves:
-            self._moves[key].append(end)
-        else:
-            end.callback(None)
-        return end
+    def no_longer_provisional(self, session: str) -> None:
+        """A session that was begun without the directory has gone."""
+        self._provisional.discard(session)
 
-    async def _move(self, session: Session[Member], arrival: Arrival, patience_s: float) -> None:
-        key = session.hash
-        homeless: list[Bridged] = []
-        try:
-            for member in await Move(self.relay, session).run(patience_s):
-                lost_ms = in_ms(self.relay.wall_s())
-                admission = dataclasses.replace(member.admission, arrival=arrival, lost_ms=lost_ms)
-                ends = Ends(member.source, member.sink, member.reader)
-                bridged = self._bridge(admission, member.connection, ends)
-                self.relay.replace(member, bridged)
-                homeless.append(bridged)
-            self.relay.give_up(session)
-            self._provisional.discard(key)
-            if arrival is Arrival.MOVED:
-                await self.directory.release(key)
-        finally:
-            for waiting in self._moves.pop(key):
-                waiting.callback(None)
-        for bridged in homeless:
-            self._settle(bridged)
-        if not homeless:
-            self.left(key)
-
-    def _settle(self, bridged: Bridged) -> None:
+    def settle(self, bridged: Bridged) -> None:
         """Bring a client whose session has moved to where that is now."""
         bringing = self._at_once.run(self._bring_or_close, bridged)
-        self._bringing.add(bringing)
-        bringing.addBoth(lambda _: self._bringing.discard(bringing))
+        self.bringing.add(bringing)
+        bringing.addBoth(lambda _: self.bringing.discard(bringing))
 
     def _bring_or_close(self, bridged: Bridged) -> Deferred[None]:
         def failed(failure: Failure) -> None:
@@ -510,7 +498,7 @@ class Homes(Service, Events):
         return Deferred.fromCoroutine(self._bring(bridged)).addErrback(failed)
 
     async def _bring(self, bridged: Bridged) -> None:
-        if bridged.is_gone:
+        if bridged.is_gone and bridged.admission.arrival is not Arrival.MOVED:
             return
         try:
             now_s = self.relay.clock.seconds()
@@ -521,6 +509,7 @@ class Homes(Service, Events):
             bridged.connection.close(code, str(refusal))
             return
         if bridged.is_gone:
+            # Where others wait for it they know now.
             place.abandon()
         else:
             place.settle(bridged)
@@ -539,11 +528,20 @@ class Homes(Service, Events):
         """See `Events`. The old owner, if it lives, is about to say so itself, and then nothing is
         lost."""
 
+        planned = any(
+            one.lease is not None and one.lease.node in self._stopping
+            for one in self.bridged.get(session, ())
+        )
+
         async def check() -> None:
-            await deferLater(self.relay.clock, _RUMOUR_S)
+            await deferLater(self.relay.clock, _PLANNED_S if planned else _RUMOUR_S)
             await self._compare(session)
 
         Deferred.fromCoroutine(check()).addErrback(self._failed)
+
+    def drained(self, node: str) -> None:
+        """See `Events`."""
+        self._stopping.add(node)
 
     def kicked(self, session: str, role: str, reason: str) -> None:
         """See `Events`."""
@@ -565,7 +563,7 @@ class Homes(Service, Events):
     async def _compare(self, session: str) -> None:
         """See whether a session is where its clients here are."""
         known = session in self.relay.sessions or session in self.bridged
-        if session in self._moves or not known or not self.running:
+        if session in self.leaving or not known or not self.running:
             return
         try:
             lease = await self.directory.claim(session)
@@ -573,7 +571,8 @@ class Homes(Service, Events):
             return
         self._provisional.discard(session)
         if lease.node != self.node and session in self.relay.sessions:
-            self._start_move(session, Arrival.RECOVERED, _LOST_PATIENCE_S)
+            until_s = self.relay.clock.seconds() + _LOST_PATIENCE_S
+            self.leaving.start(session, Arrival.RECOVERED, until_s)
         for bridged in tuple(self.bridged.get(session, ())):
             known_lease = bridged.lease
             if bridged.link is not None and known_lease is not None:
@@ -599,7 +598,7 @@ class Homes(Service, Events):
         return Deferred.fromCoroutine(self._look_at_nodes())
 
     @property
-    def _others(self) -> list[NodeInfo]:
+    def others(self) -> list[NodeInfo]:
         """The other nodes that take sessions."""
         return [one for one in self.nodes if not one.draining and one.node != self.node]
 
@@ -609,6 +608,7 @@ class Homes(Service, Events):
             self.nodes = await self.directory.nodes()
         except DirectoryAway:
             return False
+        self._stopping &= {one.node for one in self.nodes if one.draining}
         return True
 
     def _repeat(self, interval_s: float, call: LoopingCall) -> None:
@@ -621,8 +621,3 @@ class Homes(Service, Events):
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("the cluster has failed at something", failure)
-
-
-def _weight(session: str, node: str) -> bytes:
-    """Rendezvous hashing: the node with the greatest has the session."""
-    return hashlib.sha256(f"{session} {node}".encode()).digest()

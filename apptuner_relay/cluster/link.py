@@ -19,14 +19,17 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.python.failure import Failure
 
 from apptuner_relay import __version__
+from apptuner_relay.cluster.handover_words import PATH
 from apptuner_relay.cluster.passes import (
     PASS_HEADER,
     PROOF_HEADER,
     REASON_HEADER,
+    write_errand,
     write_pass,
 )
 from apptuner_relay.connection import COMMON_OPTIONS, FramedConnection
 from apptuner_relay.ends import End, Ends
+from apptuner_relay.flow import Sink
 from apptuner_relay.service import RelayService
 from apptuner_relay.session import Admission, BadRequest
 from apptuner_relay.transport import PeerConnector, PeerTransport, keep_little_unsent
@@ -40,6 +43,8 @@ HALT = b"halt"
 PROBE = b"probe"
 """A Ping with this asks whether the client is there; the Pong to it comes when that has answered
 one, or has been heard just before."""
+GO_ON = b"go on"
+"""A Ping with this asks to send on after all: a bundle's rest is missing."""
 NOT_HERE = 421
 """HTTP status: the session is not there (RFC 9110 §15.5.20)."""
 
@@ -70,11 +75,16 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
     """Whether the client negotiated permessage-deflate, and so compressed messages may pass."""
     on_halt: Callable[[], None] = staticmethod(lambda: None)
     """The other relay asks for `HALT`."""
+    on_go_on: Callable[[], None] = staticmethod(lambda: None)
+    """It asks to `GO_ON`."""
     on_probe: Callable[[], None] = staticmethod(lambda: None)
     """The other relay asks for `PROBE`; `present` answers."""
     on_lost: Callable[[int, str, bool], None] = staticmethod(_mind_nothing)
     """The connection is over: a close code, a reason, and whether the other relay said so."""
     _leaving: IDelayedCall | None = None
+    is_leaving = False
+    """Whether the client has gone, and the other relay doesn't know it yet or hasn't all that the
+    client sent."""
 
     @property
     def relay(self) -> RelayService:
@@ -139,12 +149,26 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
     def leave(self, why: str) -> None:
         """The client has gone; the other relay is to know when it has all that the client sent."""
         self.on_lost = _mind_nothing
-        if self._end is None:
+        end = self._end
+        if end is None:
             self.close(CLOSE_NORMAL, why)
             return
+        self.is_leaving = True
+        self._wait_to_leave(end.sink, end.sink.delivered)
+        end.sink.when_idle(lambda: self.close(CLOSE_NORMAL, why))
+
+    def _wait_to_leave(self, sink: Sink, delivered: int) -> None:
+        """Look again after a while, and cut a connection on which nothing has passed meanwhile."""
+
+        def look() -> None:
+            now = sink.delivered
+            if now > delivered and not sink.closed:
+                self._wait_to_leave(sink, now)
+            else:
+                self.abort()
+
         relay = self.relay
-        self._leaving = relay.clock.callLater(relay.settings.close_timeout, self.abort)
-        self._end.sink.when_idle(lambda: self.close(CLOSE_NORMAL, why))
+        self._leaving = relay.clock.callLater(relay.settings.close_timeout, look)
 
     def abort(self) -> None:
         """Cut the connection: the client has gone in mid-message, or the relay isn't what it
@@ -160,6 +184,7 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection has gone."""
+        self.is_leaving = False
         if self._leaving is not None and self._leaving.active():
             self._leaving.cancel()
         self.factory.fail(NotReached("it closed the connection"))
@@ -200,6 +225,8 @@ class LinkProtocol(FramedConnection, WebSocketClientProtocol):  # type: ignore[m
             self.on_halt()
         elif opcode == PING and payload == PROBE:
             self.on_probe()
+        elif opcode == PING and payload == GO_ON:
+            self.on_go_on()
         else:
             super()._control(end, opcode, payload)
 
@@ -303,4 +330,24 @@ def open_link(
     text, proof = write_pass(secret, sender, to, admission, relay.wall_s())
     url = f"{address}/peer/{admission.role.value}/{admission.session_hash}"
     factory = LinkFactory(relay, url, {PASS_HEADER: text}, proof, admission.deflates)
+    return factory.connect(relay.clock, trust)
+
+
+def open_handover(
+    relay: RelayService,
+    address: str,
+    secret: str,
+    sender: str,
+    to: str,
+    session: str,
+    trust: Certificate | None = None,
+) -> Deferred[LinkProtocol]:
+    """Connect to node ``to`` at ``address``, which is to take a session over.
+
+    :return: fails with `NotReached`, or with `BadRequest` where a relay of another version knows
+        nothing of this.
+    """
+    path = PATH + session
+    text, proof = write_errand(secret, sender, to, path, relay.wall_s())
+    factory = LinkFactory(relay, address + path, {PASS_HEADER: text}, proof, True)
     return factory.connect(relay.clock, trust)

@@ -6,14 +6,17 @@ Whoever can't show a pass (`passes`) is refused, on whichever endpoint it comes.
 
 import json
 from collections.abc import Callable
+from typing import cast
 
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from apptuner_relay.cluster.directory import check_session
+from apptuner_relay.cluster.handover_words import PATH
 from apptuner_relay.cluster.homes import Homes, NotHere
-from apptuner_relay.cluster.link import HALT, NOT_HERE, PROBE, SUBPROTOCOL
+from apptuner_relay.cluster.link import GO_ON, HALT, NOT_HERE, PROBE, SUBPROTOCOL
 from apptuner_relay.cluster.passes import (
     PASS_HEADER,
     PROOF_HEADER,
@@ -21,6 +24,7 @@ from apptuner_relay.cluster.passes import (
     BadPass,
     prove,
 )
+from apptuner_relay.cluster.takeover import NOWHERE, Takeover, check_room
 from apptuner_relay.connection import NO_ANSWER
 from apptuner_relay.ends import End
 from apptuner_relay.forwarded import UNKNOWN
@@ -44,6 +48,8 @@ class PeerProtocol(RelayProtocol):
     """When the client was known to be there last."""
     _probed_s: float | None = None
     """Since when there is no answer to a `PROBE`."""
+    _taking_over: str | None = None
+    """The session that the other relay gives away, where it comes for that."""
 
     @property
     def deflates(self) -> bool:
@@ -55,6 +61,8 @@ class PeerProtocol(RelayProtocol):
     ) -> Deferred[Answer]:
         """Let the other relay in with its client, or refuse it."""
         homes = self.factory.homes
+        if request.path.startswith(PATH):
+            return self._take_over(request)
         try:
             shown = homes.gate.read(
                 request.headers.get(PASS_HEADER.lower(), ""), self.relay.wall_s()
@@ -74,17 +82,59 @@ class PeerProtocol(RelayProtocol):
             finding, (SUBPROTOCOL, {PROOF_HEADER: prove(homes.secret, shown.nonce)})
         )
 
+    def _take_over(self, request: ConnectionRequest) -> Deferred[Answer]:
+        """Let the other relay in with a session of its own, or refuse it."""
+        homes = self.factory.homes
+        try:
+            shown = request.headers.get(PASS_HEADER.lower(), "")
+            nonce = homes.gate.read_errand(shown, request.path, self.relay.wall_s())
+        except BadPass as wrong:
+            self.factory.complain(self.client_address, str(wrong))
+            raise ConnectionDeny(401, f"The pass is not good: {wrong}") from None
+        if SUBPROTOCOL not in request.protocols:
+            raise ConnectionDeny(400, f"Relays speak {SUBPROTOCOL} to each other")
+        try:
+            session = check_session(request.path.removeprefix(PATH))
+            check_room(homes)
+        except BadRequest as refusal:
+            raise self._denied(refusal) from None
+        except ValueError as wrong:
+            raise ConnectionDeny(400, str(wrong)) from None
+        # Bundles pass as they are kept, compressed or not.
+        self._deflates = True
+        proof = {PROOF_HEADER: prove(homes.secret, nonce)}
+        self._taking_over = session
+        return self._wait_for(succeed(NOWHERE), (SUBPROTOCOL, proof))
+
+    def opened(self) -> End:  # type: ignore[override]
+        """See `FramedConnection`."""
+        self._present_s = self.relay.clock.seconds()
+        if self._taking_over is None:
+            return super().opened()
+        self.transport.unregisterProducer()
+        self._place = None
+        return Takeover(self.factory.homes, self._taking_over, self)
+
+    def parted(self, end: End, why: str) -> None:
+        """See `FramedConnection`."""
+        if isinstance(end, Takeover):
+            end.lost()
+        else:
+            super().parted(cast(Attendee, end), why)
+
+    def gone(self, end: End, why: str, code: int) -> None:
+        """See `FramedConnection`."""
+        if isinstance(end, Takeover):
+            end.lost()
+        else:
+            super().gone(cast(Attendee, end), why, code)
+
     def sendHttpErrorResponse(
         self, code: int, reason: str, responseHeaders: list[tuple[str, str]] | None = None
     ) -> None:
         """Refuse the handshake; the reason is in a header as well, which comes with the status."""
         told = (REASON_HEADER, json.dumps(reason))
         super().sendHttpErrorResponse(code, reason, [*(responseHeaders or ()), told])
-
-    def opened(self) -> Attendee:
-        """See `connection.FramedConnection`."""
-        self._present_s = self.relay.clock.seconds()
-        return super().opened()
 
     def last_heard_s(self) -> float:
         """See `ends.Connection`. What the other relay says of itself, pongs, doesn't count."""
@@ -110,8 +160,16 @@ class PeerProtocol(RelayProtocol):
 
     def ask_to_halt(self) -> None:
         """See `moving.Visit`."""
+        self._ask(HALT)
+
+    def ask_to_go_on(self) -> None:
+        """See `moving.Visit`."""
+        self.is_halted = False
+        self._ask(GO_ON)
+
+    def _ask(self, what: bytes) -> None:
         if self._end is not None:
-            self._end.sink.control(frame(PING, HALT), None)
+            self._end.sink.control(frame(PING, what), None)
 
     def _control(self, end: End, opcode: int, payload: bytes) -> None:
         if opcode == PONG and payload == HALT:

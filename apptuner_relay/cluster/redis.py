@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
+from twisted.internet.defer import Deferred, DeferredLock, TimeoutError, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
@@ -203,6 +203,17 @@ class RedisDirectory:
         check_session(session)
         return Deferred.fromCoroutine(self._in_turn(session, self._release))
 
+    def take_over(self, session: str, node: str, epoch: int) -> Deferred[Lease]:
+        check_session(session)
+        check_node(node)
+        if self.draining:
+            return fail(Draining("this node takes no new sessions"))
+        self.counters.claims += 1
+        return Deferred.fromCoroutine(self._in_turn(session, self._take_over, node, epoch))
+
+    def hand_over(self, session: str) -> None:
+        self._ledger.leases.held.pop(check_session(session), None)
+
     def announce_drain(self) -> Deferred[None]:
         self._heartbeat.draining = True
         return Deferred.fromCoroutine(self._heartbeat.beat())
@@ -261,6 +272,19 @@ class RedisDirectory:
             else:
                 # A lease that names no node: the server holds what no relay wrote.
                 raise DirectoryAway("the directory holds a damaged lease")
+
+    async def _take_over(self, session: str, node: str, epoch: int) -> Lease:
+        leases = self._ledger.leases
+        leases.doubtful.discard(session)
+        try:
+            reply = await self._ask(scripts.TAKE_OVER, session, node, str(epoch))
+        except DirectoryAway:
+            leases.doubtful.add(session)
+            raise
+        lease = self._ledger.learn(session, reply)
+        if lease is None:
+            raise DirectoryAway(f"the directory says {reply}")
+        return lease
 
     async def _look(self, session: str) -> Lease | None:
         held = self._ledger.leases.held.get(session)

@@ -97,6 +97,26 @@ return status(string.format('mine %d', epoch + 1))
 """session, draining → ``mine epoch``, ``other epoch node address``, ``settling ms``, ``draining``,
 or ``unregistered``: this node has to beat first."""
 
+TAKE_OVER = (
+    _PRELUDE
+    + """
+local session, from, held = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local epoch, node, run = owner_of(session)
+if node == me and run == my_run then return status(string.format('mine %d', epoch)) end
+local address = address_of(node, run)
+if not (node == from and epoch == held and address) then
+  if address then return status(string.format('other %d %s %s', epoch, node, address)) end
+  return status('nobody')
+end
+if not address_of(me, my_run) then return status('unregistered') end
+take(session, epoch + 1)
+tell(session)
+return status(string.format('mine %d', epoch + 1))
+"""
+)
+"""session, its owner, the epoch of that one's lease → ``mine epoch``, ``other epoch node address``,
+``nobody``, or ``unregistered``. The owner has asked for it, and isn't told."""
+
 RELEASE = (
     _PRELUDE
     + """

@@ -215,6 +215,9 @@ class PeerTest(ClusterCase):
         refusal = await node.refused("mobile", "x", url=f"ws://127.0.0.1:{a.port}/{path}")
         self.assertEqual(refusal.status, 401)
         await a.logged("refused .* as another relay")
+        path = "peer/handover/" + "0" * 64
+        refusal = await node.refused("mobile", "x", url=f"ws://127.0.0.1:{a.port}/{path}")
+        self.assertEqual(refusal.status, 401)
         reply = await a.get("/" + path)
         self.assertEqual(reply.status, 404)
 

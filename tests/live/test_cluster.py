@@ -69,6 +69,28 @@ class KilledTest(FaultCase):
         self.assertIn(await self.owned_by_one_of(redis, "b", "c"), "bc")
         await self.works(cli, phone)
 
+    async def test_the_owner_is_killed_in_the_middle_of_chunks(self) -> None:
+        _, (a, _, c), node, cli, phone = await self.begin()
+        first = {"type": "bundle_start", "totalChunks": 4, "totalSize": 40_000}
+        chunks = [
+            {"type": "bundle_chunk", "index": n, "totalChunks": 4, "data": "x" * 10_000}
+            for n in range(4)
+        ]
+        for message in (first, *chunks[:2]):
+            await cli.send(message)
+        await phone.expect("bundle_chunk")
+        await phone.expect("bundle_chunk")
+        a.child.signal("KILL")
+        a.forget()
+        for message in chunks[2:]:
+            await cli.send(message)
+        code, reason = await phone.closed()
+        self.assertEqual(code, 1011)
+        self.assertIn("cut short", reason)
+        again = await self.join(node, c, "mobile", query="deviceId=far")
+        await cli.expect("mobile_connected")
+        await self.works(cli, again)
+
     async def test_the_owner_is_frozen_and_thawed(self) -> None:
         redis, (a, _, _), node, cli, phone = await self.begin()
         here = await self.join(node, a, "mobile", query="deviceId=here")

@@ -186,6 +186,21 @@ class Node(Events):
         self.directory.release(session).addCallback(results.append)
         assert results
 
+    def take_over(self, lease: Lease) -> Lease | Exception:
+        """Have what another one gives away, whatever comes of it."""
+        results: list[Any] = []
+        self.directory.take_over(lease.session, lease.node, lease.epoch).addBoth(results.append)
+        if not results:
+            self.clock.advance(TIMING.answer)
+        result = results[0].value if isinstance(results[0], Failure) else results[0]
+        if isinstance(result, Lease) and result.node == self.directory.node:
+            self.has[lease.session] = result
+        return result  # type: ignore[no-any-return]
+
+    def hand_over(self, session: str) -> None:
+        del self.has[session]
+        self.directory.hand_over(session)
+
     def beat(self) -> None:
         self.clock.advance(TIMING.renew)
 
@@ -269,6 +284,22 @@ class Ownership(RuleBasedStateMachine):
         if not self.nodes[n].frozen:
             self.nodes[n].release(session)
             deliver(self.nodes)
+
+    @rule(n=node, m=node, session=session)
+    def hand_over(self, n: int, m: int, session: str) -> None:
+        giver, taker = self.nodes[n], self.nodes[m]
+        lease = giver.has.get(session)
+        if n == m or lease is None or giver.frozen or taker.frozen:
+            return
+        result = taker.take_over(lease)
+        if isinstance(result, Exception):
+            assert isinstance(result, DirectoryAway)
+        elif result.node == taker.directory.node:
+            if giver.in_touch:
+                assert result.epoch == lease.epoch + 1
+            self.latest[session] = max(self.latest.get(session, 0), result.epoch)
+            giver.hand_over(session)
+        deliver(self.nodes)
 
     @rule(n=node)
     def freeze(self, n: int) -> None:
@@ -544,6 +575,47 @@ class StoryTest(SynchronousTestCase):
         self.one.release(SESSIONS[0])
         self.two.heal()
         self.assertIn(("moved", SESSIONS[0]), self.two.events)
+
+    def test_a_session_is_handed_over(self) -> None:
+        three = self.node("n3")
+        first = self.owned(self.one.claim(SESSIONS[0]))
+        self.owned(three.claim(SESSIONS[0]))
+        self.one.directory.announce_drain()
+        second = self.owned(self.two.take_over(first))
+        self.assertEqual((second.node, second.epoch), ("n2", first.epoch + 1))
+        self.one.hand_over(SESSIONS[0])
+        self.one.beat()
+        deliver([self.one, self.two, three])
+        # Who has given it away isn't told that it is lost, and whoever asked for it is.
+        self.assertEqual(self.one.events, [])
+        self.assertEqual(self.one.directory.counters.lost, 0)
+        self.assertIn(("moved", SESSIONS[0]), three.events)
+        self.assertEqual(self.one.claim(SESSIONS[0]), second)
+        self.assertEqual(three.claim(SESSIONS[0]), second)
+
+    def test_what_is_not_the_givers_any_more_is_not_taken(self) -> None:
+        first = self.owned(self.one.claim(SESSIONS[0]))
+        self.one.release(SESSIONS[0])
+        self.assertIsInstance(self.two.take_over(first), DirectoryAway)
+        again = self.owned(self.one.claim(SESSIONS[0]))
+        self.assertEqual(self.two.take_over(first), again)
+        self.assertEqual(self.two.has, {})
+
+    def test_a_draining_node_takes_nothing_over(self) -> None:
+        first = self.owned(self.one.claim(SESSIONS[0]))
+        self.two.directory.announce_drain()
+        self.assertIsInstance(self.two.take_over(first), Draining)
+        self.assertEqual(self.two.claim(SESSIONS[0]), first)
+
+    def test_an_answer_that_is_lost(self) -> None:
+        first = self.owned(self.one.claim(SESSIONS[0]))
+        self.two.commands.loses_replies = True
+        self.assertIsInstance(self.two.take_over(first), DirectoryAway)
+        self.two.heal()
+        self.two.beat()
+        # It doesn't keep what it doesn't know to have.
+        self.one.hand_over(SESSIONS[0])
+        self.assertEqual(self.owned(self.one.claim(SESSIONS[0])).node, "n1")
 
     def test_a_draining_node_takes_nothing_new_and_says_so(self) -> None:
         lease = self.owned(self.one.claim(SESSIONS[0]))
