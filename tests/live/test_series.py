@@ -6,11 +6,15 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
 from tests.live.clients import TYPESCRIPT, Client, Code, NodeClients
 from tests.live.cluster import ClusterCase
 from tests.live.harness import LiveCase, together
 from tests.live.processes import MIB, RelayProcess
 
+CLI_COMES_BACK_S = 5.0
 COUNT = 10
 PART = "0123456789abcdef" * 32 * 1024
 """512 KiB, as the CLI's chunks."""
@@ -93,6 +97,26 @@ class OneRelay(ReleasedCase):
     async def test_two_senders_at_the_same_time(self) -> None:
         _, node, cli, phone = await self.there()
         page = await node.join("desktop", "ABC234")
+        await self.send_together(cli, page, phone)
+
+    async def test_two_clis_of_one_project_at_the_same_time(self) -> None:
+        _, node, cli, phone = await self.there()
+        second = await node.join("cli", "ABC234")
+        self.assertEqual((await cli.closed())[0], 1000)
+        # As released CLIs do, it comes back after 5 s, and is let in beside the newer one.
+        await deferLater(reactor, CLI_COMES_BACK_S)  # type: ignore[arg-type]
+        first = await node.join("cli", "ABC234", perMessageDeflate=True)
+        await self.send_together(first, second, phone)
+        await self.begin(second)
+        await self.part(second, "A", range(5))
+        await phone.expect("bundle_chunk")
+        await second.terminate()
+        self.assertEqual((await phone.closed())[0], 1011)
+        phone = await self.come_back(node, phone)
+        await self.expects_whole(first, phone)
+
+    async def send_together(self, cli: Client, page: Client, phone: Client) -> None:
+        """Of two senders that send at the same time the phone runs one bundle or both, whole."""
         await self.begin(cli)
         await self.begin(page)
         for index in range(COUNT):
