@@ -83,7 +83,7 @@ class Connection {
     } else if (type === 'bundle_update') {
       this.bundle(message.payload.code);
     } else if (type === 'bundle_start') {
-      if (this.series) troubles.push(`${this.client.label}: a series ends after ${this.series.length}`);
+      // A newer bundle may take the place of what is left of one that is played from the spool.
       this.series = [];
     } else if (type === 'bundle_chunk') {
       if (this.series === null) {
