@@ -1,25 +1,45 @@
-"""The log as JSON, one object a line, for programs that read logs. As text it is twistd's own.
+"""The log, as text or as JSON, and where it goes: what twistd's own observer would have written to,
+but through a `LogWriter`, which never blocks.
 
-`json_line` makes the line and is pure; `json_observer` gives it to the file that twistd's own
-observer would have written to.
+`json_line` makes one object a line, for programs that read logs; as text the log is as twistd's.
 """
 
+import atexit
 import json
-import signal
 import sys
-from collections.abc import Mapping
+import syslog
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from twisted.logger import FileLogObserver, LogEvent, formatEvent
+from twisted.logger import (
+    FileLogObserver,
+    LogEvent,
+    LogLevel,
+    eventAsText,
+    formatEvent,
+    formatEventAsClassicLogText,
+)
 from twisted.python.failure import Failure
-from twisted.python.logfile import LogFile
+
+from apptuner_relay.log_targets import DescriptorTarget, FileTarget, SyslogTarget, open_target
+from apptuner_relay.log_writer import LogWriter, Target
 
 _OWN_FIELDS = ("time", "level", "logger", "message", "traceback")
 _LEGACY_FIELDS = frozenset(
     {"format", "isError", "failure", "why", "system", "printed", "logLevel", "log_legacy"}
 )
 """What ``twisted.python.log`` puts into events for its own purposes."""
+_PRIORITIES = {
+    LogLevel.debug: syslog.LOG_DEBUG,
+    LogLevel.info: syslog.LOG_INFO,
+    LogLevel.warn: syslog.LOG_WARNING,
+    LogLevel.error: syslog.LOG_ERR,
+    LogLevel.critical: syslog.LOG_ALERT,
+}
+"""Those of syslog(3); twistd's own has LOG_ALERT for failures, too."""
 _DEPTH = 4
 _MOST_ITEMS = 1000
 
@@ -84,20 +104,83 @@ def _plain(value: Any, depth: int = _DEPTH) -> object:
         return f"<{type(value).__name__}: {type(wrong).__name__}>"
 
 
-def json_observer(twistd: Mapping[str, Any], reactor: Any) -> FileLogObserver:
-    """Where ``twistd``'s options say that the log goes: a file, which SIGUSR1 rotates as twistd
-    does, or standard output.
+def syslog_line(event: LogEvent) -> str:
+    """An event as `SyslogTarget` takes it: each of its lines with its priority."""
+    text = eventAsText(event, includeTimestamp=False)
+    priority = _PRIORITIES.get(event.get("log_level"), syslog.LOG_INFO)
+    return "".join(f"<{priority}>{line}\n" for line in text.replace("\n", "\n\t").splitlines())
 
-    :raises ValueError: JSON can't go there; the text says why.
+
+def classic_line(event: LogEvent) -> str:
+    """An event as twistd's own log has it; nothing of one that says nothing."""
+    return formatEventAsClassicLogText(event) or ""
+
+
+@dataclass(frozen=True)
+class Log:
+    """The log of a process: what twistd is to give events to, and what writes them."""
+
+    observer: FileLogObserver
+    writer: LogWriter
+    file: FileTarget | None
+    """Where it is a file."""
+
+    def rotate(self) -> None:
+        """Begin a new file, and number the ones before."""
+        if self.file is not None:
+            self.writer.call(self.file.rotate)
+
+    def reopen(self) -> None:
+        """Open the file anew, as something else may have rotated it."""
+        if self.file is not None:
+            self.writer.call(self.file.reopen)
+
+
+def make_log(twistd: Mapping[str, Any], form: str) -> Log:
+    """The log to where ``twistd``'s options say that it goes: standard output, a file, syslog.
+
+    :param form: ``text`` or ``json``.
+    :raises ValueError: it can't go there; the text says why.
+    :raises OSError: the file can't be opened.
     """
-    if twistd.get("syslog"):
-        raise ValueError("json does not go to syslog")
     nodaemon, path = twistd.get("nodaemon"), twistd.get("logfile")
-    if path == "-" and not nodaemon:
+    target: Target
+    encoding = "utf-8"
+    line: Callable[[LogEvent], str] = json_line if form == "json" else classic_line
+    if twistd.get("syslog"):
+        if form == "json":
+            raise ValueError("json does not go to syslog")
+        target, line = SyslogTarget(twistd.get("prefix") or ""), syslog_line
+    elif path == "-" and not nodaemon:
         raise ValueError("a daemon has no standard output to log to")
-    if path == "-" or (nodaemon and not path):
-        return FileLogObserver(sys.stdout, json_line)
-    file = LogFile.fromFullPath(path or "twistd.log")
-    if not signal.getsignal(signal.SIGUSR1):
-        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(file.rotate))
-    return FileLogObserver(file, json_line)
+    elif path == "-" or (nodaemon and not path):
+        target = _standard_output()
+        encoding = getattr(sys.stdout, "encoding", None) or encoding
+    else:
+        target = open_target(path or "twistd.log")
+    writer = LogWriter(target, lambda count: line(_dropped(count)), encoding)
+    if not nodaemon:
+        writer.hold()
+    atexit.register(writer.finish_at_exit)
+    observer = FileLogObserver(writer, line)  # type: ignore[arg-type]
+    return Log(observer, writer, target if isinstance(target, FileTarget) else None)
+
+
+def _standard_output() -> DescriptorTarget:
+    if sys.stdout is None:
+        # It was closed: the number may be anything's by now.
+        target = open_target("/dev/null")
+        assert isinstance(target, DescriptorTarget)
+        return target
+    return DescriptorTarget(sys.stdout.fileno())
+
+
+def _dropped(count: int) -> LogEvent:
+    """The event that tells of lines that were dropped."""
+    return {
+        "log_level": LogLevel.warn,
+        "log_namespace": __name__,
+        "log_time": time.time(),
+        "log_format": "{count} lines of the log were dropped, as they could not be written",
+        "count": count,
+    }

@@ -5,13 +5,9 @@ began with.
 What can't be used is refused, with a line in the log and a worry, and the one before goes on.
 """
 
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from OpenSSL import SSL
 from twisted.application.service import Service
@@ -190,23 +186,3 @@ class Renewal(Service):
                 self._start()
 
         self._calls.start(self._interval_s, now=False).addErrback(failed)
-
-
-class HangUp(Service):
-    """Has a SIGHUP call a function, in the reactor's thread, while it runs."""
-
-    def __init__(self, reactor: Any, function: Callable[[], None]) -> None:
-        self._reactor = reactor
-        self._function = function
-        self._before: Any = signal.SIG_DFL
-
-    def startService(self) -> None:
-        super().startService()
-        self._before = signal.signal(signal.SIGHUP, self._caught)
-
-    def stopService(self) -> None:
-        super().stopService()
-        signal.signal(signal.SIGHUP, self._before)
-
-    def _caught(self, number: int, frame: FrameType | None) -> None:
-        self._reactor.callFromThread(self._function)

@@ -1,7 +1,6 @@
 """`apptuner_relay.certificate` and `renewal`: what is read from files, and when it is taken."""
 
 import os
-import signal
 from pathlib import Path
 
 from OpenSSL import SSL
@@ -10,7 +9,7 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.certificate import BadCertificate, read_certificate
-from apptuner_relay.renewal import SETTLE_S, TICKETS_S, HangUp, Renewal
+from apptuner_relay.renewal import SETTLE_S, TICKETS_S, Renewal
 from tests.certificates import NAME, Authority, Live, Pair
 
 AUTHORITY = Authority()
@@ -215,23 +214,3 @@ class Renewing(CertificateCase):
         self.assertIsNot(after, before)
         self.assertIsInstance(after, SSL.Context)
         self.assertEqual(self.serial(), self.first.serial)
-
-
-class HangingUp(SynchronousTestCase):
-    def test_a_signal(self) -> None:
-        calls: list[object] = []
-
-        class Reactor:
-            callFromThread = staticmethod(calls.append)
-
-        def reload() -> None: ...
-
-        before = signal.getsignal(signal.SIGHUP)
-        hang_up = HangUp(Reactor, reload)
-        hang_up.startService()
-        try:
-            os.kill(os.getpid(), signal.SIGHUP)
-        finally:
-            hang_up.stopService()
-        self.assertEqual(calls, [reload])
-        self.assertEqual(signal.getsignal(signal.SIGHUP), before)

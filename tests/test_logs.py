@@ -2,18 +2,26 @@
 
 import io
 import json
-import signal
+import syslog
+import threading
 from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.logger import FileLogObserver, ILogObserver, Logger, LogPublisher
+from twisted.logger import (
+    FileLogObserver,
+    ILogObserver,
+    Logger,
+    LogLevel,
+    LogPublisher,
+    textFileLogObserver,
+)
 from twisted.python import log as legacy
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from apptuner_relay.logs import json_line, json_observer
+from apptuner_relay.logs import classic_line, json_line, make_log
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=9),
@@ -114,14 +122,48 @@ class LineTest(SynchronousTestCase):
 
 class PlaceTest(SynchronousTestCase):
     def test_a_file(self) -> None:
-        before = signal.getsignal(signal.SIGUSR1)
-        self.addCleanup(signal.signal, signal.SIGUSR1, before)
+        for form in ("json", "text"):
+            path = Path(self.mktemp()).resolve()
+            log = make_log({"nodaemon": True, "logfile": str(path)}, form)
+            verifyObject(ILogObserver, log.observer)
+            log.observer({"log_format": "hello", "log_namespace": "x"})
+            log.writer.finish_at_exit()
+            text = path.read_text()
+            self.assertIn("hello", json.loads(text)["message"] if form == "json" else text)
+
+    def test_a_daemon_writes_nothing_before_it_has_forked(self) -> None:
         path = Path(self.mktemp()).resolve()
-        observer = json_observer({"nodaemon": True, "logfile": str(path)}, None)
-        verifyObject(ILogObserver, observer)
-        observer({"log_format": "hello", "log_namespace": "x"})
-        self.assertEqual(json.loads(path.read_text())["message"], "hello")
+        log = make_log({"nodaemon": False, "logfile": str(path)}, "text")
+        log.observer({"log_format": "hello", "log_namespace": "x"})
+        threads = [thread.name for thread in threading.enumerate()]
+        log.writer.start()
+        log.writer.finish_at_exit()
+        self.assertIn("hello", path.read_text())
+        self.assertEqual(threads.count("log") + 1, count_threads("log"))
 
     def test_where_json_can_not_go(self) -> None:
-        self.assertRaises(ValueError, json_observer, {"syslog": True}, None)
-        self.assertRaises(ValueError, json_observer, {"nodaemon": False, "logfile": "-"}, None)
+        self.assertRaises(ValueError, make_log, {"syslog": True}, "json")
+        self.assertRaises(ValueError, make_log, {"nodaemon": False, "logfile": "-"}, "json")
+
+    def test_text_is_as_twistd_has_it(self) -> None:
+        out = io.StringIO()
+        event = {"log_format": "a\nb", "log_namespace": "x", "log_level": LogLevel.warn}
+        textFileLogObserver(out)(event | {"log_time": 1e9, "log_system": "x#warn"})
+        self.assertEqual(
+            classic_line(event | {"log_time": 1e9, "log_system": "x#warn"}), out.getvalue()
+        )
+
+    def test_syslog(self) -> None:
+        told: list[tuple[int, str]] = []
+        self.patch(syslog, "syslog", lambda priority, text: told.append((priority, text)))
+        self.patch(syslog, "openlog", lambda *_: None)
+        log = make_log({"syslog": True, "prefix": "relay", "nodaemon": True}, "text")
+        Logger(namespace="x", observer=log.observer).warn("one\ntwo\0")
+        log.writer.finish_at_exit()
+        self.assertEqual(
+            told, [(syslog.LOG_WARNING, "[x#warn] one"), (syslog.LOG_WARNING, "\ttwo\\0")]
+        )
+
+
+def count_threads(name: str) -> int:
+    return sum(thread.name == name for thread in threading.enumerate())

@@ -46,6 +46,7 @@ MOST_MAKINGS = 4
 _NICENESS = 10
 _REQUESTS_BYTES = 64 * 1024
 _REQUESTS, _ANSWERS = 0, 1
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 Message = dict[str, Any]
 _Steps = Generator[Message | None, None, None]
@@ -228,8 +229,8 @@ def main() -> None:
     """What the process does."""
     # Ctrl-C and systemd signal all processes of the relay; this one goes when the relay does, which
     # may first have to end what it is doing.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     os.nice(_NICENESS)
     with suppress(BrokenPipeError):
         Worker(_REQUESTS, _ANSWERS).run()

@@ -20,8 +20,10 @@ from apptuner_relay.meters.days import Day, Days
 from apptuner_relay.meters.lag import LoopLag
 from apptuner_relay.meters.thresholds import (
     Certificate,
+    Log,
     Spool,
     watch_certificate,
+    watch_log,
     watch_spool,
     watch_thresholds,
 )
@@ -118,6 +120,7 @@ class Meters:
         self._samples: deque[Totals] = deque([self._counted])
         self.spool: Spool | None = None
         self.certificate: Certificate | None = None
+        self.log: Log | None = None
         self.cluster: Cluster | None = None
         """None for a relay that is alone."""
         self.memory_limit = settings.memory_limit
@@ -148,6 +151,11 @@ class Meters:
             self.cluster = cluster
             watch_cluster(self.worries, cluster, self._clock.seconds)
         self.node = cluster.node
+
+    def watch_log(self, log: Log) -> None:
+        """What happens is told to ``log``."""
+        self.log = log
+        watch_log(self.worries, log)
 
     def joined(self, member: "Attendee") -> None:
         """A client has come in."""

@@ -1,5 +1,5 @@
 """The thresholds that `Meters` watches: sessions, loop lag, memory, descriptors, the spool, the
-certificate. The directory of a cluster is watched by `cluster`.
+certificate, the log. The directory of a cluster is watched by `cluster`.
 """
 
 import math
@@ -126,6 +126,27 @@ def watch_certificate(
 
     worries.watch("certificate", expiry)
     worries.watch("certificate_renewal", renewal)
+
+
+class Log(Protocol):
+    """Where lines are logged: `log_writer.LogWriter`."""
+
+    dropped: int
+    """Lines that could not be written."""
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with it now, for people."""
+
+
+def watch_log(worries: Worries, log: Log) -> None:
+    """Have ``worries`` watch that somebody reads the log."""
+
+    def trouble() -> str | None:
+        what = log.trouble
+        return what and what[0].upper() + what[1:]
+
+    worries.watch("log", trouble)
 
 
 def watch_thresholds(meters: "Meters") -> None:

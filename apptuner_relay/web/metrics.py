@@ -199,6 +199,13 @@ class MeterCollector(Collector):
             "result",
             {result: meters.alerts[result] for result in ALERT_RESULTS},
         )
+        if meters.log is not None:
+            yield _counter(
+                "log_lines_dropped",
+                "Lines of this relay's log that were dropped, as nobody read it or it could not be "
+                "written.",
+                meters.log.dropped,
+            )
         yield _gauge(
             "loop_lag_seconds",
             "The latest that the event loop was in the last ten seconds or so.",

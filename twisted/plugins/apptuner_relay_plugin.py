@@ -1,8 +1,8 @@
 """Makes ``twistd apptuner-relay`` known to Twisted."""
 
-from twisted.application.service import ServiceMaker
+from apptuner_relay.maker import RelayMaker
 
-relay = ServiceMaker(
+relay = RelayMaker(
     "AppTuner Relay",
     "apptuner_relay.tap",
     "Streams React Native bundles from AppTuner's CLI to phones.",
