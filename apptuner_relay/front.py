@@ -36,7 +36,14 @@ PLAIN_HTTP = "This port speaks TLS: use https:// or wss://"
 NOBODY_KNOWN = address.IPv4Address("TCP", "0.0.0.0", 0)
 """The address of a client of which its proxy says nothing: of no machine, so nobody's who may do
 more than others."""
-REASONS = ("untrusted_proxy", "proxy_header", "plain_http", "tls_handshake", "timeout")
+REASONS = (
+    "untrusted_proxy",
+    "proxy_header",
+    "plain_http",
+    "tls_handshake",
+    "timeout",
+    "descriptors",
+)
 """Why connections are turned away here."""
 
 _PROXY, _TLS = "proxy:", "tls:"

@@ -4,6 +4,7 @@ told where one can't be listened on.
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.internet import StreamServerEndpointService
@@ -20,7 +21,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
+from apptuner_relay.adopted import (
+    ADOPTED,
+    AdoptedEndpoint,
+    BadSocket,
+    PassedSockets,
+    passed_sockets,
+)
 from apptuner_relay.certificate import BadCertificate
+from apptuner_relay.descriptors import guard
 from apptuner_relay.forwarded import NOBODY
 from apptuner_relay.front import Complaints, Front, Prefixes, split_prefixes
 from apptuner_relay.options import Options
@@ -30,11 +39,12 @@ from apptuner_relay.service import RelayService
 from apptuner_relay.signals import SignalCalls
 from apptuner_relay.transport import tune
 
+NUL = "\0"
+"""What the name of a UNIX socket begins with that has no file; shown as @."""
 ENDPOINT_EXAMPLES = (
-    "try tcp:3000, tcp:3000:interface=127.0.0.1, unix:/run/relay.sock or tls:tcp:443"
+    "try tcp:3000, tcp:3000:interface=127.0.0.1, unix:/run/relay.sock, "
+    "systemd:name=relay or tls:tcp:443"
 )
-ADOPTED = "systemd:"
-"""Endpoints whose sockets come from systemd, which holds them on while this relay restarts."""
 
 
 class CannotListen(Exception):
@@ -52,8 +62,10 @@ class Listener(StreamServerEndpointService):
         endpoint: IStreamServerEndpoint,
         factory: IProtocolFactory,
         daemon: bool,
+        prepare: Callable[[IListeningPort], None],
     ) -> None:
         super().__init__(endpoint, factory)
+        self._prepare = prepare
         self._description = description
         self.is_adopted = split_prefixes(description).endpoint.startswith(ADOPTED)
         self._daemon = daemon
@@ -74,8 +86,8 @@ class Listener(StreamServerEndpointService):
         sys.exit(1)
 
     def _listening(self, port: IListeningPort) -> IListeningPort:
-        tune(port)
-        tune_tls(port)
+        tune(port, self.is_adopted)
+        self._prepare(port)
         prefixes = split_prefixes(self._description)
         if not (prefixes.proxied or prefixes.secure):
             self.address = port.getHost()
@@ -91,7 +103,7 @@ class Listener(StreamServerEndpointService):
 
 def _show_address(address: object) -> str:
     if isinstance(address, UNIXAddress):
-        return f"unix:{os.fsdecode(address.name or b'')}"
+        return f"unix:{os.fsdecode(address.name or b'').replace(NUL, '@')}"
     host = getattr(address, "host", "?")
     return f"tcp:{f'[{host}]' if ':' in host else host}:{getattr(address, 'port', '?')}"
 
@@ -111,18 +123,19 @@ def make_listeners(
 ) -> list[IService]:
     """A `Listener` for each endpoint, and what keeps the certificate of those that speak TLS;
     exits with one line if one is no endpoint string."""
-    # Endpoint plugins read files and parse numbers, and raise whatever that raises.
     daemon = options.parent is not None and not options.parent["nodaemon"]
     fronts = Fronts(relay, site, reactor, calls)
+    passed = passed_sockets()
     listeners = []
     for description in options.settings.listen:
         try:
             prefixes = split_prefixes(description)
-            endpoint = endpoints.serverFromString(reactor, prefixes.endpoint)
+            found = make_endpoints(prefixes.endpoint, reactor, passed)
         except Exception as wrong:
-            why = f"{str(wrong) or type(wrong).__name__} ({ENDPOINT_EXAMPLES})"
-            if ADOPTED in description and isinstance(wrong, LookupError):
-                why = "systemd has passed no such socket on (is its .socket unit started?)"
+            # Endpoint plugins read files and parse numbers, and raise whatever that raises.
+            why = str(wrong) or type(wrong).__name__
+            if not isinstance(wrong, BadSocket):
+                why += f" ({ENDPOINT_EXAMPLES})"
             sys.exit(
                 f"apptuner-relay: {options.listen_source}: {description!r} can't be listened on: "
                 f"{why}"
@@ -131,8 +144,29 @@ def make_listeners(
             factory = fronts.make(prefixes)
         except ValueError as wrong:
             sys.exit(f"apptuner-relay: {options.listen_source}: {description!r}: {wrong}")
-        listeners.append(Listener(description, endpoint, factory, daemon))
+        listeners += [
+            Listener(description, endpoint, factory, daemon, fronts.prepare) for endpoint in found
+        ]
+    if passed.idle:
+        Listener.log.warn(
+            "nobody listens on what was passed on: {sockets}. Who connects there waits for ever: "
+            "name it in --listen, or take it out of the .socket unit",
+            sockets="; ".join(one.describe() for one in passed.idle),
+        )
     return [*listeners, *fronts.services]
+
+
+def make_endpoints(
+    description: str, reactor: Any, passed: PassedSockets
+) -> list[IStreamServerEndpoint]:
+    """What a string stands for: one endpoint, or all sockets of a name.
+
+    :raises BadSocket: such a socket can't be had; other exceptions likewise, for other strings.
+    """
+    if not description.startswith(ADOPTED):
+        return [endpoints.serverFromString(reactor, description)]
+    found = passed.find(description)
+    return [AdoptedEndpoint(reactor, one.take(description)) for one in found]
 
 
 class Fronts:
@@ -162,6 +196,14 @@ class Fronts:
             settings.trusted_proxy if prefixes.proxied else None,
             self._find_renewal() if prefixes.secure else None,
         )
+
+    def prepare(self, port: IListeningPort) -> None:
+        """Have a new port do what all do."""
+        tune_tls(port)
+        guard(port, self._relay.descriptors, self._turn_away)
+
+    def _turn_away(self, host: str | None) -> None:
+        self._complaints.add("descriptors", host, "no file descriptor is left for it")
 
     def _find_renewal(self) -> Renewal:
         if self._renewal is None:

@@ -675,7 +675,9 @@ class Options(usage.Options):
     # One line, as it is printed with its spaces.
     opt_listen.__doc__ = (
         "Where to listen, as a Twisted endpoint string: tcp:3000, tcp:8080:interface=127.0.0.1, "
-        "tcp6:3000, unix:/run/relay.sock. tls:tcp:443 speaks TLS, over any endpoint (--tls-cert). "
+        "tcp6:3000, unix:/run/relay.sock, systemd:name=relay for sockets that systemd passes on "
+        "(FileDescriptorName=; or index=0). "
+        "tls:tcp:443 speaks TLS, over any endpoint (--tls-cert). "
         "With proxy: before all that, it takes connections of --trusted-proxy alone, each of which "
         "has to begin with a header of the PROXY protocol, v1 or v2: proxy:tcp:3000, "
         "proxy:tls:tcp:443. "

@@ -23,6 +23,7 @@ from apptuner_relay.bundles.playback import Playback
 from apptuner_relay.bundles.store import Store
 from apptuner_relay.bundles.tape import Tape
 from apptuner_relay.clocks import WallClock, in_ms
+from apptuner_relay.descriptors import FULL, Descriptors
 from apptuner_relay.drain import RESTARTS, Drain, Stage
 from apptuner_relay.ends import Connection, End, Ends, make_ends
 from apptuner_relay.forwarded import UNKNOWN
@@ -210,6 +211,9 @@ class RelayService(Service):
         self.hands_over = False
         """Whether other relays take connections where this one listens, so that it may stop to
         while it drains, and needn't refuse those that it has taken."""
+        self.descriptors = Descriptors()
+        """Whether there are any left for clients."""
+        self.meters.watch_descriptors(lambda: self.descriptors)
         self.count_downloads: Callable[[], int] = lambda: 0
         """How many bundles are on their way over HTTP."""
         self.list_last_words: Callable[[], Set[str]] = frozenset
@@ -312,6 +316,8 @@ class RelayService(Service):
         """
         key = session_hash(session_id)
         self._check_open(key)
+        if self.descriptors.are_short:
+            raise BadRequest(503, FULL)
         device = None
         if role is Role.MOBILE:
             device = parse_device(query, secrets.token_hex(8), self._now_ms())

@@ -55,7 +55,7 @@ def tune_descriptors() -> None:
     if limit < FEW_DESCRIPTORS:
         Logger().warn(
             "only {limit} file descriptors: a client takes one, and who comes when there are none "
-            "left has to wait. Raise the hard limit (ulimit -Hn, LimitNOFILE)",
+            "left is refused. Raise the hard limit (ulimit -Hn, LimitNOFILE)",
             limit=limit,
         )
 

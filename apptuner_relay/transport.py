@@ -13,6 +13,7 @@ import termios
 from collections import deque
 from collections.abc import Callable, Sequence
 from errno import EAGAIN, EINTR, EWOULDBLOCK
+from typing import Any
 
 from twisted.internet import main, tcp
 from twisted.internet.interfaces import IListeningPort
@@ -155,6 +156,15 @@ class RelayTransport(BlockTransport, tcp.Server):
     """Such a connection that a client has opened."""
 
 
+class AdoptedTransport(RelayTransport):
+    """One that came through a socket that others have, too: that is left alone, and the connection
+    set by itself."""
+
+    def __init__(self, connection: socket.socket, *arguments: Any) -> None:
+        keep_little_unsent(connection)
+        super().__init__(connection, *arguments)
+
+
 class PeerTransport(BlockTransport, tcp.Client):
     """Such a connection that this relay has opened."""
 
@@ -166,13 +176,17 @@ class PeerConnector(tcp.Connector):
         return PeerTransport(self.host, self.port, self.bindAddress, self, self.reactor)
 
 
-def tune(port: IListeningPort) -> None:
+def tune(port: IListeningPort, is_adopted: bool = False) -> None:
     """Have ``port``, where it is TCP, make its connections `RelayTransport`; and keep what the
     kernel holds of each unsent small (``TCP_NOTSENT_LOWAT``, inherited from the listening socket),
-    so that a slow phone costs little and is told early what matters."""
+    so that a slow phone costs little and is told early what matters. The socket of one that
+    ``is_adopted`` is others', too."""
     if isinstance(port, tcp.Port) and port.addressFamily in _TCP_FAMILIES:
-        port.transport = RelayTransport
-        keep_little_unsent(port.socket)
+        if is_adopted:
+            port.transport = AdoptedTransport  # type: ignore[assignment]
+        else:
+            port.transport = RelayTransport
+            keep_little_unsent(port.socket)
 
 
 def keep_little_unsent(connection: socket.socket) -> None:

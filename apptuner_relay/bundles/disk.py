@@ -106,9 +106,13 @@ class _Discard(NamedTuple):
     size: int = 0
 
     def run(self, reactor: IReactorFromThreads) -> None:
-        with contextlib.suppress(OSError):
+        try:
             fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC) if self.fd is None else self.fd
             self.spares.put(self.path, fd)
+        except OSError:
+            # There may be no descriptor left to keep it with.
+            with contextlib.suppress(OSError):
+                self.path.unlink()
         for path in self.others:
             with contextlib.suppress(OSError):
                 path.unlink()

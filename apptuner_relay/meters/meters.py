@@ -6,7 +6,7 @@ to ask /proc what the process uses.
 
 import socket
 from collections import Counter, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,9 +20,11 @@ from apptuner_relay.meters.days import Day, Days
 from apptuner_relay.meters.lag import LoopLag
 from apptuner_relay.meters.thresholds import (
     Certificate,
+    Descriptors,
     Log,
     Spool,
     watch_certificate,
+    watch_descriptors,
     watch_log,
     watch_spool,
     watch_thresholds,
@@ -151,6 +153,10 @@ class Meters:
             self.cluster = cluster
             watch_cluster(self.worries, cluster, self._clock.seconds)
         self.node = cluster.node
+
+    def watch_descriptors(self, descriptors: Callable[[], Descriptors]) -> None:
+        """What ``descriptors`` gives says whether any are left for clients."""
+        watch_descriptors(self.worries, descriptors)
 
     def watch_log(self, log: Log) -> None:
         """What happens is told to ``log``."""

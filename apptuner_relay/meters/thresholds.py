@@ -149,6 +149,37 @@ def watch_log(worries: Worries, log: Log) -> None:
     worries.watch("log", trouble)
 
 
+class Descriptors(Protocol):
+    """How many are left for clients: `descriptors.Descriptors`."""
+
+    @property
+    def limit(self) -> int:
+        """How many the process may have."""
+
+    @property
+    def kept(self) -> int:
+        """How many of them are not for clients."""
+
+    @property
+    def are_used_up(self) -> bool:
+        """Whether clients are refused, or nearly so."""
+
+
+def watch_descriptors(worries: Worries, descriptors: Callable[[], Descriptors]) -> None:
+    """Have ``worries`` watch that clients are not refused for want of descriptors."""
+
+    def used_up() -> str | None:
+        now = descriptors()
+        if not now.are_used_up:
+            return None
+        return (
+            f"New clients are refused, or soon will be: of {now.limit} file descriptors the last "
+            f"{now.kept} are kept for the relay itself. Raise the limit (ulimit -n, LimitNOFILE)"
+        )
+
+    worries.watch("descriptors_used_up", used_up, degrades=True)
+
+
 def watch_thresholds(meters: "Meters") -> None:
     """Have ``meters.worries`` watch what the settings say."""
     settings = meters.settings

@@ -8,6 +8,7 @@ second has the same bytes for ever, or nothing. Whether and where a bundle is ke
 
 import os
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -20,6 +21,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from apptuner_relay.access.access import Access
 from apptuner_relay.access.caller import read_caller
 from apptuner_relay.bundles.bundle import IDENTITY, Bundle, NoCode, NotNow, Shelf
+from apptuner_relay.descriptors import FULL
 from apptuner_relay.forwarded import FIELD, NOBODY, TrustedProxies, host_of
 from apptuner_relay.session import BadRequest, check_session_id, session_hash
 from apptuner_relay.web.conditional import failed_precondition, range_applies
@@ -43,6 +45,7 @@ _OF_A_REPRESENTATION = (
     b"content-range",
     b"accept-ranges",
 )
+_RETRY_AFTER_S = b"5"
 _USAGE = "Not found: get /bundles/SESSION or /bundles/SESSION/SHA256"
 
 
@@ -94,6 +97,7 @@ class BundlesResource(JsonResource):
     :param elsewhere: None where this relay is alone.
     :param access: decides who may have a bundle; None lets everybody.
     :param trusted: whose X-Forwarded-For is believed.
+    :param is_full: whether there are no descriptors left for downloads.
     """
 
     isLeaf = True
@@ -107,8 +111,10 @@ class BundlesResource(JsonResource):
         elsewhere: Elsewhere | None = None,
         access: Access | None = None,
         trusted: TrustedProxies = NOBODY,
+        is_full: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__()
+        self._is_full = is_full
         self._elsewhere = elsewhere
         self._shelf = shelf
         self._reactor = reactor
@@ -124,6 +130,9 @@ class BundlesResource(JsonResource):
         return super().render(request)
 
     def render_GET(self, request: Request) -> bytes | int:
+        if self._is_full():
+            request.setHeader(b"retry-after", _RETRY_AFTER_S)
+            return write_json(request, {"error": FULL}, 503)
         try:
             is_errand = self._elsewhere is not None and self._elsewhere.is_errand(request)
             target = _parse(request.postpath)

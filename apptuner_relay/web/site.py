@@ -162,6 +162,7 @@ def make_site(
             elsewhere,
             relay.access,
             relay.settings.trusted_proxy,
+            lambda: relay.descriptors.are_short,
         )
         root.putChild(b"bundles", bundles)
     site = RelaySite(root, timeout=relay.settings.handshake_timeout, reactor=relay.clock)

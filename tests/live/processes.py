@@ -141,11 +141,12 @@ def twistd_command(python: str = sys.executable) -> list[str]:
     return [python, "-c", run, "-n", "--pidfile="]
 
 
-def _passing_on(sockets: Sequence[socket.socket]) -> list[str]:
+def _passing_on(sockets: Sequence[socket.socket], names: str | None) -> list[str]:
     """What goes before a command that is to find these as sd_listen_fds(3) has it."""
     if not sockets:
         return []
-    names = ":".join(["relay"] * len(sockets))
+    if names is None:
+        names = ":".join(["relay"] * len(sockets))
     script = f'LISTEN_PID=$$ LISTEN_FDS={len(sockets)} LISTEN_FDNAMES={names} exec "$@"'
     return ["/bin/sh", "-c", script, "sh"]
 
@@ -155,7 +156,8 @@ class RelayProcess:
 
     :param host: where it listens.
     :param within: a command that runs another one.
-    :param sockets: listening sockets that it inherits, as from systemd; all are called "relay".
+    :param sockets: listening sockets that it inherits, as from systemd.
+    :param names: of those, with colons between them; all are called "relay" unless it is given.
     """
 
     def __init__(
@@ -165,6 +167,7 @@ class RelayProcess:
         host: str = "127.0.0.1",
         within: Sequence[str] = (),
         sockets: Sequence[socket.socket] = (),
+        names: str | None = None,
     ) -> None:
         self._host = host
         self._lines: list[str] = []
@@ -173,7 +176,7 @@ class RelayProcess:
         self.port = 0
         self.child = Child(
             [
-                *(*within, *_passing_on(sockets)),
+                *(*within, *_passing_on(sockets, names)),
                 *(*twistd_command(), "apptuner-relay", *options),
             ],
             env=checkout_env(**(env or {})),

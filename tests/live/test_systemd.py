@@ -7,7 +7,11 @@ import random
 import re
 import shutil
 import socket
+import stat
+import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -16,6 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from tests.certificates import Authority, Live
 from tests.live.harness import LiveCase
 from tests.live.processes import (
     MIB,
@@ -23,11 +28,13 @@ from tests.live.processes import (
     Child,
     RelayProcess,
     checkout_env,
+    exchange,
+    http,
     run,
     twistd_command,
     within_patience,
 )
-from tests.live.systemd import ADOPTED, NotifySocket, listening_socket
+from tests.live.systemd import ADOPTED, BACKLOG, NotifySocket, listening_socket
 
 UNITS = REPOSITORY / "ops/systemd"
 SERVICES = (
@@ -121,11 +128,15 @@ class AdoptedTest(LiveCase):
         if why := lacks("systemd-socket-activate"):
             self.skipTest(why)
         port = free_port()
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        path = folder / "relay.sock"
         env = checkout_env()
         variables = [f"--setenv={name}" for name in env if re.fullmatch(r"[A-Z_]+", name)]
         child = Child(
             [
-                *("systemd-socket-activate", f"--listen=127.0.0.1:{port}", "--fdname=relay"),
+                *("systemd-socket-activate", f"--listen=127.0.0.1:{port}", f"--listen={path}"),
+                "--fdname=relay:relay",
                 *variables,
                 *(*twistd_command(), "apptuner-relay", *ADOPTED),
             ],
@@ -143,6 +154,8 @@ class AdoptedTest(LiveCase):
         sent = await cli.push_filler(3 * MIB)
         self.assertEqual((await phone.bundle()).code, sent.code)
         self.assertIn(f"listening on tcp:127.0.0.1:{port}", child.out)
+        self.assertIn(f"listening on unix:{path}", child.out)
+        self.assertEqual((await http(f"unix:{path}", "/live")).status, 200)
 
     async def end(self, child: Child) -> None:
         child.signal("TERM")
@@ -159,13 +172,135 @@ class AdoptedTest(LiveCase):
         self.assertEqual((await relay.get("/api/status")).status, 200)
 
     async def test_no_socket(self) -> None:
-        for listen in ("systemd:domain=INET:index=0", "systemd:domain=INET:name=relay"):
-            child = await run(
-                [*twistd_command(), "apptuner-relay", "--listen", listen], env=checkout_env()
+        for listen in ("systemd:domain=INET:index=0", "systemd:name=relay"):
+            line = await self.refused([], "", listen)
+            self.assertIn("no such socket", line)
+
+    async def refused(self, sockets: Sequence[socket.socket], names: str, listen: str) -> str:
+        """Start with what it can't take: it must end with 1 and one line, which is returned."""
+        relay = RelayProcess(["--listen", listen], sockets=sockets, names=names)
+        relay.forget()
+        await within_patience(relay.child.over(), lambda: repr(relay.child))
+        self.assertEqual(relay.child.exit_code, 1, repr(relay.child))
+        self.assertNotIn("Traceback", relay.child.out + relay.child.err)
+        (line,) = relay.child.err.splitlines()
+        return line
+
+    async def test_what_can_not_be_adopted(self) -> None:
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(datagrams.close)
+        datagrams.bind(("127.0.0.1", 0))
+        idle = socket.socket()
+        self.addCleanup(idle.close)
+        idle.bind(("127.0.0.1", 0))
+        held = self.held()
+        for one, names, listen, why in (
+            (datagrams, "relay", "systemd:name=relay", "SOCK_DGRAM"),
+            (idle, "relay", "systemd:name=relay", "not listening"),
+            (held, "", "systemd:name=relay", "LISTEN_FDNAMES is missing"),
+            (held, "web", "systemd:name=relay", "socket 0 (web), 127.0.0.1:"),
+            (held, "relay", "systemd:index=1", "no such socket"),
+            (held, "relay", "systemd:port=1", "name=… or index=…"),
+        ):
+            self.assertIn(why, await self.refused([one], names, listen))
+
+    def held(self) -> socket.socket:
+        held = listening_socket()
+        self.addCleanup(held.close)
+        return held
+
+    async def serving(
+        self,
+        sockets: Sequence[socket.socket],
+        *options: str,
+        names: str | None = None,
+    ) -> RelayProcess:
+        relay = RelayProcess(options, sockets=sockets, names=names)
+        self.addCleanup(relay.stop)
+        await relay.logged("listening on")
+        return relay
+
+    async def test_without_names(self) -> None:
+        held = self.held()
+        relay = await self.serving([held], "--listen", "systemd:domain=INET:index=0", names="")
+        relay.port = held.getsockname()[1]
+        self.assertEqual((await relay.get("/live")).status, 200)
+
+    async def test_all_of_a_name_and_who_is_left(self) -> None:
+        one, other, idle = self.held(), self.held(), self.held()
+        relay = await self.serving(
+            [one, idle, other], "--listen", "systemd:name=relay", names="relay:admin:relay"
+        )
+        for held in (one, other):
+            relay.port = held.getsockname()[1]
+            await relay.logged(rf"listening on tcp:127\.0\.0\.1:{relay.port}$")
+            self.assertEqual((await relay.get("/live")).status, 200)
+        await relay.logged(
+            rf"nobody listens on .*\(admin\), 127\.0\.0\.1:{idle.getsockname()[1]}\."
+        )
+
+    async def test_an_ipv6_socket_of_the_units_as_whatever(self) -> None:
+        """The clients of ``BindIPv6Only=both`` are who they are."""
+        try:
+            held = socket.create_server(
+                ("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
             )
-            self.assertEqual(child.exit_code, 1, repr(child))
-            self.assertEqual(len(child.err.splitlines()), 1, repr(child))
-            self.assertIn("no such socket", child.err)
+        except OSError as wrong:
+            self.skipTest(f"no IPv6 here: {wrong}")
+        self.addCleanup(held.close)
+        for domain in ("INET", "INET6", "UNIX"):
+            relay = await self.serving(
+                [held],
+                *("--listen", f"systemd:domain={domain}:name=relay"),
+                *("--trusted-proxy", "127.0.0.1"),
+            )
+            relay.port = held.getsockname()[1]
+            await relay.logged(rf"listening on tcp:\[::\]:{relay.port}")
+            node = await self.node(relay)
+            await node.join("cli", "ABC234")
+            await relay.logged("cli connected from 127\\.0\\.0\\.1$")
+            phone = await node.join("mobile", "ABC234", headers={"X-Forwarded-For": "192.0.2.7"})
+            await relay.logged("mobile connected from 192\\.0\\.2\\.7$")
+            await phone.close()
+            await relay.stop()
+
+    async def test_a_unix_socket_is_left_as_it_was(self) -> None:
+        # The path of a UNIX socket may have some 100 characters, and that of a test has more.
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        path = folder / "relay.sock"
+        held = socket.socket(socket.AF_UNIX)
+        self.addCleanup(held.close)
+        held.bind(str(path))
+        path.chmod(0o660)
+        held.listen(BACKLOG)
+        for domain in ("UNIX", "INET6"):
+            relay = await self.serving([held], "--listen", f"systemd:domain={domain}:index=0")
+            await relay.logged(f"listening on unix:{path}$")
+            self.assertEqual((await http(f"unix:{path}", "/health")).status, 200)
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o660)
+            self.assertEqual(backlog_of(path), BACKLOG)
+            await relay.stop()
+            self.assertTrue(path.exists())
+
+    async def test_tls_and_proxy_headers_on_two_sockets(self) -> None:
+        live = Live(Path(self.mktemp()).resolve())
+        pair = Authority().issue(90)
+        live.install(pair.chain, pair.key)
+        sockets = [self.held(), self.held()]
+        relay = await self.serving(
+            sockets,
+            *("--listen", "proxy:tls:systemd:name=relay", "--trusted-proxy", "127.0.0.1"),
+            *("--tls-cert", str(live.chain), "--tls-key", str(live.key)),
+        )
+        for held in sockets:
+            port = held.getsockname()[1]
+            await relay.logged(rf"listening on proxy:tls:tcp:127\.0\.0\.1:{port}")
+            answer = await exchange(
+                f"tcp:127.0.0.1:{port}",
+                "PROXY TCP4 192.0.2.7 10.0.0.9 5000 443\r\nGET / HTTP/1.1\r\n",
+            )
+            self.assertIn(b"speaks TLS", answer)
 
     async def test_it_stays_open_when_a_relay_ends(self) -> None:
         held = listening_socket()
@@ -180,6 +315,13 @@ class AdoptedTest(LiveCase):
         self.addCleanup(relay.stop)
         await relay.listening()
         return relay
+
+
+def backlog_of(path: Path) -> int:
+    """How many may wait in the queue of a UNIX socket that listens, as ss(8) shows it."""
+    command = ["ss", "--no-header", "--listening", "--unix", "src", str(path)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return int(shown.split()[3])
 
 
 class RelayStandIn:
