@@ -166,7 +166,10 @@ class Bar:
             get_time=seconds,
         )
         self._task: TaskID = self._progress.add_task("", total=total, completed=done)
-        self._progress.start()
+        # Releases of rich before 14.3 end one that is disabled with an empty line.
+        self._drawn = drawn
+        if drawn:
+            self._progress.start()
 
     def update(self, done_bytes: int) -> None:
         """Show how much is done."""
@@ -177,7 +180,8 @@ class Bar:
 
     def close(self) -> None:
         """Take the bar away. Harmless when it is gone already."""
-        self._progress.stop()
+        if self._drawn:
+            self._progress.stop()
 
 
 class _LoudConsole(Console):
