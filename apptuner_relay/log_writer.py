@@ -79,7 +79,9 @@ class LogWriter:
         """Have a line or more written, sooner or later. Returns at once, until `finish`."""
         data = text.encode(self._encoding, "backslashreplace")
         with self._changed:
-            if self._queued_bytes + len(data) > self._most_bytes:
+            if self._is_full(data) and self._deadline_s is not None:
+                self.wait()
+            if self._is_full(data):
                 self.dropped += 1
                 self._refused += 1
                 return
@@ -149,6 +151,9 @@ class LogWriter:
             self._queued_bytes += len(what) + _LINE_COST_BYTES
         self._start()
         self._changed.notify_all()
+
+    def _is_full(self, data: bytes) -> bool:
+        return self._queued_bytes + len(data) > self._most_bytes
 
     def _is_idle(self) -> bool:
         return not self._queue and self._busy_since_s is None

@@ -149,6 +149,21 @@ class EndTest(WriterCase):
         log.write("last\n")
         self.assertEqual(gate.lines, [b"one\n", b"last\n"])
 
+    def test_so_is_room_for_them(self) -> None:
+        gate = Gate()
+        gate.open.clear()
+        log = self.writer(gate, 200)
+        log.write("one\n")
+        gate.entered.wait()
+        log.write("x" * 150 + "\n")
+        log.finish()
+        opening = threading.Timer(0, gate.open.set)
+        opening.start()
+        log.write("y" * 150 + "\n")
+        opening.join()
+        self.assertEqual(log.dropped, 0)
+        self.assertEqual(gate.lines[-1], b"y" * 150 + b"\n")
+
     def test_but_not_for_ever(self) -> None:
         gate = Gate()
         gate.open.clear()
