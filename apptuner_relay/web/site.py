@@ -180,7 +180,9 @@ def make_forwarder(relay: RelayService, reactor: Any) -> Forwarder | None:
     # It brings a good deal of code, which most relays needn't hold.
     from apptuner_relay.web import upstream
 
-    return upstream.Forwarder(relay.settings, reactor, relay.meters.forward)
+    return upstream.Forwarder(
+        relay.settings, reactor, relay.meters.forward, lambda: relay.descriptors.are_short
+    )
 
 
 def make_api(relay: RelayService, guard: Guard) -> Resource:

@@ -19,6 +19,7 @@ from twisted.web.iweb import IBodyProducer, IResponse
 from twisted.web.server import Request
 
 from apptuner_relay.asking import quiet_pool
+from apptuner_relay.descriptors import FULL
 from apptuner_relay.forwarded import TrustedProxies, host_of
 from apptuner_relay.options import Settings
 from apptuner_relay.seldom import Seldom
@@ -74,9 +75,18 @@ class Forwarder:
 
     log = Logger()
 
-    def __init__(self, settings: Settings, reactor: Any, count: Callable[[str], None]) -> None:
-        """:param count: is called with one of `request.RESULTS`."""
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        count: Callable[[str], None],
+        is_full: Callable[[], bool],
+    ) -> None:
+        """:param count: is called with one of `request.RESULTS`.
+        :param is_full: whether there are no descriptors left for forwarding.
+        """
         self.settings = settings
+        self.is_full = is_full
         self.count = count
         self.reactor = reactor
         self.agent = _Agent(
@@ -202,6 +212,8 @@ class Passage:
             self._wrong = Unanswered(
                 "Too many requests are being forwarded (--forward-requests)", 503
             )
+        elif forwarder.is_full():
+            self._wrong = Unanswered(FULL, 503)
         elif self._length is not None and self._length > settings.forward_limit:
             self._wrong = self._too_large()
         elif forwarder.name in (header(self._request, "via") or ""):

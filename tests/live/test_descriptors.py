@@ -74,7 +74,7 @@ class DescriptorsTest(ClusterCase):
         raise AssertionError("nobody was refused")
 
     async def test_clients_are_refused_and_the_rest_goes_on(self) -> None:
-        relay = await self.limited()
+        relay = await self.limited("--forward", "/builds/=http://127.0.0.1:9")
         node = await self.node(relay)
         cli = await node.join("cli", "ABC234")
         phone = await node.join("mobile", "ABC234")
@@ -86,7 +86,11 @@ class DescriptorsTest(ClusterCase):
         # The bundle is kept, which takes a file, and read by a process of its own.
         sent = await cli.push_filler(3 * MIB)
         self.assertEqual((await phone.bundle()).code, sent.code)
-        self.assertEqual((await relay.get("/bundles/ABC234")).status, 503)
+        for path in ("/bundles/ABC234", "/builds/1"):
+            refused = await relay.get(path)
+            self.assertEqual(refused.status, 503)
+            self.assertIn("no file descriptors left", refused.json()["error"])
+            self.assertIn("retry-after", refused.headers)
         await relay.logged("[Nn]ew clients are refused")
         health = await relay.get("/health")
         self.assertEqual((health.status, health.json()["status"]), (503, "degraded"))
