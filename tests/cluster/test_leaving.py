@@ -4,12 +4,12 @@ in them."""
 import hashlib
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.cluster.gathering import GATHER_S
 from apptuner_relay.cluster.leaving import weight
-from apptuner_relay.session import session_hash
+from apptuner_relay.session import Role, session_hash
 from apptuner_relay.wire.frames import CLOSE, CONTINUATION, TEXT
 from tests.cluster.memory import ClusterClient, ClusterRelay, MemoryCluster
 from tests.memory import masked
@@ -185,6 +185,22 @@ class Traffic(LeavingCase):
             self.assertEqual(got, [None, 0, 1, 2], f"from {before} to {owner} at {at}")
             self.turn(0.3)
             self.assertIn(self.owner, ("b", "c"))
+
+
+class Entering(LeavingCase):
+    """Who has a place in a session that is about to leave, and isn't in it yet."""
+
+    def test_it_is_waited_for(self) -> None:
+        a, _ = self.relays("ab")
+        self.connect(a, "cli")
+        admission = a.service.admit(Role.MOBILE, SESSION, "")
+        place = self.successResultOf(a.homes.find(admission, lambda: succeed(None)))
+        a.stop()
+        self.turn(0.5)
+        self.assertEqual(self.owner, "a")
+        place.abandon()
+        self.turn(0.5)
+        self.assertEqual(self.owner, "b")
 
 
 class Giving(LeavingCase):
