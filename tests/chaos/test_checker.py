@@ -9,7 +9,7 @@ from tests.live.processes import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "ops/chaos"))
 
-from chaos_lib.checker import RETURN_MS, WINDOW_MS, History
+from chaos_lib.checker import COMPLAINT_MS, RETURN_MS, WINDOW_MS, History
 
 CLI, PHONE = "cli.1", "phone.1"
 
@@ -149,6 +149,17 @@ class ToldTest(CheckerCase):
         self.send(1)
         self.event("told", CLI, type="error", text="Mobile device not connected")
         self.outcome("told the sender")
+
+    def test_an_error_of_a_moment_ago(self) -> None:
+        self.event("told", CLI, type="error", text="Mobile device not connected")
+        self.event("sent", CLI, n=1, kind="talk")
+        self.outcome("told the sender")
+
+    def test_an_error_of_long_before(self) -> None:
+        self.event("told", CLI, type="error", text="Mobile device not connected")
+        self.t_ms += COMPLAINT_MS
+        self.send(1)
+        self.outcome("lost")
 
     def test_a_long_time_after(self) -> None:
         self.send(1)

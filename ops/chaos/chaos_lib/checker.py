@@ -16,6 +16,8 @@ from typing import Any
 
 WINDOW_MS = 45_000
 """So long after a message its delivery, or word of its loss, is waited for."""
+COMPLAINT_MS = 1_100
+"""An ``error`` that may be due for every message comes once a second, for those before it too."""
 RETURN_MS = 5_000
 """``mobile_connected`` so long after a phone's connection was made is about that."""
 SERVICE_RESTART = 1012
@@ -157,7 +159,8 @@ class History:
         sender = message.sender
         restarted = sender.code == SERVICE_RESTART and message.handed
         over_ms = None if restarted else sender.over_ms
-        if _within(message, [over_ms, *sender.returns_ms, *sender.errors_ms]):
+        complained = _within(message, sender.errors_ms, COMPLAINT_MS)
+        if complained or _within(message, [over_ms, *sender.returns_ms]):
             verdict.counts["told the sender"] += 1
             return
         if _within(message, receiver.returns_ms):
@@ -250,9 +253,7 @@ class History:
     _on_final = _on_look
 
 
-def _within(message: Sent, times_ms: Iterable[int | None]) -> bool:
-    """Whether one of these times is in the message's window."""
-    return any(
-        t_ms is not None and message.sent_ms <= t_ms <= message.sent_ms + WINDOW_MS
-        for t_ms in times_ms
-    )
+def _within(message: Sent, times_ms: Iterable[int | None], before_ms: int = 0) -> bool:
+    """Whether one of these times is in the message's window, which begins ``before_ms`` early."""
+    begins_ms, ends_ms = message.sent_ms - before_ms, message.sent_ms + WINDOW_MS
+    return any(t_ms is not None and begins_ms <= t_ms <= ends_ms for t_ms in times_ms)
