@@ -185,7 +185,8 @@ class Person {
         this.run(code);
       }
     } else {
-      this.say('told', { type, device: message.deviceId, text: message.error });
+      const devices = message.devices?.map((device) => device.deviceId);
+      this.say('told', { type, device: message.deviceId, devices, text: message.error });
       this.told(type);
     }
   }

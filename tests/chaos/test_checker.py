@@ -145,6 +145,19 @@ class ToldTest(CheckerCase):
         self.event("told", CLI, type="mobile_connected", device="second")
         self.outcome("lost")
 
+    def test_a_list_without_the_phone(self) -> None:
+        self.event("told", CLI, type="device_list", devices=["another"])
+        self.send(1)
+        self.event("told", CLI, type="device_list", devices=["another", "phone"])
+        self.send(2)
+        self.outcome("lost", "told the sender")
+
+    def test_a_list_without_the_phone_that_comes_later(self) -> None:
+        self.event("told", CLI, type="device_list", devices=["phone"])
+        self.send(1)
+        self.event("told", CLI, type="device_list", devices=[])
+        self.outcome("told the sender")
+
     def test_an_error(self) -> None:
         self.send(1)
         self.event("told", CLI, type="error", text="Mobile device not connected")

@@ -4,8 +4,9 @@ Of each message and each client that it is for: it came once, whole and after wh
 sent before; or somebody was told. Told is
 
 - the receiver, when its connection ended, or it heard of somebody's return who had not left;
-- the sender, likewise, or by an ``error``; but a connection that a relay closes because it stops
-  (1012) had everything delivered that was sent on it before;
+- the sender, likewise, by an ``error``, or by a ``device_list`` in which the receiver is not; but a
+  connection that a relay closes because it stops (1012) had everything delivered that was sent on
+  it before;
 - nobody needs to be told of a bundle that a later one of the session has replaced.
 """
 
@@ -41,6 +42,8 @@ class Connection:
     returns_ms: list[int] = field(default_factory=list)
     """When it was told of somebody who is there again though nobody had left."""
     errors_ms: list[int] = field(default_factory=list)
+    lists: list[tuple[int, frozenset[str]]] = field(default_factory=list)
+    """When it was told what phones there are, and which those were."""
     got: dict[tuple[str, int], int] = field(default_factory=dict)
     """What it got: (sender's connection, number there) → number of the event."""
 
@@ -160,7 +163,9 @@ class History:
         restarted = sender.code == SERVICE_RESTART and message.handed
         over_ms = None if restarted else sender.over_ms
         complained = _within(message, sender.errors_ms, COMPLAINT_MS)
-        if complained or _within(message, [over_ms, *sender.returns_ms]):
+        if complained or _within(
+            message, [over_ms, *sender.returns_ms, *_absences(message, receiver)]
+        ):
             verdict.counts["told the sender"] += 1
             return
         if _within(message, receiver.returns_ms):
@@ -221,6 +226,8 @@ class History:
         one = self.connections[event["conn"]]
         if event["type"] == "error" or event["type"] == "console_log":
             one.errors_ms.append(event["t"])
+        elif event["type"] == "device_list":
+            one.lists.append((event["t"], frozenset(event.get("devices", ()))))
         elif event["type"] == "mobile_connected":
             opened_ms = self._phones_opened_ms.get((one.session, event.get("device", "")))
             if opened_ms is None or event["t"] - opened_ms > RETURN_MS:
@@ -251,6 +258,16 @@ class History:
         self.expected = event["versions"]
 
     _on_final = _on_look
+
+
+def _absences(message: Sent, receiver: Connection) -> Iterable[int]:
+    """When the message's sender was told that the receiver, a phone, is not there."""
+    if receiver.role != "mobile":
+        return
+    known = [(t_ms, devices) for t_ms, devices in message.sender.lists if t_ms <= message.sent_ms]
+    if known and receiver.who not in known[-1][1]:
+        yield message.sent_ms
+    yield from (t_ms for t_ms, devices in message.sender.lists if receiver.who not in devices)
 
 
 def _within(message: Sent, times_ms: Iterable[int | None], before_ms: int = 0) -> bool:
