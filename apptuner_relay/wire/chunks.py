@@ -41,7 +41,7 @@ _START = re.compile(
 
 
 class NotABundle(ValueError):
-    """The message ended inside of its code."""
+    """The message ended before its code did."""
 
 
 def begins_bundle(head: bytes) -> bool:
@@ -141,9 +141,8 @@ class Rechunker:
         """How much of the chunk has gone."""
 
     def feed(self, text: bytes, end: bool) -> list[Part]:
-        """Take in the message's next bytes; returns what is ready.
-
-        The first call must bring what `begins_bundle` was asked about.
+        """Take in the next bytes of a message of which `begins_bundle` holds; returns what is
+        ready.
 
         :raises NotABundle: at the end, when there was no end of the code.
         """
@@ -152,7 +151,8 @@ class Rechunker:
             self._text += text
             if self._stage is _Stage.BEGIN:
                 self._strip_prefix()
-            self._find_end()
+            if self._stage is not _Stage.BEGIN:
+                self._find_end()
         if self._stage is _Stage.LOOK and self._decide():
             parts.append(self._start())
         if self._stage is _Stage.CUT:
@@ -165,9 +165,10 @@ class Rechunker:
         return parts
 
     def _strip_prefix(self) -> None:
+        """Drop what is before the code, once all of that has come."""
         match = _START.match(self._text)
         if match is None:
-            raise NotABundle("not a bundle_update")
+            return
         self._prefix_bytes = match.end()
         del self._text[: match.end()]
         self._stage = _Stage.LOOK

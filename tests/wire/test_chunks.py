@@ -152,6 +152,17 @@ class Rechunking(SynchronousTestCase):
         with self.assertRaises(NotABundle):
             rechunk(message("x" * 100)[:80], 10_000)
 
+    def test_message_that_ends_before_the_code(self) -> None:
+        with self.assertRaises(NotABundle):
+            rechunk(message("x" * 100)[:20], 10_000)
+
+    def test_first_piece_that_ends_before_the_code(self) -> None:
+        """As where a block that was received ends just behind the beginning of a message."""
+        text = message("x" * 300)
+        for at in range(60):
+            parts = [feed(Rechunker(7, len(text)), text, step) for step in (len(text), at + 1)]
+            self.assertEqual(*map(texts, parts))
+
     def test_what_is_a_bundle(self) -> None:
         self.assertTrue(begins_bundle(message("x")))
         self.assertTrue(begins_bundle(b'{ "type": "bundle_update", "payload": { "code": "'))
@@ -166,7 +177,7 @@ class Rechunking(SynchronousTestCase):
     @given(
         st.text(st.sampled_from('\\"\n\u20ac\U0001d11eab\ud800'), max_size=200),
         st.booleans(),
-        st.integers(60, 400),
+        st.integers(1, 400),
         st.integers(20, 60),
     )
     def test_any_code_any_split(
