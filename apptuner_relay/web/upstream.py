@@ -220,6 +220,9 @@ class Passage:
             self._wrong = Unanswered(f"{self._route.prefix} is forwarded to the relay itself", 508)
         elif not self._request.uri.isascii() or not self._request.uri.decode().isprintable():
             self._wrong = Unanswered("Bad request target", 400)
+        elif len(self._request.requestHeaders.getRawHeaders(b"host", ())) > 1:
+            # RFC 9112 §3.2. The upstream might go by another one than what is in front.
+            self._wrong = Unanswered("More than one Host", 400)
         if self._wrong is not None:
             raise self._wrong
 

@@ -307,6 +307,15 @@ class FaultTest(ForwardCase):
         relay, _ = await self.start()
         self.assertEqual((await self.ask(relay, "GET", "/api/garbage")).status, 502)
 
+    async def test_two_hosts(self) -> None:
+        relay, _ = await self.start()
+        raw = await exchange(
+            f"tcp:127.0.0.1:{relay.port}",
+            "GET /api/builds/7 HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
+        )
+        reply = parse(raw)
+        self.assertEqual((reply.status, reply.json()), (400, {"error": "More than one Host"}))
+
     async def test_too_large(self) -> None:
         relay, _ = await self.start("--forward-limit", "1KiB")
         for how in ([], ["-H", "Transfer-Encoding: chunked"]):
