@@ -63,7 +63,7 @@ class Presence:
         if not self._told_away:
             self._told_away = True
             self.log.warn(
-                "{place}: can't be reached, trying on: {reason}", place=self._place, reason=reason
+                "{place}: can't be used, trying on: {reason}", place=self._place, reason=reason
             )
             self._events.away()
         self._attempted()

@@ -142,6 +142,7 @@ class ToldTest(CheckerCase):
         self.t_ms += RETURN_MS
         self.send(1)
         self.connect("second.1", "mobile")
+        self.t_ms -= 500
         self.event("told", CLI, type="mobile_connected", device="second")
         self.outcome("lost")
 
@@ -157,6 +158,37 @@ class ToldTest(CheckerCase):
         self.send(1)
         self.event("told", CLI, type="device_list", devices=[])
         self.outcome("told the sender")
+
+    def test_a_phone_that_is_heard_of_afterwards(self) -> None:
+        self.t_ms += RETURN_MS
+        self.connect("second.1", "mobile")
+        self.send(1)
+        self.get(1)
+        self.event("told", CLI, type="mobile_connected", device="second")
+        self.outcome("delivered", "told the sender")
+
+    def test_others_may_hear_of_a_phone_before_it_does(self) -> None:
+        self.t_ms += RETURN_MS
+        self.send(1)
+        self.event("told", CLI, type="mobile_connected", device="second")
+        self.event("dial", "second.1", role="mobile", session="S", relay="a")
+        self.t_ms -= 1999
+        self.event("open", "second.1")
+        self.outcome("lost")
+
+    def test_a_phone_that_is_told_of_twice_is_there_again(self) -> None:
+        self.event("told", CLI, type="mobile_connected", device="phone")
+        self.send(1)
+        self.event("told", CLI, type="mobile_connected", device="phone")
+        self.outcome("told the sender")
+
+    def test_the_end_of_a_connection_says_nothing_of_what_was_overtaken(self) -> None:
+        self.send(1)
+        self.send(2)
+        self.get(2)
+        self.event("close", PHONE, code=1006, reason="")
+        self.event("close", CLI, code=1006, reason="")
+        self.outcome("delivered", "lost")
 
     def test_an_error(self) -> None:
         self.send(1)

@@ -42,6 +42,12 @@ class PlanTest(SynchronousTestCase):
         self.assertEqual(kinds, {"save", *HOST_FAULTS, *CLIENT_FAULTS})
 
     @given(SEEDS)
+    def test_of_few_kinds_as_much_happens(self, seed: int) -> None:
+        steps = plan(seed, 60, RELAYS, 6, 3, {"stop"})
+        self.assertEqual({step.kind for step in steps}, {"save", "stop"})
+        self.assertGreater(sum(step.kind == "stop" for step in steps), 5)
+
+    @given(SEEDS)
     def test_it_ends_in_time(self, seed: int) -> None:
         steps = made(seed)
         self.assertEqual(steps, sorted(steps, key=lambda step: step.at_s))

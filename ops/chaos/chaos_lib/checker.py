@@ -3,10 +3,12 @@
 Of each message and each client that it is for: it came once, whole and after what its sender had
 sent before; or somebody was told. Told is
 
-- the receiver, when its connection ended, or it heard of somebody's return who had not left;
+- the receiver, when its connection ended, or it heard of somebody's return who had not left, or
+  only afterwards that the sender is there;
 - the sender, likewise, by an ``error``, or by a ``device_list`` in which the receiver is not; but a
   connection that a relay closes because it stops (1012) had everything delivered that was sent on
   it before;
+- by the end of a connection, nobody of a message that a later one had overtaken on it;
 - nobody needs to be told of a bundle that a later one of the session has replaced.
 """
 
@@ -19,8 +21,10 @@ WINDOW_MS = 45_000
 """So long after a message its delivery, or word of its loss, is waited for."""
 COMPLAINT_MS = 1_100
 """An ``error`` that may be due for every message comes once a second, for those before it too."""
-RETURN_MS = 5_000
-"""``mobile_connected`` so long after a phone's connection was made is about that."""
+RETURN_MS = 1_500
+"""The first ``mobile_connected`` so long after a phone's connection was made is about that."""
+EARLY_MS = 500
+"""So much earlier than the phone itself others may hear that it is connected."""
 SERVICE_RESTART = 1012
 
 
@@ -92,7 +96,10 @@ class History:
         self._number = 0
         self._last_of: dict[tuple[str, str], int] = {}
         """(receiver's connection, sender's) → the highest number that came."""
-        self._phones_opened_ms: dict[tuple[str, str], int] = {}
+        self._phones_opened_ms: dict[tuple[str, str], list[int]] = defaultdict(list)
+        """(session, phone) → when it was connected, every time."""
+        self._heard_of: list[tuple[Connection, str, int]] = []
+        """(connection, phone, when): who was told ``mobile_connected``."""
         self.running: dict[str, int] = {}
         """Client → the version of the code that it runs."""
         self.expected: dict[str, int] = {}
@@ -125,6 +132,7 @@ class History:
 
     def judge(self) -> Verdict:
         """Look for each message at everybody whom it was for."""
+        self._find_returns()
         by_session: dict[str, list[Connection]] = defaultdict(list)
         for connection in self.connections.values():
             by_session[connection.session].append(connection)
@@ -144,6 +152,17 @@ class History:
                 self._judge(message, receiver, bundles[message.sender.session])
         return self.verdict
 
+    def _find_returns(self) -> None:
+        """See which ``mobile_connected`` were not about a connection that a phone had just made."""
+        known: set[tuple[str, str, int]] = set()
+        for one, phone, t_ms in self._heard_of:
+            times_ms = self._phones_opened_ms[one.session, phone]
+            opened_ms = max((at for at in times_ms if at <= t_ms + EARLY_MS), default=-RETURN_MS)
+            arrival = (one.name, phone, opened_ms)
+            if t_ms - opened_ms > RETURN_MS or arrival in known:
+                one.returns_ms.append(t_ms)
+            known.add(arrival)
+
     def _judge(self, message: Sent, receiver: Connection, bundles: list[Sent]) -> None:
         verdict = self.verdict
         key = (message.sender.name, message.n)
@@ -156,25 +175,29 @@ class History:
         if message.kind == "bundle" and self._replaced(message, receiver, bundles):
             verdict.counts["replaced"] += 1
             return
-        if _within(message, [receiver.over_ms]):
+        sender = message.sender
+        overtaken = message.n < self._last_of.get((receiver.name, sender.name), 0)
+        if not overtaken and _within(message, [receiver.over_ms]):
             verdict.counts["told the receiver"] += 1
             return
-        sender = message.sender
         restarted = sender.code == SERVICE_RESTART and message.handed
-        over_ms = None if restarted else sender.over_ms
+        over_ms = None if restarted or overtaken else sender.over_ms
         complained = _within(message, sender.errors_ms, COMPLAINT_MS)
-        if complained or _within(
-            message, [over_ms, *sender.returns_ms, *_absences(message, receiver)]
-        ):
+        heard_ms = [*self._hears_of(sender, receiver), *_absences(message, receiver)]
+        if complained or _within(message, [over_ms, *sender.returns_ms, *heard_ms]):
             verdict.counts["told the sender"] += 1
             return
-        if _within(message, receiver.returns_ms):
+        if _within(message, [*receiver.returns_ms, *self._hears_of(receiver, sender)]):
             verdict.counts["told the receiver"] += 1
             return
         if self.now_ms - message.sent_ms < 1000:
             verdict.counts["at the very end"] += 1
             return
         verdict.wrong("lost", f"{message.label} for {receiver.label}", message.sent_ms)
+
+    def _hears_of(self, one: Connection, phone: Connection) -> list[int]:
+        """When one was told ``mobile_connected`` of the other."""
+        return [t_ms for who, name, t_ms in self._heard_of if who is one and name == phone.who]
 
     @staticmethod
     def _replaced(message: Sent, receiver: Connection, bundles: list[Sent]) -> bool:
@@ -195,7 +218,7 @@ class History:
         one = self.connections[event["conn"]]
         one.opened_ms, one.opened_at = event["t"], self._number
         if one.role == "mobile":
-            self._phones_opened_ms[one.session, one.who] = event["t"]
+            self._phones_opened_ms[one.session, one.who].append(event["t"])
 
     def _on_close(self, event: dict[str, Any]) -> None:
         one = self.connections[event["conn"]]
@@ -229,9 +252,7 @@ class History:
         elif event["type"] == "device_list":
             one.lists.append((event["t"], frozenset(event.get("devices", ()))))
         elif event["type"] == "mobile_connected":
-            opened_ms = self._phones_opened_ms.get((one.session, event.get("device", "")))
-            if opened_ms is None or event["t"] - opened_ms > RETURN_MS:
-                one.returns_ms.append(event["t"])
+            self._heard_of.append((one, event.get("device", ""), event["t"]))
 
     def _on_got(self, event: dict[str, Any]) -> None:
         receiver = self.connections[event["conn"]]

@@ -1,7 +1,7 @@
 """What is done to a cluster and its clients, and when: all of it follows from a seed. Pure."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 SAVE_EVERY_S = 0.4
@@ -29,6 +29,7 @@ HOST_FAULTS = {
 }
 """How often each is chosen, against the others."""
 CLIENT_FAULTS = {"takeover": 2, "vanish": 4, "lock": 3, "crawl": 2, "reset": 3, "die": 3}
+ALL_FAULTS = frozenset(HOST_FAULTS | CLIENT_FAULTS)
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,26 @@ class Step:
         return f"{self.at_s:6.1f} s  {self.kind} {self.target}{other}{lasts}"
 
 
-def plan(seed: int, seconds: float, relays: list[str], sessions: int, phones: int) -> list[Step]:
-    """All steps, by time. At least one relay runs and reaches its network at any time."""
-    steps = [
-        *_saves(random.Random(f"saves {seed}"), seconds, sessions),
-        *_client_faults(random.Random(f"clients {seed}"), seconds, sessions, phones),
-        *_host_faults(random.Random(f"hosts {seed}"), seconds, relays),
-    ]
+def plan(
+    seed: int,
+    seconds: float,
+    relays: list[str],
+    sessions: int,
+    phones: int,
+    kinds: Collection[str] = ALL_FAULTS,
+) -> list[Step]:
+    """All steps, by time. At least one relay runs and reaches its network at any time.
+
+    :param kinds: the faults to choose from; as many happen, however few kinds there are.
+    """
+    host_faults = {kind: weight for kind, weight in HOST_FAULTS.items() if kind in kinds}
+    client_faults = {kind: weight for kind, weight in CLIENT_FAULTS.items() if kind in kinds}
+    steps = list(_saves(random.Random(f"saves {seed}"), seconds, sessions))
+    if client_faults:
+        rng = random.Random(f"clients {seed}")
+        steps += _client_faults(rng, seconds, sessions, phones, client_faults)
+    if host_faults:
+        steps += _host_faults(random.Random(f"hosts {seed}"), seconds, relays, host_faults)
     return sorted(steps, key=lambda step: step.at_s)
 
 
@@ -82,12 +96,12 @@ def _saves(rng: random.Random, seconds: float, sessions: int) -> Iterator[Step]:
 
 
 def _client_faults(
-    rng: random.Random, seconds: float, sessions: int, phones: int
+    rng: random.Random, seconds: float, sessions: int, phones: int, kinds: dict[str, int]
 ) -> Iterator[Step]:
     second_until_s = [0.0] * sessions
     for at_s in _times(rng, CLIENT_EVERY_S, seconds):
         session = rng.randrange(sessions)
-        kind = _choice(rng, CLIENT_FAULTS)
+        kind = _choice(rng, kinds)
         phone = f"s{session}p{rng.randrange(phones) + 1}"
         cli = f"s{session}cli1"
         if kind == "takeover":
@@ -104,10 +118,12 @@ def _client_faults(
             yield Step(at_s, kind, phone, lasts_s=lasts_s)
 
 
-def _host_faults(rng: random.Random, seconds: float, relays: list[str]) -> Iterator[Step]:
+def _host_faults(
+    rng: random.Random, seconds: float, relays: list[str], kinds: dict[str, int]
+) -> Iterator[Step]:
     busy_until_s = dict.fromkeys([*relays, REDIS], 0.0)
     for at_s in _times(rng, HOST_EVERY_S, seconds):
-        kind = _choice(rng, HOST_FAULTS)
+        kind = _choice(rng, kinds)
         lasts_s = min(rng.uniform(0.5, 9), seconds - at_s)
         if kind.endswith("-redis") and kind != "cut-redis":
             if at_s < busy_until_s[REDIS]:
