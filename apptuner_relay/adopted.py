@@ -149,9 +149,8 @@ class PassedSockets:
             return cls((), ())
         whose = before.get("LISTEN_PID", "")
         if whose != str(pid):
-            return cls(
-                (), (), f"the sockets are for process {whose or '?'} (LISTEN_PID), not for this one"
-            )
+            why = f"the sockets are for process {whose} (LISTEN_PID), not for this one"
+            return cls((), (), why if whose else "LISTEN_PID, which says for whom, is missing")
         if not (count.isascii() and count.isdigit()):
             return cls((), (), "LISTEN_FDS is no number")
         fds = range(_FIRST, _FIRST + int(count))

@@ -57,6 +57,8 @@ class EnvironmentTest(SynchronousTestCase):
         others = passed(LISTEN_PID="1", LISTEN_FDS="1", LISTEN_FDNAMES="relay")
         wrong = self.assertRaises(ValueError, others.find, "systemd:name=relay")
         self.assertIn("for process 1 (LISTEN_PID)", str(wrong))
+        wrong = self.assertRaises(BadSocket, passed(LISTEN_FDS="1").find, "systemd:index=0")
+        self.assertIn("LISTEN_PID, which says for whom, is missing", str(wrong))
 
     def test_no_number(self) -> None:
         for count in ("x", "-1", "²"):
