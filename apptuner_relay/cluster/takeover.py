@@ -179,11 +179,11 @@ class Takeover:
         if kept is None:
             return None
         if store is None:
-            return "this relay keeps no bundles (--spool-dir off)"
+            return "the other relay keeps none (--spool-dir off)"
         if store.off is not None:
-            return f"this relay keeps no bundles now: {store.off}"
+            return f"the other relay keeps none now: {store.off}"
         if kept.size > store.limit_bytes:
-            return f"the spool may have no more than {store.limit_bytes} bytes (--spool-limit)"
+            return f"the other relay keeps no more than {store.limit_bytes} bytes (--spool-limit)"
         tape = Tape(store, self._session, self.source, self._relay.buffer)
         self._recording = _Recording(tape, kept, store.max_message)
         return None
@@ -211,7 +211,7 @@ class Takeover:
         homes, key = self._homes, self._session
         try:
             if homes.is_draining or not homes.running:
-                raise DirectoryError("this relay stops as well")
+                raise DirectoryError("it stops as well")
             lease = await homes.directory.take_over(key, self._node, epoch)
             if lease.node != homes.node:
                 raise DirectoryError(f"the session is {lease.node}'s")
@@ -363,4 +363,4 @@ class _Recording:
 def check_room(homes: "Homes") -> None:
     """:raises BadRequest: 503, when no session can be taken over."""
     if homes.is_draining or not homes.running:
-        raise BadRequest(503, "This relay stops as well")
+        raise BadRequest(503, "It stops as well")
