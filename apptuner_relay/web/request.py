@@ -10,8 +10,8 @@ or the client leaves; or this relay refuses the request; or the program can't be
 no answer in time."""
 
 
-class Passage(Protocol):
-    """A request on its way to another program; see `upstream.Passage`."""
+class Exchange(Protocol):
+    """A request on its way to another program; see `upstream.Exchange`."""
 
     @property
     def has_body(self) -> bool: ...
@@ -31,7 +31,7 @@ class Forwarder(Protocol):
     @property
     def active(self) -> int: ...
 
-    def take(self, request: Request, target: bytes, length: int | None) -> Passage | None: ...
+    def take(self, request: Request, target: bytes, length: int | None) -> Exchange | None: ...
 
 
 class RelayRequest(Request):
@@ -39,7 +39,7 @@ class RelayRequest(Request):
     whole."""
 
     channel: Any
-    _passage: Passage | None = None
+    _exchange: Exchange | None = None
 
     def gotLength(self, length: int | None) -> None:
         """Called with the body's length, 0 for none and None where it isn't said beforehand."""
@@ -47,30 +47,30 @@ class RelayRequest(Request):
         forwarder: Forwarder | None = self.channel.site.forwarder
         self.method, self.uri, self.clientproto = self.channel.request_line
         if forwarder is not None:
-            self._passage = forwarder.take(self, self.uri, length)
-        if self._passage is not None:
+            self._exchange = forwarder.take(self, self.uri, length)
+        if self._exchange is not None:
             # An answer has what its program says, and nothing of ours.
             self.defaultContentType = None
             if length != 0:
-                self._passage.begin()
+                self._exchange.begin()
         elif length != 0:
             self.channel.refuse(413, "A request has no body here")
 
     def handleContentChunk(self, data: bytes) -> None:
         """A piece of the body; of one that nobody takes it is dropped."""
-        if self._passage is not None:
-            self._passage.take(data)
+        if self._exchange is not None:
+            self._exchange.take(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """All of the request has come."""
-        if self._passage is None:
+        if self._exchange is None:
             super().requestReceived(command, path, version)
         else:
-            self._passage.end()
-            if not self._passage.has_body:
-                self._passage.begin()
+            self._exchange.end()
+            if not self._exchange.has_body:
+                self._exchange.begin()
 
     def half_closed(self) -> None:
         """The client sends nothing more."""
-        if self._passage is not None:
-            self._passage.half_closed()
+        if self._exchange is not None:
+            self._exchange.half_closed()

@@ -36,16 +36,18 @@ LOOK_S = 1.0
 
 _INTERIM = b"HTTP/1.1 102 Processing\r\n\r\n"
 _RETRY_AFTER = b"1"
-_OWN_FIELDS = (b"content-length", b"expect")
+_OWN_FIELDS = frozenset({b"content-length", b"expect"})
 """Of a request: what the connection to the upstream has anew. What a client expects is a go-ahead,
 which it has had."""
-_OF_PROXIES = (
-    b"forwarded",
-    b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-port",
-    b"x-forwarded-proto",
-    b"x-real-ip",
+_OF_PROXIES = frozenset(
+    {
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+    }
 )
 """What a proxy says of a client. Anybody else's word on that doesn't go on."""
 
@@ -100,14 +102,14 @@ class Forwarder:
         """How this relay is called in Via, by which it knows a request that comes back."""
         self._failures = Seldom(reactor.seconds)
 
-    def take(self, request: Request, target: bytes, length: int | None) -> "Passage | None":
+    def take(self, request: Request, target: bytes, length: int | None) -> "Exchange | None":
         """Begin to forward a request whose head has come; None for one that is the relay's own.
 
         :param target: see RFC 9112 §3.2.
         :param length: of its body; None where that isn't said beforehand.
         """
         route = self.settings.forward.find(target)
-        return None if route is None else Passage(self, request, route, length)
+        return None if route is None else Exchange(self, request, route, length)
 
     def complain(self, route: Route, why: str) -> None:
         """Log that an upstream has failed, without the request's path, which may hold a secret."""
@@ -123,8 +125,8 @@ class Forwarder:
             )
 
 
-class Passage:
-    """One request on its way."""
+class Exchange:
+    """One request, and its answer."""
 
     def __init__(
         self, forwarder: Forwarder, request: Request, route: Route, length: int | None
@@ -313,13 +315,15 @@ def make_headers(request: Request, trusted: TrustedProxies, name: str) -> Header
     :param name: this relay's, for Via (RFC 9110 §7.6.3).
     """
     headers = Headers()
-    for field, lines in end_to_end(request.requestHeaders):
-        if field.lower() not in _OWN_FIELDS:
-            headers.setRawHeaders(field, lines)
     peer = host_of(request.getClientAddress())
-    if not trusted.trusts(peer):
-        for field in _OF_PROXIES:
-            headers.removeHeader(field)
+    left_out = _OWN_FIELDS if trusted.trusts(peer) else _OWN_FIELDS | _OF_PROXIES
+    for field, lines in end_to_end(request.requestHeaders):
+        lower = field.lower()
+        # To programs that know fields as CGI does (RFC 3875 §4.1.18) X_Real_IP is X-Real-IP. No
+        # proxy writes them so.
+        is_disguised = b"_" in lower and lower.replace(b"_", b"-") in _OWN_FIELDS | _OF_PROXIES
+        if lower not in left_out and not is_disguised:
+            headers.setRawHeaders(field, lines)
     if peer is not None:
         before = headers.getRawHeaders(b"x-forwarded-for", [])
         headers.setRawHeaders(b"x-forwarded-for", [b", ".join([*before, peer.encode("ascii")])])
