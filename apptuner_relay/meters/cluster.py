@@ -133,13 +133,17 @@ def watch_cluster(worries: Worries, cluster: Cluster, seconds: Callable[[], floa
         if gone_s is None or gone_s < AWAY_S:
             return None
         return (
-            f"Redis has been away for {show_duration(gone_s)}: sessions stay where they are, and "
-            "new ones begin wherever their clients come in"
+            f"Redis has been away for {show_duration(gone_s)}: sessions stay where they are, new "
+            "ones begin wherever their clients come in, and claims are known only where they were "
+            "seen"
         )
 
     def claims() -> str | None:
         shared = cluster.claims
         if shared is None or shared.away_since_s is None:
+            return None
+        if shared.refusal is None and cluster.directory.away_since_s is not None:
+            # All of Redis is away, and that is one warning.
             return None
         gone_s = max(0.0, seconds() - shared.away_since_s)
         if gone_s < AWAY_S:

@@ -68,16 +68,20 @@ class ClusterFigures(SynchronousTestCase):
         cluster = self.share()
         self.assertEqual(self.changes(0), [])
         cluster.go_away(self.relay.clock.seconds())
+        # Claims are away with it, which is no second warning.
+        assert cluster.claims is not None
+        cluster.claims.go_away(self.relay.clock.seconds())
         # It may only be failing over.
         self.assertEqual(self.changes(4), [])
         self.assertEqual(self.row()["redis_away_s"], 4.0)
         self.assertEqual(self.changes(86), [(True, "redis")])
         (worry,) = self.meters.worries.active
         self.assertIn("Redis has been away for 1 min 30 s", worry.text)
+        self.assertIn("claims are known only where they were seen", worry.text)
         # The relay goes on, and the others miss it as well.
         self.assertEqual((self.meters.state, self.meters.reasons), ("ok", []))
         cluster.come_back()
-        self.assertEqual(self.changes(10), [(False, "redis")])
+        self.assertEqual(self.changes(10), [(False, "redis"), (True, "claims")])
 
     def test_claims_that_are_not_shared(self) -> None:
         cluster = self.share()
