@@ -156,7 +156,7 @@ class Rechunker:
         if self._stage is _Stage.LOOK and self._decide():
             parts.append(self._start())
         if self._stage is _Stage.CUT:
-            self._cut(parts)
+            self._cut(parts, end)
         if end:
             if self._stage is not _Stage.OVER or self.plan is None:
                 raise NotABundle("the bundle has no end")
@@ -210,8 +210,9 @@ class Rechunker:
         )
         return Part(text, True, True)
 
-    def _cut(self, parts: list[Part]) -> None:
-        """Cut off what can be cut; all, once the code has ended."""
+    def _cut(self, parts: list[Part], end: bool) -> None:
+        """Cut off what can be cut; all, at the end of the message. Something is left until then, so
+        that the last part tells those who pass it on that it is the last."""
         assert self.plan is not None
         while True:
             room = self.plan.room(self._index)
@@ -221,7 +222,7 @@ class Rechunker:
             at = _safe_cut(self._text, left)
             full = room is not None and room - self._sent - at <= _SHORTEST_PART_BYTES
             parts.append(self._part(at, full))
-        if self._code_ended:
+        if self._code_ended and end:
             parts.append(self._part(len(self._text), True))
             self._stage = _Stage.OVER
 

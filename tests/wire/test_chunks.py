@@ -156,6 +156,18 @@ class Rechunking(SynchronousTestCase):
         with self.assertRaises(NotABundle):
             rechunk(message("x" * 100)[:20], 10_000)
 
+    def test_last_piece_that_begins_behind_the_code(self) -> None:
+        """Something comes of it, or nobody would hear that the bundle has ended."""
+        for more in ({}, {"sourceMap": "m" * 300_000}):
+            text = message("x" * 1_000_000, **more)
+            whole = texts(feed(Rechunker(7, len(text)), text, len(text)))
+            for behind in range(1, 25):
+                rechunker = Rechunker(7, len(text))
+                parts = rechunker.feed(text[:-behind], False)
+                last = rechunker.feed(text[-behind:], True)
+                self.assertTrue(last, behind)
+                self.assertEqual(texts(parts + last), whole)
+
     def test_first_piece_that_ends_before_the_code(self) -> None:
         """As where a block that was received ends just behind the beginning of a message."""
         text = message("x" * 300)
