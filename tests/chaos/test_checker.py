@@ -182,6 +182,23 @@ class ToldTest(CheckerCase):
         self.event("told", CLI, type="mobile_connected", device="phone")
         self.outcome("told the sender")
 
+    def test_a_phone_that_was_on_the_list_is_there_again(self) -> None:
+        self.event("told", CLI, type="device_list", devices=["phone", "second"])
+        self.send(1)
+        self.connect("second.1", "mobile")
+        self.t_ms -= 500
+        self.event("told", CLI, type="mobile_connected", device="second")
+        self.outcome("told the sender")
+
+    def test_a_phone_that_had_left_is_new(self) -> None:
+        self.event("told", CLI, type="device_list", devices=["phone", "second"])
+        self.event("told", CLI, type="mobile_disconnected", device="second")
+        self.send(1)
+        self.connect("second.1", "mobile")
+        self.t_ms -= 500
+        self.event("told", CLI, type="mobile_connected", device="second")
+        self.outcome("lost")
+
     def test_the_end_of_a_connection_says_nothing_of_what_was_overtaken(self) -> None:
         self.send(1)
         self.send(2)

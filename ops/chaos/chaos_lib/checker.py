@@ -45,6 +45,8 @@ class Connection:
     reason: str = ""
     returns_ms: list[int] = field(default_factory=list)
     """When it was told of somebody who is there again though nobody had left."""
+    present: set[str] = field(default_factory=set)
+    """The phones that are there, as it was told."""
     errors_ms: list[int] = field(default_factory=list)
     lists: list[tuple[int, frozenset[str]]] = field(default_factory=list)
     """When it was told what phones there are, and which those were."""
@@ -251,8 +253,15 @@ class History:
             one.errors_ms.append(event["t"])
         elif event["type"] == "device_list":
             one.lists.append((event["t"], frozenset(event.get("devices", ()))))
+            one.present = set(event.get("devices", ()))
+        elif event["type"] == "mobile_disconnected":
+            one.present.discard(event.get("device", ""))
         elif event["type"] == "mobile_connected":
-            self._heard_of.append((one, event.get("device", ""), event["t"]))
+            phone = event.get("device", "")
+            if phone in one.present:
+                one.returns_ms.append(event["t"])
+            one.present.add(phone)
+            self._heard_of.append((one, phone, event["t"]))
 
     def _on_got(self, event: dict[str, Any]) -> None:
         receiver = self.connections[event["conn"]]
