@@ -207,6 +207,13 @@ class ToldTest(CheckerCase):
         self.event("close", CLI, code=1006, reason="")
         self.outcome("delivered", "lost")
 
+    def test_a_sender_who_had_gone_could_not_be_told_otherwise(self) -> None:
+        self.send(1)
+        self.send(2)
+        self.event("close", CLI, code=1006, reason="")
+        self.get(2)
+        self.outcome("delivered", "told the sender")
+
     def test_an_error(self) -> None:
         self.send(1)
         self.event("told", CLI, type="error", text="Mobile device not connected")

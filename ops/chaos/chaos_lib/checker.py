@@ -8,7 +8,8 @@ sent before; or somebody was told. Told is
 - the sender, likewise, by an ``error``, or by a ``device_list`` in which the receiver is not; but a
   connection that a relay closes because it stops (1012) had everything delivered that was sent on
   it before;
-- by the end of a connection, nobody of a message that a later one had overtaken on it;
+- by the end of a connection, nobody of a message that a later one had overtaken, but for a sender
+  who had gone by then;
 - nobody needs to be told of a bundle that a later one of the session has replaced.
 """
 
@@ -23,6 +24,8 @@ COMPLAINT_MS = 1_100
 """An ``error`` that may be due for every message comes once a second, for those before it too."""
 RETURN_MS = 1_500
 """The first ``mobile_connected`` so long after a phone's connection was made is about that."""
+TELLING_MS = 1_000
+"""Who is told of a loss hears it so soon after what was sent later has come."""
 EARLY_MS = 500
 """So much earlier than the phone itself others may hear that it is connected."""
 SERVICE_RESTART = 1012
@@ -52,6 +55,8 @@ class Connection:
     """When it was told what phones there are, and which those were."""
     got: dict[tuple[str, int], int] = field(default_factory=dict)
     """What it got: (sender's connection, number there) → number of the event."""
+    got_ms: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Likewise when."""
 
     @property
     def label(self) -> str:
@@ -178,12 +183,14 @@ class History:
             verdict.counts["replaced"] += 1
             return
         sender = message.sender
-        overtaken = message.n < self._last_of.get((receiver.name, sender.name), 0)
-        if not overtaken and _within(message, [receiver.over_ms]):
+        overtaken_ms = self._overtaken_ms(message, receiver)
+        if overtaken_ms is None and _within(message, [receiver.over_ms]):
             verdict.counts["told the receiver"] += 1
             return
         restarted = sender.code == SERVICE_RESTART and message.handed
-        over_ms = None if restarted or overtaken else sender.over_ms
+        over_ms = None if restarted else sender.over_ms
+        if over_ms and overtaken_ms and over_ms > overtaken_ms + TELLING_MS:
+            over_ms = None
         complained = _within(message, sender.errors_ms, COMPLAINT_MS)
         heard_ms = [*self._hears_of(sender, receiver), *_absences(message, receiver)]
         if complained or _within(message, [over_ms, *sender.returns_ms, *heard_ms]):
@@ -196,6 +203,16 @@ class History:
             verdict.counts["at the very end"] += 1
             return
         verdict.wrong("lost", f"{message.label} for {receiver.label}", message.sent_ms)
+
+    @staticmethod
+    def _overtaken_ms(message: Sent, receiver: Connection) -> int | None:
+        """When the first came to a receiver of those that the sender sent later."""
+        later = (
+            t_ms
+            for (sender, n), t_ms in receiver.got_ms.items()
+            if sender == message.sender.name and n > message.n
+        )
+        return min(later, default=None)
 
     def _hears_of(self, one: Connection, phone: Connection) -> list[int]:
         """When one was told ``mobile_connected`` of the other."""
@@ -276,6 +293,7 @@ class History:
         if key in receiver.got:
             self.verdict.wrong("twice", what, event["t"])
         receiver.got[key] = self._number
+        receiver.got_ms[key] = event["t"]
         pair = (receiver.name, event["from"])
         last = self._last_of.get(pair, 0)
         if event["n"] < last:
