@@ -256,7 +256,7 @@ OPTIONS: tuple[Option, ...] = (
         "10",
         _count(1, 1000),
         "Dashboards and desktops that a session may have at once, together. For one more the one "
-        "is closed that says nothing, of those the oldest",
+        "is closed that is dead, or else has been quiet for longest",
     ),
     Option(
         "max-message",

@@ -7,9 +7,9 @@ expected back.
   released CLI comes back 5 s after its connection was closed, whatever the reason: two that live
   would throw each other out for ever. One that had to go and comes back is let in beside those that
   are there, and they have to show that they live.
-- Pages (dashboards and desktops) are let in up to a limit. Then, for one more, the one goes that
-  says nothing. It comes back as well, but gives up after 10 refusals in a row: so often it is
-  refused.
+- Pages (dashboards and desktops) are let in up to a limit. Then, for one more, the one goes that is
+  dead, or else has been quiet for longest. It comes back as well, but gives up after 10 refusals in
+  a row: so often it is refused.
 - Phones beyond their limit are refused.
 
 No released client says who it is. One that comes back is known by its address, and by when it
@@ -81,7 +81,7 @@ class Entry(Enum):
     JOINS_AND_ASKS = "joins and asks"
     """All of its group have to answer, or go."""
     REPLACES_ONE = "replaces one"
-    """The one goes that says nothing."""
+    """The one goes that is dead, or else has been quiet for longest."""
     REFUSED = "refused"
 
 

@@ -52,7 +52,9 @@ from apptuner_relay.wire.frames import (
     PeerReader,
 )
 
-_TOO_MANY_PAGES = "There are too many pages in this session, and this one says nothing"
+_TOO_MANY_PAGES = (
+    "There are too many pages in this session, and this one has been quiet for longest"
+)
 _TICK_S = 1.0
 _LONGEST_SWEEP_S = 15.0
 _LONGEST_RENEWAL_S = 60.0
