@@ -103,8 +103,13 @@ class Outlet:
         return bool(getattr(self._transport, "pending", False))
 
     def abort(self) -> None:
-        """Drop the connection: the response can't be completed."""
+        """Drop the connection, behind what the kernel takes of what was written: the response can't
+        be completed."""
         if not self.gone:
+            # What came last was written a moment ago, and the reactor had no turn to send it.
+            send = getattr(self._transport, "doWrite", None)
+            if self.pending and send is not None:
+                send()
             self._request.transport.abortConnection()  # type: ignore[union-attr]
             self.stopProducing()
 

@@ -132,6 +132,17 @@ class Outlets(SynchronousTestCase):
         self.successResultOf(room)
         self.assertTrue(self.outlet.cut)
 
+    def test_what_was_written_goes_out_before_the_connection_is_dropped(self) -> None:
+        calls: list[str] = []
+        calling = {
+            "pending": True,
+            "doWrite": lambda self: calls.append("send"),
+            "abortConnection": lambda self: calls.append("abort"),
+        }
+        self.start(type("Written", (), calling)())
+        self.outlet.abort()
+        self.assertEqual(calls, ["send", "abort"])
+
     def test_the_client_leaves(self) -> None:
         self.outlet.write(b"a")
         room = self.outlet.room()
