@@ -583,6 +583,8 @@ FORWARD_OPTIONS = (
         "Forward requests for paths that begin so to another HTTP server, as they are, such as "
         "/api/=http://127.0.0.1:4000. Repeat it, or put spaces between them, for more; the longest "
         "prefix counts. The relay's own paths stay its own: /api/status and so on",
+        # A URL that is refused may have a password in it.
+        secret=True,
     ),
     Option(
         "forward-host",

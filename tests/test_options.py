@@ -135,6 +135,7 @@ class Parsing(SynchronousTestCase):
             ("alert-url", "https://h/5ecret\r\nX: y"),
             ("redis", "redis://:5ecret@"),
             ("cluster-secret", "5ecret"),
+            ("forward", "/api/=http://user:5ecret@127.0.0.1:4000"),
         ]:
             with self.assertRaises(SystemExit) as caught:
                 parse(f"--{option}={value}")
