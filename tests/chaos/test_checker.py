@@ -110,6 +110,22 @@ class DeliveryTest(CheckerCase):
         self.get(2, "bundle", version=2)
         self.outcome("delivered", "replaced")
 
+    def test_a_bundle_that_another_sender_has_replaced(self) -> None:
+        other = {"n": 1, "kind": "bundle", "part": 1, "version": 2}
+        self.connect("second.1", "cli")
+        self.event("sent", "second.1", **other)
+        self.send(1, "bundle", part=1, version=2)
+        self.get(1, "bundle", version=2, **{"from": "second.1"})
+        self.outcome("delivered", "replaced")
+
+    def test_old_code_of_another_sender_replaces_nothing(self) -> None:
+        other = {"n": 1, "kind": "bundle", "part": 1, "version": 1}
+        self.connect("second.1", "cli")
+        self.event("sent", "second.1", **other)
+        self.send(1, "bundle", part=1, version=2)
+        self.get(1, "bundle", version=1, **{"from": "second.1"})
+        self.outcome("delivered", "lost")
+
 
 class ToldTest(CheckerCase):
     def test_the_receiver_was_closed(self) -> None:

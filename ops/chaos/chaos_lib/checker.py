@@ -10,7 +10,8 @@ sent before; or somebody was told. Told is
   it before;
 - by the end of a connection, nobody of a message that a later one had overtaken, but for a sender
   who had gone by then;
-- nobody needs to be told of a bundle that a later one of the session has replaced.
+- nobody needs to be told of a bundle that a later one of the session has replaced, or one of
+  another sender with code as new.
 """
 
 from collections import Counter, defaultdict
@@ -73,6 +74,8 @@ class Sent:
     sent_ms: int
     sent_at: int
     whole: bool
+    version: int = 0
+    """Of the code in a bundle."""
     handed: bool = False
 
     @property
@@ -220,10 +223,17 @@ class History:
 
     @staticmethod
     def _replaced(message: Sent, receiver: Connection, bundles: list[Sent]) -> bool:
-        return any(
-            later.sent_at > message.sent_at and (later.sender.name, later.n) in receiver.got
-            for later in bundles
-        )
+        for other in bundles:
+            got_ms = receiver.got_ms.get((other.sender.name, other.n))
+            if got_ms is None:
+                continue
+            if other.sent_at > message.sent_at:
+                return True
+            # Of two senders at the same time: which of them begins last is seen where they meet.
+            is_as_new = other.sender is not message.sender and other.version >= message.version
+            if is_as_new and got_ms >= message.sent_ms:
+                return True
+        return False
 
     # Events, by name
 
@@ -258,7 +268,13 @@ class History:
     def _on_sent(self, event: dict[str, Any]) -> None:
         sender = self.connections[event["conn"]]
         self.sent[event["conn"], event["n"]] = Sent(
-            sender, event["n"], event["kind"], event["t"], self._number, event.get("part", 1) == 1
+            sender,
+            event["n"],
+            event["kind"],
+            event["t"],
+            self._number,
+            event.get("part", 1) == 1,
+            event.get("version", 0),
         )
 
     def _on_handed(self, event: dict[str, Any]) -> None:
