@@ -118,9 +118,13 @@ class Relay(Process):
         # All clients of a session are one address here.
         command += ["--connect-rate", "0", "--failed-joins", "0", "--failed-joins-total", "0"]
         super().__init__(network, name, [*command, *options], out)
+        self._starting = asyncio.Lock()
 
     async def up(self) -> None:
-        await self.start("listening on", self._env)
+        """Start it, unless it runs: a stop may have taken until another fault's turn."""
+        async with self._starting:
+            if self.process is None or self.process.returncode is not None:
+                await self.start("listening on", self._env)
 
     def errors(self) -> list[str]:
         """What its log has that none should have."""
