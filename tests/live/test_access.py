@@ -368,7 +368,7 @@ class SharedClaimTest(ClusterCase):
         refusal = await node.refused("cli", "ABC234", url=b.url("cli", "ABC234"))
         self.assertEqual(refusal.status, 401)
         await redis.kill()
-        await b.logged("claims: Redis: can't be reached")
+        await b.logged("claims: Redis: can't be used")
         refusal = await node.refused("cli", "ABC234", url=b.url("cli", "ABC234"))
         self.assertEqual(refusal.status, 401)
 

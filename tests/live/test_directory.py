@@ -366,7 +366,7 @@ class ServerFaultsTest(DirectoryCase):
         await server.start()
         await heard.event("back")
         self.assertEqual((await one.claim(SESSIONS[0])).node, "n1")
-        self.assertEqual(len([line for line in lines if "can't be reached" in line]), 1, lines)
+        self.assertEqual(len([line for line in lines if "can't be used" in line]), 1, lines)
 
     async def test_a_failing_over_under_sentinel(self) -> None:
         master = await self.server()
