@@ -1,16 +1,9 @@
 """What a seed makes up for `ops/chaos`."""
 
-import sys
-
+from chaos_lib.schedule import CLIENT_FAULTS, HOST_FAULTS, Step, plan
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
-
-from tests.live.processes import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / "ops/chaos"))
-
-from chaos_lib.schedule import CLIENT_FAULTS, HOST_FAULTS, Step, plan
 
 RELAYS = ["a", "b", "c"]
 SEEDS = st.integers(0, 1 << 31)

@@ -157,13 +157,7 @@ class NodeClients:
 
     async def stop(self) -> None:
         """End the process, and with it the connections of all its clients."""
-        if not self._child.is_over:
-            self._child.process.closeStdin()
-        try:
-            await within_patience(self._child.over(), lambda: f"goes on: {self._child!r}")
-        finally:
-            self._child.signal("KILL")
-        assert self._child.exit_code == 0 and not self._child.err, repr(self._child)
+        await self._child.end()
 
 
 @dataclass(repr=False, eq=False)

@@ -69,6 +69,16 @@ class Child(ProcessProtocol):
         if not self.is_over:
             self.process.signalProcess(getattr(signal, f"SIG{name}"))
 
+    async def end(self) -> None:
+        """End one that ends with its standard input, and see that it had nothing to complain of."""
+        if not self.is_over:
+            self.process.closeStdin()
+        try:
+            await within_patience(self.over(), lambda: f"goes on: {self!r}")
+        finally:
+            self.signal("KILL")
+        assert self.exit_code == 0 and not self.err, repr(self)
+
     def over(self) -> Deferred[None]:
         """Fires when the process has ended and all of its output has been read."""
         done: Deferred[None] = Deferred()

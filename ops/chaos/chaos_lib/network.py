@@ -8,23 +8,11 @@ import os
 import shutil
 from subprocess import CalledProcessError, run
 
-IP = shutil.which("ip") or "/usr/sbin/ip"
+from tests.live.namespaces import IP
+
 SS = shutil.which("ss")
 ROUTER = "router"
 _NETWORKS = 250
-
-
-def missing_network() -> str | None:
-    """Why there can be no such network here, if there can't."""
-    name = f"chaos-probe-{os.getpid()}"
-    try:
-        probe = run([IP, "netns", "add", name], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "needs Debian's iproute2"
-    if probe.returncode:
-        return f"can't make network namespaces: {probe.stderr.strip()}"
-    run([IP, "netns", "del", name], check=True)
-    return None
 
 
 class Network:
@@ -63,7 +51,7 @@ class Network:
 
     def within(self, host: str) -> list[str]:
         """What runs a command there."""
-        return [IP, "netns", "exec", self._name(host)]
+        return [str(IP), "netns", "exec", self._name(host)]
 
     def cut(self, source: str, target: str) -> None:
         """Nothing passes from one host to another any more."""
@@ -93,7 +81,7 @@ class Network:
 
     def remove(self) -> None:
         for host in [*self._hosts, ROUTER]:
-            run([IP, "netns", "del", self._name(host)], check=False, capture_output=True)
+            run([str(IP), "netns", "del", self._name(host)], check=False, capture_output=True)
 
     def _rule(self, verb: str, source: str, target: str) -> None:
         way = ("from", self.address[source], "to", self.address[target])
@@ -107,4 +95,4 @@ class Network:
 
 
 def _ip(*words: str) -> None:
-    run([IP, *words], check=True)
+    run([str(IP), *words], check=True)
