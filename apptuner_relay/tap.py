@@ -1,48 +1,64 @@
-"""Where the parts are put together: ``twistd apptuner-relay`` calls `makeService`."""
+"""Puts the parts together: ``twistd apptuner-relay`` calls `makeService`. This is the only module
+that subscribes one part to another.
+"""
 
 import gc
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
-from apptuner_relay.access.claims import MemoryClaims
+from apptuner_relay.access.claims import Claims, MemoryClaims
 from apptuner_relay.access.journal import Journal
-from apptuner_relay.bundles.disk import Spares, ThreadedDisk
-from apptuner_relay.bundles.offload import Offload
-from apptuner_relay.bundles.store import Store
-from apptuner_relay.clocks import use_monotonic_clock
-from apptuner_relay.listeners import Listener, addresses, is_adopted, make_listeners
-from apptuner_relay.logs import Log, make_log
-from apptuner_relay.meters.alerts import Alerts, WebhookPoster
-from apptuner_relay.meters.process import raise_descriptors_limit
-from apptuner_relay.meters.reporting import Reporting
-from apptuner_relay.meters.state import find_directory
-from apptuner_relay.notify import Notifier
-from apptuner_relay.options import Options, Settings
-from apptuner_relay.service import RelayService
-from apptuner_relay.signals import SignalCalls
+from apptuner_relay.config.options import Options
+from apptuner_relay.config.settings import Settings
+from apptuner_relay.edge.endpoints import addresses, are_adopted, is_adopted, make_listeners
+from apptuner_relay.flow.workers import ThreadWorkers
+from apptuner_relay.operator.alerts import Alerts, WebhookPoster
+from apptuner_relay.operator.logs import RelayLog, make_log
+from apptuner_relay.operator.process import raise_descriptors_limit
+from apptuner_relay.operator.reporting import Reporting
+from apptuner_relay.operator.signals import SignalCalls
+from apptuner_relay.operator.state_file import find_directory
+from apptuner_relay.operator.systemd import SystemdNotifier
+from apptuner_relay.relay.hooks import RelayHooks
+from apptuner_relay.relay.service import RelayService
+from apptuner_relay.spool.code.offload import Offload
+from apptuner_relay.spool.disk import ThreadedDisk
+from apptuner_relay.spool.spare_files import Spares
+from apptuner_relay.spool.store import Store
+from apptuner_relay.support.clocks import use_monotonic_clock
+from apptuner_relay.support.version import release
 from apptuner_relay.web.site import make_site
+
+if TYPE_CHECKING:
+    from apptuner_relay.cluster.node import ClusterNode
+    from apptuner_relay.cluster.ownership.redis_claims import RedisClaims
+    from apptuner_relay.managed.assembly import ManagedParts
+    from apptuner_relay.managed.own_server.authorization import PeerAuthorizations
 
 __all__ = ["Options", "makeService"]
 
-MOST_SPARE_BYTES = 128 * 1024 * 1024
+MOST_SPARE_BYTES = 256 * 1024 * 1024
+"""Enough for 16 sessions that send 15 MB bundles all the time: each has a spare file beside its
+cached bundle."""
 GC_THRESHOLDS = (20_000, 10, 10)
 FEW_DESCRIPTORS = 4096
 
 
 def tune_collector() -> None:
-    """Have Python's garbage collector look less often, and never at what start-up made.
+    """Have Python's garbage collector run less often, and never look at objects of the start-up.
 
     The relay makes hardly any garbage that needs the collector, but with thousands of connections
-    there is much to look at each time.
+    each run has many objects to look at.
     """
     gc.collect()
     gc.freeze()
@@ -50,72 +66,79 @@ def tune_collector() -> None:
 
 
 def tune_descriptors() -> None:
-    """Take as many file descriptors as we may, and say so when they are few."""
+    """Raise the limit of file descriptors to what is allowed, and warn when that is low."""
     limit = raise_descriptors_limit()
     if limit < FEW_DESCRIPTORS:
         Logger().warn(
-            "only {limit} file descriptors: a client takes one, and who comes when there are none "
-            "left is refused. Raise the hard limit (ulimit -Hn, LimitNOFILE)",
+            "only {limit} file descriptors: a client takes one, and clients are refused when none "
+            "is left. Raise the hard limit (ulimit -Hn, LimitNOFILE)",
             limit=limit,
         )
 
 
 def make_store(settings: Settings, reactor: Any) -> Store | None:
-    """Where bundles are kept, unless the operator wants none of that."""
-    if settings.spool_dir is None:
+    """The store of cached bundles; None where the operator has turned it off."""
+    if settings.bundles.spool_dir is None:
         return None
-    spares = Spares(min(settings.spool_limit // 8, MOST_SPARE_BYTES))
+    spares = Spares(min(settings.bundles.spool_limit // 8, MOST_SPARE_BYTES))
     disk = ThreadedDisk(reactor, reactor.getThreadPool(), spares)
-    offload = Offload(reactor, settings.max_message)
-    return Store(settings, Path(settings.spool_dir), reactor, disk, offload)
+    offload = Offload(reactor, settings.limits.max_message)
+    return Store(
+        settings.bundles,
+        settings.limits.max_message,
+        Path(settings.bundles.spool_dir),
+        reactor,
+        disk,
+        offload,
+    )
 
 
 class Tree(MultiService):
-    """All of the relay's services. They stop one after the other, the last one first.
+    """All services of the relay. They stop one after the other, the last one first.
 
     :param events: what takes the log; None where twistd knows.
     """
 
     log = Logger()
 
-    def __init__(self, events: Log | None) -> None:
+    def __init__(self, events: RelayLog | None) -> None:
         super().__init__()
         self._events = events
 
     def setServiceParent(self, parent: object) -> None:
-        """As any service's; an application is also told of the log's observer, before it starts to
-        log."""
+        """See `IService`. An application is also given the log's observer, before it logs."""
         if self._events is not None and isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, self._events.observer)
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
-        """As any service's. A daemon has forked by now, so that a thread may write the log."""
+        """See `IService`. A daemon has forked by now, so a thread may write the log."""
         if self._events is not None:
             self._events.writer.start()
         super().privilegedStartService()
 
     def stopService(self) -> Deferred[None]:
-        """Fires when all have stopped; one that fails to is logged, and holds up nobody."""
+        """Fires when all services have stopped; the failure of one is logged, and the others stop
+        all the same."""
         Service.stopService(self)
 
         async def stop() -> None:
             for service in reversed(self.services):
                 try:
                     await maybeDeferred(service.stopService)
-                except Exception:  # whatever it is, the others are to stop as well
+                except Exception:  # whatever it is, the other services are to stop
                     self.log.failure("{service} failed to stop", service=service)
 
         return Deferred.fromCoroutine(stop())
 
 
-def make_relay_log(options: Options, calls: SignalCalls, reactor: Any) -> Log | None:
-    """The log, where twistd is told of no other observer (``--logger``); exits with one line if it
-    can't be had."""
+def make_relay_log(options: Options, calls: SignalCalls, reactor: Any) -> RelayLog | None:
+    """The relay's log, unless twistd is told of another observer (``--logger``). Exits with one
+    line on stderr if the log can't be opened."""
     twistd = options.parent
     if twistd is None or twistd.get("logger"):
         return None
-    form = options.settings.log_format
+    form = options.settings.logs.log_format
     try:
         log = make_log(twistd, form)
     except ValueError as wrong:
@@ -125,81 +148,164 @@ def make_relay_log(options: Options, calls: SignalCalls, reactor: Any) -> Log | 
     if log.file is not None:
         calls.reload("the log file", log.reopen)
         calls.rotate(log.rotate)
-    # What twistd says last comes after that.
+    # twistd logs its last lines after "during".
     reactor.addSystemEventTrigger("after", "shutdown", log.writer.finish)
     return log
 
 
 def make_reporting(relay: RelayService, reactor: IReactorTime) -> Reporting:
-    """What tells the operator of the relay."""
+    """What reports of the relay: log lines, day book, alerts."""
     settings, meters = relay.settings, relay.meters
     alerts = None
-    if settings.alert_url is not None:
-        alerts = Alerts(WebhookPoster(settings.alert_url, reactor), reactor, meters.alerts)
-    directory = find_directory(settings.state_dir, os.environ)
-    return Reporting(meters, reactor, directory, alerts)
+    if settings.warnings.alert_url is not None:
+        alerts = Alerts(
+            WebhookPoster(settings.warnings.alert_url, reactor), reactor, meters.counters.alerts
+        )
+    directory = find_directory(settings.logs.state_dir, os.environ)
+    return Reporting(meters, reactor, settings.logs.log_interval, directory, alerts)
 
 
 def make_journals(relay: RelayService, reactor: Any) -> list[IService]:
-    """What has the claims of a relay without others outlive it, if it may keep anything."""
-    directory = find_directory(relay.settings.state_dir, os.environ)
+    """What has the claims of a relay that is alone outlive it, if it has a state directory."""
+    directory = find_directory(relay.settings.logs.state_dir, os.environ)
     claims = relay.access.claims
     if directory is None or not isinstance(claims, MemoryClaims):
         return []
     return [Journal(claims, directory, reactor, relay.wall_s)]
 
 
+class ClusterParts(NamedTuple):
+    """What `make_cluster` has made."""
+
+    relay: RelayService
+    node: "ClusterNode"
+    claims: "RedisClaims | None"
+    """None where the settings ask for none."""
+
+
+def make_cluster(
+    settings: Settings,
+    reactor: Any,
+    make_relay: Callable[[Claims | None], RelayService],
+    addresses: Callable[[], Sequence[IAddress | None]],
+) -> ClusterParts:
+    """The relay and what has it share its sessions with others. Exits with one line on stderr if
+    something in the settings can't be used.
+
+    :param make_relay: is passed the claims that all relays share, if there are to be any.
+    :param addresses: tells where the relay listens, once its services start.
+    """
+    try:
+        # It imports a package that a relay without ``--redis`` does not need.
+        from apptuner_relay.cluster.node import make_node, make_shared_claims
+
+        claims = make_shared_claims(settings, reactor)
+        relay = make_relay(claims)
+        return ClusterParts(relay, make_node(relay, reactor, addresses, claims), claims)
+    except ImportError as missing:
+        sys.exit(f"apptuner-relay: --redis: {missing}; install apptuner-relay with its extra redis")
+    except ValueError as wrong:
+        sys.exit(f"apptuner-relay: {wrong}")
+
+
+def make_managed_parts(
+    relay: RelayService, reactor: Any, cluster: ClusterParts | None
+) -> "ManagedParts | None":
+    """What carries channels of a managed service; None without ``--managed``. Exits with one line
+    on stderr if something in the settings can't be used."""
+    if relay.settings.managed.managed is None:
+        return None
+    # Most relays need none of it.
+    from apptuner_relay.managed.assembly import make_managed
+
+    peers: PeerAuthorizations | None = None
+    if cluster is not None:
+        from apptuner_relay.cluster.authorization_proxy import AuthorizationProxy
+
+        peers = AuthorizationProxy(cluster.node.placement, reactor, cluster.node.trust)
+    try:
+        return make_managed(relay, reactor, peers)
+    except ValueError as wrong:
+        sys.exit(f"apptuner-relay: {wrong}")
+
+
 def makeService(options: Options) -> IService:
-    """The service tree: the relay, what reports of it, and the ports on which it is served."""
+    """The service tree: the relay, its reporting, its store and its listeners."""
     from twisted.internet import reactor as global_reactor
 
     reactor: Any = global_reactor
     use_monotonic_clock(reactor)
+    Logger().info("AppTuner Relay {release} starts", release=release())
     tune_collector()
     tune_descriptors()
     calls = SignalCalls(reactor)
     calls.install()
     log = make_relay_log(options, calls, reactor)
     tree = Tree(log)
+    for spelling, name in options.old_spellings:
+        Tree.log.warn(
+            "{spelling} is an older spelling: use --tune {name}=VALUE or APPTUNER_TUNE",
+            spelling=spelling,
+            name=name,
+        )
+    for source, need in options.unused:
+        Tree.log.warn("{source} has no effect without {need}", source=source, need=need)
     store = make_store(options.settings, reactor)
-    relay = RelayService(options.settings, reactor, store)
+    workers = ThreadWorkers(reactor)
+    reactor.addSystemEventTrigger("during", "shutdown", workers.stop)
+    hooks = RelayHooks()
+    settings = options.settings
+    cluster: ClusterParts | None = None
+    listeners: list[IService] = []
+
+    def make_relay(claims: Claims | None) -> RelayService:
+        sockets = are_adopted(settings.listening.listen)
+        return RelayService(
+            settings, reactor, workers, store, hooks=hooks, claims=claims, shares_sockets=sockets
+        )
+
+    if settings.cluster.redis is None:
+        relay = make_relay(None)
+    else:
+        cluster = make_cluster(settings, reactor, make_relay, lambda: addresses(listeners))
+        relay, node = cluster.relay, cluster.node
+        hooks.subscribe_placement(node.placement)
+        hooks.subscribe_undelivered(node.placement.remotes.undelivered_sessions)
+        if cluster.claims is not None:
+            cluster.claims.on_lost = relay.access.lose_claim
+    managed = make_managed_parts(relay, reactor, cluster)
+    more = {} if managed is None else managed.resources
+    if managed is not None:
+        app_server = managed.app_server
+        hooks.subscribe_closing(lambda: app_server.count)
+    if cluster is None:
+        site = make_site(relay, reactor, more=more)
+    else:
+        site = make_site(relay, reactor, cluster.node.peers, cluster.node.bundles, more)
+    hooks.subscribe_downloads(site.count_transfers)
+    hooks.subscribe_silent_connections(site.count_silent)
     if log is not None:
         relay.meters.watch_log(log.writer)
-    listeners: list[IService] = []
-    cluster = None
-    if options.settings.redis is not None:
-        try:
-            # Importing it needs a package that a relay without others does without.
-            from apptuner_relay.cluster.node import make_node
-
-            cluster = make_node(relay, reactor, lambda: addresses(listeners))
-        except ImportError as missing:
-            sys.exit(
-                f"apptuner-relay: --redis: {missing}; install apptuner-relay with its extra redis"
-            )
-        except ValueError as wrong:
-            sys.exit(f"apptuner-relay: {wrong}")
-    if cluster is None:
-        site = make_site(relay, reactor)
-    else:
-        site = make_site(relay, reactor, cluster.peers, cluster.shelves)
     listeners += make_listeners(options, relay, site, reactor, calls)
-    relay.hands_over = all(is_adopted(one) for one in listeners if isinstance(one, Listener))
-    notifier = Notifier(reactor, os.environ, lambda: show_status(relay))
+    notifier = SystemdNotifier(reactor, os.environ, lambda: show_status(relay))
     reactor.addSystemEventTrigger("before", "shutdown", notifier.begin_stop)
-    reactor.addSystemEventTrigger("before", "shutdown", heed_another_signal, relay, reactor)
-    # The first one stops last. While the relay drains, others answer on its adopted sockets, and
-    # nobody but itself on those of its own.
+    reactor.addSystemEventTrigger("before", "shutdown", hurry_on_second_signal, relay, reactor)
+    # The first one stops last. While the relay drains, its successor answers on adopted sockets,
+    # but nobody else can answer on sockets of its own.
     services: list[IService] = [notifier, make_reporting(relay, reactor)]
     services += make_journals(relay, reactor)
     if store is not None:
         services.append(store)
     if cluster is not None:
-        services.append(cluster.homes)
+        services.append(cluster.node.placement)
         if cluster.claims is not None:
             services.append(cluster.claims)
+    if managed is not None:
+        services += managed.services
     services += [one for one in listeners if not is_adopted(one)]
     services.append(relay)
+    if managed is not None:
+        services.append(managed.app_server)
     services += [one for one in listeners if is_adopted(one)]
     for service in services:
         service.setServiceParent(tree)
@@ -208,24 +314,24 @@ def makeService(options: Options) -> IService:
 
 def show_status(relay: RelayService) -> str:
     """What ``systemctl status`` shows."""
-    if relay.drain is not None:
-        return f"draining: {relay.drain.status}"
+    if relay.shutdown is not None:
+        return f"draining: {relay.shutdown.status}"
     return f"{len(relay.sessions)} sessions, {relay.connections} connections"
 
 
-def heed_another_signal(relay: RelayService, reactor: Any) -> None:
-    """The relay stops: one more SIGTERM or SIGINT has it end at once. Twisted alone would complain
-    that it stops already."""
+def hurry_on_second_signal(relay: RelayService, reactor: Any) -> None:
+    """The relay stops: one more SIGTERM or SIGINT ends it at once. Twisted alone would log an
+    error, as it is stopping already."""
 
     def again(number: int, frame: object) -> None:
-        # Should even that take too long, the next one kills.
+        # The signal after that kills the process.
         signal.signal(number, signal.SIG_DFL)
         reactor.callFromThread(hurry, signal.Signals(number).name)
 
     def hurry(name: str) -> None:
-        if relay.drain is not None:
-            relay.log.info("received {name} again: not waiting for anybody", name=name)
-            relay.drain.hurry()
+        if relay.shutdown is not None:
+            relay.log.info("received {name} again: closing all clients at once", name=name)
+            relay.shutdown.hurry()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, again)

@@ -13,11 +13,13 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from apptuner_relay.bundles.store import Store
-from apptuner_relay.options import Settings
-from apptuner_relay.protocol import DesktopSideFactory, MobileFactory
-from apptuner_relay.service import RelayService
+from apptuner_relay.config.settings import Settings, make_settings
+from apptuner_relay.edge.server import DesktopSideFactory, MobileFactory
+from apptuner_relay.relay.hooks import RelayHooks
+from apptuner_relay.relay.service import RelayService
+from apptuner_relay.spool.store import Store
 from apptuner_relay.wire.frames import CLOSE, COMPRESSED, CONTINUATION, PING, PONG, TEXT
+from tests.workers import Inline
 
 HANDSHAKE = (
     "GET {target} HTTP/1.1\r\nHost: relay.example\r\nUpgrade: websocket\r\n"
@@ -202,22 +204,35 @@ class Relay:
 
     :param store: makes its spool, where there is to be one.
     :param clock: one that it shares with others.
+    :param workers: convert logs to other forms; at once, unless they are given.
+    :param shares_sockets: see `RelayService`.
     """
 
     def __init__(
         self,
         store: Callable[[Clock, Settings], Store] | None = None,
         clock: Clock | None = None,
+        workers: Inline | None = None,
+        shares_sockets: bool = False,
         **settings: Any,
     ) -> None:
         if clock is None:
             clock = Clock()
             clock.advance(1000)
         self.clock = clock
-        options = Settings(**settings)
+        options = make_settings(**settings)
         self.store = store and store(self.clock, options)
         self.wall = WallClock(self.clock)
-        self.service = RelayService(options, self.clock, self.store, self.wall)
+        self.hooks = RelayHooks()
+        self.service = RelayService(
+            options,
+            self.clock,
+            workers or Inline(),
+            self.store,
+            self.wall,
+            self.hooks,
+            shares_sockets=shares_sockets,
+        )
         if self.store is not None:
             self.store.startService()
         self.service.startService()

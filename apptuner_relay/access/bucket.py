@@ -1,11 +1,11 @@
-"""Token buckets: so many at once, so many a second in the long run. Pure; times are given."""
+"""Token buckets: a burst at once, a rate in the long run. Pure; times are parameters."""
 
 
 class TokenBucket:
-    """Full at first.
+    """A token bucket, which is full at first.
 
-    :param rate: how many come back a second.
-    :param burst: how many it holds.
+    :param rate: tokens added a second.
+    :param burst: the most tokens that it holds.
     """
 
     __slots__ = ("_at_s", "_level", "burst", "rate")
@@ -17,18 +17,18 @@ class TokenBucket:
         self._at_s = now_s
 
     def level(self, now_s: float) -> float:
-        """How many there are. A clock that was put back brings none."""
+        """How many tokens it has. A clock that was set back adds none."""
         past_s = max(0.0, now_s - self._at_s)
         self._level = min(self.burst, self._level + past_s * self.rate)
         self._at_s = now_s
         return self._level
 
     def wait_s(self, now_s: float, count: float = 1) -> float:
-        """In how many seconds there will be ``count``, which is no more than it holds."""
+        """Seconds until it has ``count`` tokens, which is at most ``burst``."""
         return max(0.0, (count - self.level(now_s)) / self.rate)
 
     def take(self, now_s: float, count: float = 1) -> bool:
-        """Take ``count``, if there are as many."""
+        """Take ``count`` tokens, if it has as many. Returns whether it had."""
         if self.level(now_s) < count:
             return False
         self._level -= count
@@ -39,11 +39,11 @@ _MOST_BURSTS_GRANTED = 4
 
 
 class Allowance:
-    """How many messages a client may send: `left` is counted down by who takes them in, which costs
-    no call and no look at the clock for as long as there are any.
+    """How many messages a client may send. The receiver counts `left` down by itself, which costs
+    no call and no look at the clock while any are left.
 
     :param rate: messages a second in the long run; 0 for no limit.
-    :param burst_s: so many seconds' worth at once.
+    :param burst_s: how many seconds' worth may be sent at once.
     """
 
     __slots__ = ("_at_s", "_burst", "_granted", "_rate", "left")
@@ -54,10 +54,10 @@ class Allowance:
         self._at_s = now_s
         self._granted = 0.0
         self.left = self._burst
-        """Below 0: there were none for so many messages that have been taken in."""
+        """Messages that may be sent now; below 0, how many too many were received."""
 
     def refill(self, now_s: float) -> bool:
-        """Add what has come back. Whether that makes up for what was taken."""
+        """Add what the time since the last call allows. Returns whether `left` is 0 or more."""
         past_s = max(0.0, now_s - self._at_s)
         self._at_s = now_s
         self.left = min(self._burst, self.left + past_s * self._rate) + self._granted
@@ -65,6 +65,5 @@ class Allowance:
         return self.left >= 0
 
     def grant(self, count: float) -> None:
-        """Have `refill` add so many more, once. What is not used of it is not kept for ever: no
-        more than a few bursts are."""
+        """Have `refill` add ``count`` more, once. A few bursts at most are granted at any time."""
         self._granted = min(self._granted + count, _MOST_BURSTS_GRANTED * self._burst)

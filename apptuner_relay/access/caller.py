@@ -1,5 +1,5 @@
-"""What a client shows of itself when it connects: where it is, which page it is, a secret, a token.
-Pure.
+"""What a client shows of itself when it connects: its address, its web page's origin, a secret, a
+join token. Pure.
 """
 
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from apptuner_relay.access.tokens import check_secret, expiry_of
-from apptuner_relay.session import BadRequest
+from apptuner_relay.session.session import BadRequest
 
 _BEARER = re.compile(r"bearer +(\S+)\s*", re.IGNORECASE)
 _QUERY_FIELDS = 32
@@ -15,7 +15,8 @@ _QUERY_FIELDS = 32
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. What it shows is not in its ``repr``, which may get into a log."""
+    """A client that connects. Secret and token are not in its ``repr``, which may get into a
+    log."""
 
     address: str | None = None
     """See `TrustedProxies.client`."""
@@ -23,7 +24,7 @@ class Caller:
     secret: str | None = None
     token: str | None = None
     wants_tokens: bool = False
-    """Whether phones are to show a join token from now on."""
+    """Whether phones have to show a join token from now on."""
 
     def __repr__(self) -> str:
         return f"Caller({self.address!r})"
@@ -33,10 +34,10 @@ def read_caller(
     address: str | None, origin: str | None, authorization: str | None, query: str
 ) -> Caller:
     """Read ``Authorization: Bearer`` (RFC 6750 §2.1), which holds a secret or a join token, and the
-    query's ``key``, ``token`` and ``tokens``. The header counts where both are there; one of
-    another scheme is for a proxy in front.
+    query's ``key``, ``token`` and ``tokens``. The header goes before the query; a header of another
+    scheme is for a proxy, and ignored.
 
-    :raises BadRequest: 400, for what can be neither.
+    :raises BadRequest: 400, for a malformed secret, or too many fields.
     """
     if not query and authorization is None:
         return Caller(address, origin)

@@ -1,4 +1,4 @@
-"""Which sessions are claimed, and with what: the interface, and one that keeps it in memory.
+"""The claims of sessions: the interface of a store for them, and a store in memory.
 
 Sessions are named by the hex SHA-256 of their ids. How a secret becomes a proof is in `tokens`.
 """
@@ -10,14 +10,13 @@ from typing import NamedTuple, Protocol
 from twisted.internet.defer import Deferred, fail, succeed
 
 MOST_CLAIMS = 100_000
-"""What one relay keeps: some 40 MB."""
-
+"""The most that one relay keeps: some 40 MB."""
 
 _DROPPED_AT_ONCE = 8
 
 
 class Claim(NamedTuple):
-    """What is kept of a claim."""
+    """A claim, as it is kept."""
 
     proof: str
     tokens: bool = False
@@ -25,47 +24,47 @@ class Claim(NamedTuple):
 
 
 class TooManyClaims(Exception):
-    """No more can be kept. None that is kept goes for another: whoever makes enough of them would
-    take others' protection away."""
+    """No more claims can be kept. None is dropped for a new one: an attacker who makes enough of
+    them would take others' protection away."""
 
 
 class Claims(Protocol):
-    """Keeps claims, each until nobody has used it for the time to live."""
+    """Keeps claims, each until its time to live has passed since its last use."""
 
     def look(self, session: str) -> Deferred[Claim | None]:
-        """The claim of a session, if it has one. Never fails."""
+        """The claim of a session; None for one without. Never fails."""
 
     def take(self, session: str, claim: Claim, is_tentative: bool = False) -> Deferred[Claim]:
-        """Claim a session, or use its claim once more: where the proof is the same, its time begins
-        anew, and ``tokens`` is as it is said now.
+        """Claim a session, or renew its claim: where the proof is the same, its time to live begins
+        anew, and its ``tokens`` becomes that of ``claim``.
 
-        :param is_tentative: what is claimed may be given back, and is forgotten soon unless it is
-            taken again without this.
-        :return: what counts from now on: another's claim, where there was one. Fires when the
-            claim outlives this process, if it can be had to. Fails with `TooManyClaims`.
+        :param is_tentative: the claim may be given back, and is forgotten soon unless it is taken
+            again without this.
+        :return: the claim that counts from now on: another one, where the session had one. Fires
+            once the claim would outlive this process, if the store can do that. Fails with
+            `TooManyClaims`.
         """
 
     def give_back(self, session: str, claim: Claim) -> Deferred[None]:
-        """Forget a claim that was made tentatively, unless somebody has used it since. Never
-        fails."""
+        """Forget a tentative claim, unless it was used since. Never fails."""
 
 
 class MemoryClaims:
-    """`Claims` of a relay without others. A `journal.Journal` keeps them over restarts.
+    """The `Claims` of a single relay. A `journal.Journal` keeps them over restarts.
 
-    :param ttl_s: seconds for which a claim that nobody uses is kept.
+    :param ttl_s: the time to live, in seconds since a claim's last use.
     :param now_s: the monotonic clock.
     """
 
     def __init__(self, ttl_s: float, now_s: Callable[[], float], most: int = MOST_CLAIMS) -> None:
         self.ttl_s = ttl_s
         self.on_use: Callable[[str, Claim, float], Deferred[None] | None] | None = None
-        """Called with session, claim and time whenever a claim is made or used. What it returns,
-        if anything, fires when a claim is safe that was not before."""
+        """Called with session, claim and time whenever a claim is made or used. For a claim that is
+        not on the disk yet it returns a Deferred, which fires once it is."""
         self._now_s = now_s
         self._most = most
         self._claims: dict[str, tuple[Claim, float]] = {}
-        """With the time of the last use, which is also their order."""
+        """With the times of their last use, in whose order they are."""
 
     def __len__(self) -> int:
         return len(self._claims)
@@ -97,13 +96,14 @@ class MemoryClaims:
         there = self.find(session)
         if there is not None and there.proof == claim.proof:
             if self.on_use is not None:
-                # What outlives this process is to be as good as forgotten.
+                # What is on the disk has to expire, too.
                 self.on_use(session, there, self._now_s() - self.ttl_s)
             self.forget(session)
         return succeed(None)
 
     def put(self, session: str, claim: Claim, used_s: float | None = None) -> Deferred[None] | None:
-        """Keep a claim, whatever there was. `sort` is due after one with a time of its own.
+        """Keep a claim, in place of any that the session had. With ``used_s``, `sort` has to be
+        called afterwards.
 
         :return: see `on_use`.
         """
@@ -118,22 +118,22 @@ class MemoryClaims:
         return found is not None and found[1] >= time_s
 
     def sort(self) -> None:
-        """Put in the order of their use what was `put` in any, and leave out what has had its
-        time."""
+        """Put the claims in the order of their last use, and drop those whose time to live has
+        passed."""
         now_s = self._now_s()
         left = [one for one in self._claims.items() if now_s - one[1][1] < self.ttl_s]
         self._claims = dict(sorted(left, key=lambda one: one[1][1])[-self._most :])
 
     def items(self) -> list[tuple[str, Claim, float]]:
-        """All there are, with the times of their last use."""
+        """All claims, with the times of their last use."""
         return [(session, claim, used_s) for session, (claim, used_s) in self._claims.items()]
 
     def forget(self, session: str) -> None:
-        """A session has no claim. Harmless if it had none."""
+        """Drop the claim of a session, if it has one."""
         self._claims.pop(session, None)
 
     def drop_old(self) -> None:
-        """Make room of what has had its time, a few at once."""
+        """Drop a few of the claims whose time to live has passed."""
         now_s = self._now_s()
         for session, (_, used_s) in list(islice(self._claims.items(), _DROPPED_AT_ONCE)):
             if now_s - used_s < self.ttl_s:

@@ -1,14 +1,15 @@
-"""Keeps the claims of a relay without others in a file, over restarts: else whoever comes first
-after one could claim what was another's. Several relays have theirs in Redis.
+"""Keeps the claims of a single relay in a file, over restarts: without it, the first client after a
+restart could claim a session of somebody else. Several relays keep their claims in Redis.
 
-``claims`` in the state directory has a line for each use of a claim that is worth a line: ``session
-proof tokens time``, the last one of a session counts. It is written anew at each start, and added
-to in a thread: once a second, and at once for a claim that is new, whose client comes in when it is
-on the disk (`MemoryClaims.take`). What is cut off at its end, as by a crash, is left out.
+The file ``claims`` in the state directory has lines of ``session proof tokens time``; the last line
+of a session counts. A use of a claim is written only when enough time has passed since the last.
+The file is rewritten at each start, and appended to in a thread: once a second, and at once for a
+new claim, whose client joins when the claim is on the disk (`MemoryClaims.take`). A line that was
+cut short at the end, for instance by a crash, is ignored.
 
-The times are the wall clock's, as no other outlives a machine; in memory they are the monotonic
-clock's. When somebody sets the wall clock, the file is written anew with times that fit it, so that
-no claim is older after a restart than it is.
+The times in the file are the wall clock's, as no other clock outlives a machine; in memory they are
+the monotonic clock's. When somebody sets the wall clock, the file is rewritten with times that fit
+it, so that no claim seems older after a restart than it is.
 """
 
 import fcntl
@@ -28,7 +29,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apptuner_relay.access.claims import MOST_CLAIMS, Claim, MemoryClaims
-from apptuner_relay.clocks import WallClock
+from apptuner_relay.support.clocks import WallClock
 
 FILE = "claims"
 
@@ -36,29 +37,30 @@ _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o600
 _INTERVAL_S = 1.0
 _PATIENCE_S = 5.0
-"""How long a client waits for its new claim to be on the disk. After that it comes in without."""
+"""How long a client waits for its new claim to be on the disk before it joins all the same."""
 _LINE = re.compile(r"([0-9a-f]{64}) ([A-Za-z0-9_-]{43}) ([01]) ([0-9]{1,12}(?:\.[0-9]{1,9})?)")
 _MOST_BYTES = 8 * MOST_CLAIMS * 150
-"""No longer file is read."""
+"""A longer file is not read."""
 _GROWTH_BYTES = 1 << 20
-"""A file is written anew when it has four times what is worth keeping, and so much at least."""
+"""The file is rewritten when it has four times the size that it had after the last time, and at
+least this size."""
 _STEP_S = 1.0
-"""A wall clock that has moved so far against the monotonic one was set."""
+"""A wall clock that has moved by this much against the monotonic one was set."""
 _WORTH = 0.01
-"""Which share of the time to live must have passed since the last line for another of the same."""
+"""The share of the time to live that has to pass before a claim's use is written again."""
 
 
 class _Batch:
-    """What is written together."""
+    """Claims that are written together."""
 
     def __init__(self) -> None:
         self.new: dict[str, Claim] = {}
-        """The claims in it that are nowhere on the disk yet."""
+        """The claims that are not on the disk in any form yet."""
         self.waiting: list[Deferred[None]] = []
-        """Who waits for them."""
+        """The clients that wait for them."""
 
     def done(self) -> None:
-        """It is written, or never will be."""
+        """The batch is written, or never will be: let its clients join."""
         waiting, self.waiting = self.waiting, []
         self.new.clear()
         for one in waiting:
@@ -66,7 +68,7 @@ class _Batch:
 
 
 class Journal(Service):
-    """Reads the claims when it starts, and writes down what comes to be known."""
+    """Reads the claims when it starts, and writes new and renewed ones."""
 
     log = Logger()
 
@@ -78,27 +80,27 @@ class Journal(Service):
         self._reactor = reactor
         self._wall_s = wall_s
         self._ahead_s = self._look_at_clocks()
-        """How far the wall clock was ahead of the monotonic one when the file was written anew."""
+        """How far the wall clock was ahead of the monotonic one when the file was rewritten."""
         self._file: IO[bytes] | None = None
         self._size = 0
         self._least = 0
-        """How long it was when it was written anew."""
+        """The file's size when it was rewritten, in bytes."""
         self._written: dict[str, tuple[Claim, float]] = {}
         self._pending: dict[str, tuple[Claim, float]] = {}
         self._next = _Batch()
-        """That of what is pending."""
+        """The batch of what is pending."""
         self._present = _Batch()
-        """The one that is being written."""
+        """The batch that is being written."""
         self._writing: Deferred[None] | None = None
         self._is_waiting = False
-        """Whether another relay has the file."""
+        """Whether another relay has the file locked."""
         self._call = LoopingCall(self._write)
         self._call.clock = reactor
 
     def startService(self) -> None:
-        """Read what was kept. Where that can't be, claims are kept in memory only, and a line in
-        the log says so; while another relay has the file, as one does that hands over to this one,
-        it is read, and tried again."""
+        """Read the file. Where it can't be read, claims are kept in memory only, and a line in the
+        log says so. Where another relay has it locked, for instance one that hands over to this
+        one, it is read, and locked as soon as that is possible."""
         super().startService()
         self._take_over()
         self._call.start(_INTERVAL_S, now=False).addErrback(self._failed)
@@ -107,7 +109,7 @@ class Journal(Service):
         try:
             self._path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
             file = open_file(self._path)
-            # It may have been replaced between the two.
+            # It may have been replaced between the opening and the locking.
             mine = lock(file) and os.path.samestat(os.fstat(file.fileno()), self._path.stat())
             self._read(file)
             if mine:
@@ -122,14 +124,14 @@ class Journal(Service):
             self._give_up(wrong)
 
     def _read(self, file: IO[bytes]) -> None:
-        """Know what is in the file, unless it was used here later."""
+        """Take the claims of the file, except those that were used here later."""
         now_s = self._reactor.seconds()
         ahead_s = self._look_at_clocks()
         last = {session: (claim, wall_s) for session, claim, wall_s in read_lines(file)}
         for session, (claim, wall_s) in last.items():
             used_s = wall_s - ahead_s
             if not self._claims.used_since(session, used_s):
-                # A clock that was put back makes no claim last for longer.
+                # A clock that was set back makes no claim last longer.
                 self._claims.put(session, claim, min(used_s, now_s))
         self._claims.sort()
 
@@ -152,7 +154,7 @@ class Journal(Service):
         return over
 
     def _note(self, session: str, claim: Claim, used_s: float) -> Deferred[None] | None:
-        """A claim was made or used. Fires once it is on the disk; None where it is already."""
+        """A claim was made or used; see `MemoryClaims.on_use`."""
         before = self._written.get(session)
         is_new = before is None or before[0] != claim
         past_s = 0.0 if before is None else used_s - before[1]
@@ -177,7 +179,7 @@ class Journal(Service):
         )
 
     def _write(self) -> None:
-        """Begin to write down what is pending."""
+        """Begin to write what is pending."""
         if self._is_waiting:
             self._take_over()
         if self._writing is not None or self._file is None:
@@ -201,7 +203,7 @@ class Journal(Service):
         self._file = file
 
     def _all(self) -> bytes:
-        """All claims there are, with which the file begins anew."""
+        """The contents with which the file is rewritten: all claims."""
         items = self._claims.items()
         self._pending = {}
         self._written = {session: (claim, used_s) for session, claim, used_s in items}
@@ -216,7 +218,7 @@ class Journal(Service):
 
     @property
     def _was_set(self) -> bool:
-        """Whether somebody has set the wall clock since the file was written anew."""
+        """Whether somebody has set the wall clock since the file was rewritten."""
         return abs(self._look_at_clocks() - self._ahead_s) >= _STEP_S
 
     def _take_pending(self) -> bytes:
@@ -271,7 +273,7 @@ class Journal(Service):
 
 
 def lines_of(claims: Iterable[tuple[str, Claim, float]], ahead_s: float) -> bytes:
-    """What the file has of these claims. The wall clock is ``ahead_s`` ahead of that of their
+    """The file's lines for these claims. The wall clock is ``ahead_s`` ahead of the clock of their
     times."""
     return "".join(
         f"{session} {claim.proof} {int(claim.tokens)} {max(0.0, used_s + ahead_s):.3f}\n"
@@ -280,16 +282,16 @@ def lines_of(claims: Iterable[tuple[str, Claim, float]], ahead_s: float) -> byte
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """The file, which is made if there is none.
+    """Open the file, or create it.
 
-    :raises OSError: it can't be had.
+    :raises OSError: that has failed.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, _FILE_MODE), "r+b", buffering=0)
 
 
 def lock(file: IO[bytes]) -> bool:
-    """Whether this process has an open file for itself, until it is closed."""
+    """Lock an open file until it is closed. Returns False where another process has it locked."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -298,9 +300,9 @@ def lock(file: IO[bytes]) -> bool:
 
 
 def write_anew(path: Path, data: bytes) -> IO[bytes]:
-    """Replace the file; returns it, open and locked.
+    """Replace the file. Returns the new one, open and locked.
 
-    :raises OSError: that can't be; the old one is still there.
+    :raises OSError: that has failed; the old file is still there.
     """
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
@@ -313,7 +315,7 @@ def write_anew(path: Path, data: bytes) -> IO[bytes]:
         new.replace(path)
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            # So that it is the new one, too, that is found after a power failure.
+            # So that the new file is there after a power failure, too.
             os.fsync(folder)
         finally:
             os.close(folder)
@@ -329,9 +331,9 @@ def _append(file: IO[bytes], data: bytes) -> None:
 
 
 def read_lines(file: IO[bytes]) -> Iterable[tuple[str, Claim, float]]:
-    """What is in the file, in its order; lines that are none are left out.
+    """The claims in the file, in its order; malformed lines are ignored.
 
-    :raises OSError: it can't be read, or is too long.
+    :raises OSError: the file can't be read, or is too long.
     """
     file.seek(0)
     # Unbuffered: it may take several reads.

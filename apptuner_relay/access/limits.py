@@ -1,11 +1,12 @@
-"""How often an address may connect, guess, and how many sessions it may have at once. Pure.
+"""The limits of an address: connections, failed joins, and sessions at once. Pure.
 
-An address here is the network of an IP address that one customer has: the address itself for IPv4,
-its /64 for IPv6. Addresses that say nothing of who is there (None: a UNIX socket, or what a trusted
-proxy could not tell) and this machine's own are not limited.
+An address here is what one customer of a network provider has: the address itself for IPv4, its /64
+for IPv6. Unknown addresses (None: a UNIX socket, or a trusted proxy that could not tell) and those
+of this machine are not limited.
 
-All tables are bounded. Who has more addresses than they have rows makes them forget others, which
-then have their whole allowance again: that is why guessing is counted over all addresses, too.
+All tables are bounded. An attacker with more addresses than a table has rows makes it forget
+others, which then have their whole allowance again: that is why failed joins are counted over all
+addresses, too.
 """
 
 import hashlib
@@ -15,15 +16,15 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 
 from apptuner_relay.access.bucket import TokenBucket
-from apptuner_relay.access.recent import Recent
-from apptuner_relay.session import BadRequest
+from apptuner_relay.access.lru_table import LRUTable
+from apptuner_relay.session.session import BadRequest
 
 GUESS_WINDOW_S = 600.0
-"""The time for which failed joins are counted."""
+"""The time over which failed joins are counted, in seconds."""
 LIMITS = ("connect-rate", "failed-joins", "failed-joins-total", "sessions-per-address")
 """The options that set limits here."""
 STRICT_SHARE = 0.1
-"""What is left of each address's failed joins while there are too many over all addresses."""
+"""The share of its failed joins that each address has while there are too many over all."""
 
 _MINUTE_S = 60.0
 _MOST_ADDRESSES = 16_384
@@ -48,9 +49,9 @@ class Limited(BadRequest):
         self.limit = limit
 
 
-@lru_cache(maxsize=4096)  # It is asked several times for each client.
+@lru_cache(maxsize=4096)  # Called several times for each client.
 def customer(address: str | None) -> str | None:
-    """By what an address is counted; None for one that is not limited."""
+    """The network by which an address is counted; None for one that is not limited."""
     if address is None:
         return None
     parsed = ip_address(address)
@@ -62,19 +63,19 @@ def customer(address: str | None) -> str | None:
 
 
 class ConnectRate:
-    """Handshakes of one customer a minute.
+    """The handshakes of each customer in a minute.
 
-    :param most: 0 for no limit.
+    :param most: the limit; 0 for none.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._buckets: Recent[str, TokenBucket] = Recent(_MOST_ADDRESSES)
+        self._buckets: LRUTable[str, TokenBucket] = LRUTable(_MOST_ADDRESSES)
 
     def take(self, who: str | None, now_s: float) -> None:
         """Count a handshake.
 
-        :raises Limited: there were too many.
+        :raises Limited: the customer has made too many.
         """
         if who is None or not self._most:
             return
@@ -88,32 +89,33 @@ class ConnectRate:
             )
 
 
-class Guesses:
-    """Failed joins: what one customer has tried that turned out to be nothing.
+class FailedJoins:
+    """The failed joins of each customer: sessions that don't exist, and wrong secrets.
 
-    The same thing tried again is no new guess, so somebody who waits for a session to begin, or
-    tries a wrong secret again and again, is counted once. An honest office has a session or two for
-    each developer; who guesses has a new one each time. When a customer has used its failed joins
-    up, it is refused whatever it has not tried before, before it is said whether that exists: else
-    guessing would go on, only with another answer for what fails.
+    The same attempt made again counts once, so a phone that waits for its session to begin, or
+    tries a wrong secret again and again, is no attacker. An honest office has a session or two for
+    each developer; an attacker who guesses has a new one each time. A customer that has used up its
+    failed joins is refused whatever it has not tried before, and before it is told whether that
+    exists: otherwise guessing would go on, only with another answer for failures.
 
-    :param most: of one customer within `GUESS_WINDOW_S`; 0 for no limit.
-    :param most_total: of all; 0 for no limit. While there are more, each customer has a tenth. All
-        new ones are not refused then, or else who has a few addresses could keep everybody out.
+    :param most: the limit of one customer within `GUESS_WINDOW_S`; 0 for none.
+    :param most_total: the limit over all customers; 0 for none. Above it, each customer has a tenth
+        of ``most``. New attempts are not refused altogether, as an attacker with a few addresses
+        could then keep everybody out.
     """
 
     def __init__(self, most: int, most_total: int, now_s: float) -> None:
         self._most = most
-        self._buckets: Recent[str, TokenBucket] = Recent(_MOST_ADDRESSES)
-        self._known: Recent[bytes, bool] = Recent(_MOST_KNOWN)
+        self._buckets: LRUTable[str, TokenBucket] = LRUTable(_MOST_ADDRESSES)
+        self._known: LRUTable[bytes, bool] = LRUTable(_MOST_KNOWN)
         self._total = None
         if most_total:
             self._total = TokenBucket(most_total / GUESS_WINDOW_S, most_total, now_s)
 
     def check(self, who: str | None, what: str, now_s: float) -> None:
-        """Whether a customer may try ``what``.
+        """Check that a customer may try ``what``.
 
-        :raises Limited: it has guessed too much, and has not tried this before.
+        :raises Limited: it has too many failed joins, and has not tried this before.
         """
         if who is None or not self._most or self._key(who, what) in self._known:
             return
@@ -131,7 +133,7 @@ class Guesses:
             )
 
     def failed(self, who: str | None, what: str, now_s: float) -> bool:
-        """What a customer tried is nothing. Whether that is a new guess."""
+        """An attempt has failed. Returns whether it is counted: it is a new one."""
         if who is None:
             return False
         key = self._key(who, what)
@@ -147,7 +149,7 @@ class Guesses:
         return True
 
     def succeeded(self, who: str | None, what: str) -> None:
-        """What a customer tried is something: it may do so again whatever it does else."""
+        """An attempt has succeeded: the customer may repeat it, whatever else it tries."""
         if who is not None:
             self._known.put(self._key(who, what), True)
 
@@ -157,9 +159,9 @@ class Guesses:
 
 
 class SessionCount:
-    """Sessions that a customer has clients in at once. It grows with the clients that there are.
+    """The sessions in which a customer has clients. Its size is bounded by the number of clients.
 
-    :param most: 0 for no limit.
+    :param most: the limit; 0 for none.
     """
 
     def __init__(self, most: int) -> None:
@@ -167,7 +169,7 @@ class SessionCount:
         self._sessions: dict[str, Counter[str]] = {}
 
     def check(self, who: str | None, session: str) -> None:
-        """Whether a customer may have a client in ``session``.
+        """Check that a customer may have a client in ``session``.
 
         :raises Limited: it would be one session too many.
         """
@@ -182,12 +184,12 @@ class SessionCount:
             )
 
     def entered(self, who: str | None, session: str) -> None:
-        """A client has come in."""
+        """A client has joined ``session``."""
         if who is not None:
             self._sessions.setdefault(who, Counter())[session] += 1
 
     def left(self, who: str | None, session: str) -> None:
-        """A client that has `entered` has gone."""
+        """A client that has `entered` has left."""
         there = self._sessions.get(who) if who is not None else None
         if who is None or there is None:
             return

@@ -1,19 +1,18 @@
 """A session's secret, and what is made of it: its proof, and join tokens. Pure.
 
-The secret is the seed of an Ed25519 key (RFC 8032), through HKDF (RFC 5869) with the session in it.
-Who claims a session shows the secret; the relay keeps the public key, the `proof`, and compares.
-Whoever holds the secret can sign join tokens without asking the relay, and the relay can check them
-with the proof alone. So what a relay or its Redis keeps lets nobody in who steals it: neither as
-the CLI nor with a token of his own making. The session in it is the salt: the same secret gives
-another proof in each session.
+HKDF (RFC 5869) makes the seed of an Ed25519 key (RFC 8032) of the secret, with the session's hash
+as the salt: the same secret gives another key in each session. A client that claims a session shows
+the secret; the relay keeps the public key, the *proof*, and compares. The holder of the secret
+signs join tokens without asking the relay, and the relay checks them with the proof alone. So
+whoever steals what a relay or its Redis keeps can neither join as the CLI nor make a token.
 
 This is fast on purpose. A slow hash protects secrets that people make up, at the price of a server
 that anybody can keep busy. A secret here is made by a program and kept in a file; `check_secret`
-asks for at least 16 characters, which at random are 95 bits. Nobody tries all of these, however
-fast. Guesses at the relay itself are counted like those at session ids.
+asks for at least 16 characters, which at random are 95 bits: too many to try, however fast. Guesses
+at the relay itself are counted, as those at session ids are.
 
-A token is ``EXPIRY.SIGNATURE``: seconds since the epoch in hex, and base64url of the signature of
-that and the session.
+A token is ``EXPIRY.SIGNATURE``: seconds since the epoch in hex, and the base64url of a signature of
+the expiry and the session.
 """
 
 import base64
@@ -26,9 +25,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-SECRET_CHARACTERS = (16, 256)
-"""The fewest and the most."""
-
 _SECRET = re.compile(r"[!-~]{16,256}")
 _TOKEN = re.compile(r"([0-9a-f]{1,12})\.([A-Za-z0-9_-]{86})")
 _KEY_PURPOSE = b"apptuner session secret"
@@ -37,7 +33,7 @@ _SEED_BYTES = 32
 
 
 class BadToken(ValueError):
-    """A token that lets nobody in. ``expired``: no more than a new one is needed."""
+    """A token is refused. ``expired`` is whether it was good once, so that a new one helps."""
 
     def __init__(self, text: str, expired: bool = False) -> None:
         super().__init__(text)
@@ -45,20 +41,23 @@ class BadToken(ValueError):
 
 
 def check_secret(secret: str) -> str:
-    """:raises ValueError: it can't be a session's secret; the text doesn't show it."""
+    """Check the form of a session's secret, and return it.
+
+    :raises ValueError: the form is wrong; the text doesn't show the secret.
+    """
     if not _SECRET.fullmatch(secret):
         raise ValueError("a session's secret is 16 to 256 visible ASCII characters without spaces")
     return secret
 
 
 def make_proof(secret: str, session_hash: str) -> str:
-    """What a relay keeps of a session's secret."""
+    """The proof of a session's secret, which a relay keeps."""
     public = _key(secret, session_hash).public_key()
     return _encode(public.public_bytes(Encoding.Raw, PublicFormat.Raw))
 
 
 def is_proven(proof: str, secret: str, session_hash: str) -> bool:
-    """Whether that is the secret of which ``proof`` was made."""
+    """Whether ``secret`` is the one of which ``proof`` was made."""
     return hmac.compare_digest(make_proof(secret, session_hash), proof)
 
 
@@ -70,9 +69,10 @@ def sign_token(secret: str, session_hash: str, expires_s: float) -> str:
 
 
 def check_token(proof: str, token: str, session_hash: str, now_s: float) -> None:
-    """Whether a token was signed with the secret of which ``proof`` was made, and is good now.
+    """Check that a token was signed with the secret of which ``proof`` was made, and hasn't
+    expired.
 
-    :raises BadToken: it was not, or is not; the text is for who has shown it.
+    :raises BadToken: it was not, or has; the text is for the client that has shown it.
     """
     match = _TOKEN.fullmatch(token)
     if match is None:
@@ -87,7 +87,7 @@ def check_token(proof: str, token: str, session_hash: str, now_s: float) -> None
 
 
 def expiry_of(token: str) -> int | None:
-    """Until when a token says that it is good, in seconds since the epoch; None for none."""
+    """The expiry in a token, in seconds since the epoch; None for a text that is no token."""
     match = _TOKEN.fullmatch(token)
     return int(match[1], 16) if match else None
 

@@ -1,5 +1,5 @@
 """The companion program `apptuner-relay`: one client of each kind, for terminals and scripts.
 
-It speaks to a relay over the wire only. It imports nothing of the relay's own rooms, so that it
-works as well against a relay of another version, or against one that is no part of this project.
+It speaks to a relay over the wire only. Of the package it imports leaf modules (the wire, session
+ids, tokens, clocks), so that it works with relays of other versions, and of other projects.
 """

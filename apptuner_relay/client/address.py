@@ -110,7 +110,7 @@ def session_id(text: str) -> str:
     """`text`, if it can be a session's id. Raises `ValueError` with a text for the user."""
     if not _SESSION.fullmatch(text):
         raise ValueError(
-            f"{text!r} is no session id: 1 to 64 letters, digits, '-' and '_' make one"
+            f"{text!r} is no session id: it must be 1 to 64 letters, digits, '-' and '_'"
         )
     return text
 

@@ -1,4 +1,5 @@
-"""Amounts for people: data in decimal units, as hosts bill it; memory in binary ones. Pure.
+"""Amounts for people: data in decimal units, as hosts bill it; memory in binary ones; big numbers
+of things. Pure.
 
 Two digits and no more: what is projected isn't known any better, and CSV and JSON have the rest.
 """
@@ -10,6 +11,7 @@ from fractions import Fraction
 
 _DATA_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _MEMORY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_COUNT_UNITS = ("", "k", "M", "G")
 _RATE_UNITS = ("bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s")
 
 
@@ -26,6 +28,11 @@ def memory(size_bytes: Fraction | int) -> str:
 def rate(bits_per_s: Fraction | int) -> str:
     """Bits per second in decimal units: `100 Mbit/s`."""
     return _scaled(bits_per_s, 1000, _RATE_UNITS)
+
+
+def count(things: Fraction | int) -> str:
+    """A number of things that may be many: `750`, `22 M`, `484 M`."""
+    return _scaled(things, 1000, _COUNT_UNITS).rstrip()
 
 
 def number(value: Fraction | int) -> str:

@@ -12,6 +12,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
+
+from apptuner_relay.wire.text import parse_json
 
 CHUNK_UNITS = 512 * 1024
 """UTF-16 code units in a chunk, and the most that goes out as a single message."""
@@ -74,7 +77,7 @@ def _is_low(upper_byte: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Bundle:
+class ReadBundle:
     """A bundle on its way out, and the form it takes."""
 
     code: str
@@ -82,7 +85,7 @@ class Bundle:
     form: Form = Form.SINGLE
 
     @classmethod
-    def of(cls, code: str, source_map: str | None = None, form: Form | None = None) -> Bundle:
+    def of(cls, code: str, source_map: str | None = None, form: Form | None = None) -> ReadBundle:
         """Choose the form as the real CLI does, unless `form` says which.
 
         Raises `BundleError` when a source map would have to go in chunks: the wire has no place
@@ -134,6 +137,17 @@ def encode(kind: str, body: Mapping[str, object], target: str | None = None) -> 
         message["targetDeviceId"] = target
     message.update(body)
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def read_message(text: bytes) -> dict[str, Any] | None:
+    """A message of the wire: an object with a `type` that is text. None for anything else."""
+    try:
+        message = parse_json(text)
+    except ValueError:
+        return None
+    if isinstance(message, dict) and isinstance(message.get("type"), str):
+        return message
+    return None
 
 
 def _checked(message: bytes, form: Form) -> bytes:

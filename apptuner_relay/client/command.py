@@ -18,7 +18,7 @@ from apptuner_relay.client.outcome import EXIT_CODES_HELP, Exit
 from apptuner_relay.client.screen import Screen
 
 
-class Errand(Protocol):
+class CommandRun(Protocol):
     """A command under way."""
 
     done: Deferred[Exit]
@@ -36,7 +36,7 @@ class Command:
     summary: str
     description: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    start: Callable[[argparse.Namespace, Any, Screen], Errand]
+    start: Callable[[argparse.Namespace, Any, Screen], CommandRun]
     """Called with arguments, reactor and screen while the reactor runs.
 
     Raises `UsageError` for what argparse can't know.

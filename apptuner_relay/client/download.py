@@ -23,7 +23,7 @@ from apptuner_relay.client.address import Relay
 from apptuner_relay.client.codings import COMPRESSED, IDENTITY, Content, Garbled, unpack
 from apptuner_relay.client.credentials import authorization
 from apptuner_relay.client.outcome import Exit
-from apptuner_relay.client.part import Part
+from apptuner_relay.client.part import PartFile
 from apptuner_relay.client.policy import Patience, error_text
 from apptuner_relay.client.replacing import Draft, could_not_write
 from apptuner_relay.client.representation import (
@@ -126,7 +126,7 @@ class _Download:
         self._wanted = wanted
         self._target = target
         self._path = target if isinstance(target, Path) else None
-        self._part: Part
+        self._part: PartFile
         self._codings: tuple[str, ...] = COMPRESSED
         self._fresh = True
         """Whether all that is here came in one go, so that starting over could not mend it."""
@@ -137,7 +137,7 @@ class _Download:
 
     async def run(self) -> Fetched:
         try:
-            self._part = Part(self._path, resume=self._by.resume)
+            self._part = PartFile(self._path, resume=self._by.resume)
             keep = self._by.keep
             try:
                 fetched = await self._until_done()
@@ -217,7 +217,7 @@ class _Download:
         return await self._checked()
 
     async def _refusal(self, response: IResponse, head: Head) -> Exception:
-        reason = error_text(await self._web.error_body(response))
+        reason = error_text(await self._web.short_body(response))
         if reason is None:
             reason = response.phrase.decode("latin-1")
         text = f"the server answered with HTTP {head.status}" + (f": {reason}" if reason else "")

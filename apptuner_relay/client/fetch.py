@@ -16,7 +16,7 @@ from apptuner_relay.client.content import add_have_argument, had, sha256_hex
 from apptuner_relay.client.credentials import add_key_argument, add_token_argument, shown
 from apptuner_relay.client.download import Downloader, DownloadError, Fetched, Wanted
 from apptuner_relay.client.outcome import Exit, UsageError
-from apptuner_relay.client.outlet import Outlet
+from apptuner_relay.client.output_file import OutputFile
 from apptuner_relay.client.replacing import checked_output, could_not_write
 from apptuner_relay.client.screen import Screen
 
@@ -76,7 +76,7 @@ class Fetch:
     async def _pour(self, spool: IO[bytes]) -> None:
         """To standard output: only now, for who reads it may act on it at once."""
         spool.seek(0)
-        await Outlet(self._downloader.reactor, spool, self._screen.out_descriptor).done
+        await OutputFile(self._downloader.reactor, spool, self._screen.out_descriptor).done
 
     def _report(self, fetched: Fetched) -> None:
         if fetched.unchanged:

@@ -10,16 +10,17 @@ from typing import Any
 
 from apptuner_relay.client import address
 from apptuner_relay.client.command import Command, add_session_arguments, checked
-from apptuner_relay.client.connection import Heartbeat, Target
 from apptuner_relay.client.content import add_have_argument, had
 from apptuner_relay.client.credentials import add_key_argument, add_token_argument, shown
 from apptuner_relay.client.download import Downloader
-from apptuner_relay.client.joining import Phone, Task
+from apptuner_relay.client.joining import JoinedPhone, Task
+from apptuner_relay.client.member_connection import ClientPings, Target
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
 from apptuner_relay.client.replacing import checked_output
 from apptuner_relay.client.screen import Screen
+from apptuner_relay.client.way import add_managed_arguments, make_factory
 
 PING_SECONDS = 30.0
 PONG_SECONDS = 5.0
@@ -34,6 +35,7 @@ def _platform(text: str) -> str:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
+    add_managed_arguments(parser)
     add_token_argument(parser)
     add_key_argument(parser, "the session's secret, with which a phone is let in as well")
     parser.add_argument(
@@ -76,16 +78,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="with --announce: after a cut, go on where the download stopped, up to 10 times in a "
-        "row without progress, 1 to 30 seconds apart; and go on with the FILE.part that an earlier "
-        "run left",
+        help="with --announce or --managed: after a cut, go on where the download stopped, up to "
+        "10 times in a row without progress, 1 to 30 seconds apart; and go on with the FILE.part "
+        "that an earlier run left",
     )
 
 
 def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membership:
-    if arguments.resume and not arguments.announce:
+    downloads = arguments.announce or arguments.managed is not None
+    if arguments.resume and not downloads:
         raise UsageError(
-            "--resume goes with --announce: only a download can go on where it was cut"
+            "--resume goes with --announce or --managed: only a download can go on where it was cut"
         )
     output = None if arguments.output is None else checked_output(arguments.output)
     device = arguments.device_id or f"join-{secrets.token_hex(4)}"
@@ -100,12 +103,16 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
 
     def target(have: str | None) -> Target:
         said = query if have is None else {**query, "have": have}
-        resource = arguments.relay.resource("mobile", arguments.session, said)
-        return Target(arguments.relay, resource, shown(arguments))
+        return Target(arguments.relay, "mobile", arguments.session, said, shown(arguments))
 
-    membership = Membership(
-        reactor, target(have), Heartbeat(PING_SECONDS, PONG_SECONDS), PATIENCE, screen
+    factory = make_factory(
+        arguments,
+        reactor,
+        target(have),
+        ClientPings(PING_SECONDS, PONG_SECONDS),
+        wants_replay=arguments.replay,
     )
+    membership = Membership(reactor, factory, PATIENCE, screen)
     downloader = Downloader(
         reactor,
         arguments.relay,
@@ -114,11 +121,11 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
         keep=arguments.resume,
         credential=shown(arguments),
     )
-    phone = Phone(
+    phone = JoinedPhone(
         Task(device, output, arguments.once, have),
         membership,
         screen,
-        download=(lambda wanted: downloader.start(wanted, output)) if arguments.announce else None,
+        download=(lambda wanted: downloader.start(wanted, output)) if downloads else None,
         relay=arguments.relay,
         # Who connects again is not sent again what it got before.
         remember=lambda sha256: membership.aim(target(sha256)),
@@ -128,7 +135,7 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
     return membership
 
 
-def _tidied(result: Exit, phone: Phone) -> Exit:
+def _tidied(result: Exit, phone: JoinedPhone) -> Exit:
     phone.tidy()
     return result
 
@@ -144,8 +151,9 @@ COMMAND = Command(
     "success once the file is written, with an error when the bundle did not arrive whole. When\n"
     "it connects again, it says which code it has; the relay's word that this is unchanged counts\n"
     "as a bundle and is acknowledged too. A relay that keeps no bundles ignores --replay, --have\n"
-    "and --announce, and sends what comes. Runs until interrupted, or until the first bundle with\n"
-    "--once.",
+    "and --announce, and sends what comes. With --managed, bundles are announced in the\n"
+    "session's channel, and downloaded from the relay. Runs until interrupted, or until the first\n"
+    "bundle with --once.",
     _add_arguments,
     _start,
 )

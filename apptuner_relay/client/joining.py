@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time as wall_s
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -19,22 +19,15 @@ from twisted.python.failure import Failure
 from apptuner_relay.client.address import Relay
 from apptuner_relay.client.bundles import BundleError, Joiner
 from apptuner_relay.client.download import DownloadError, Fetched, Wanted
+from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.printable import printable
 from apptuner_relay.client.replacing import could_not_write, write_whole
 from apptuner_relay.client.representation import is_sha256
 from apptuner_relay.client.screen import Screen
-from apptuner_relay.clocks import in_ms
+from apptuner_relay.support.clocks import in_ms
 
 _log = Logger()
-
-
-class Link(Protocol):
-    """What a `Phone` needs of its membership."""
-
-    def leave(self, code: Exit) -> None: ...
-
-    def send(self, kind: str, body: Mapping[str, object]) -> None: ...
 
 
 class Task(NamedTuple):
@@ -49,7 +42,7 @@ class Task(NamedTuple):
     """SHA-256 of the code that is here from the start."""
 
 
-class Phone:
+class JoinedPhone:
     """A phone in a session, as far as bundles go.
 
     Without `download` it takes no announcements. `remember` is told the SHA-256 of the code that
@@ -59,7 +52,7 @@ class Phone:
     def __init__(
         self,
         task: Task,
-        link: Link,
+        membership: Membership,
         screen: Screen,
         *,
         download: Callable[[Wanted], Deferred[Fetched]] | None = None,
@@ -67,7 +60,7 @@ class Phone:
         remember: Callable[[str], None] = lambda sha256: None,
     ) -> None:
         self._device, self._output, self._once, self._have = task
-        self._link = link
+        self._membership = membership
         self._screen = screen
         self._start = download
         self._relay = relay
@@ -226,6 +219,6 @@ class Phone:
             self._owed = body
 
     def _send(self, ack: dict[str, object]) -> None:
-        self._link.send("bundle_ack", ack)
+        self._membership.send("bundle_ack", ack)
         if self._once:
-            self._link.leave(Exit.DONE if ack["success"] else Exit.FAILED)
+            self._membership.leave(Exit.DONE if ack["success"] else Exit.FAILED)

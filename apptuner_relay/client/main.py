@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
-from apptuner_relay import __version__
 from apptuner_relay.client.outcome import EXIT_CODES_HELP, Exit, UsageError
+from apptuner_relay.support.version import release
 
 if TYPE_CHECKING:
-    from apptuner_relay.client.command import Command, Errand
+    from apptuner_relay.client.command import Command, CommandRun
     from apptuner_relay.client.screen import Screen
 
 PROGRAM = "apptuner-relay"
@@ -38,16 +38,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 file=sys.stderr,
             )
             return Exit.USAGE
-    parsed = _parser(_commands()).parse_args(arguments)
+    parsed = make_parser(commands()).parse_args(arguments)
     return int(_run(parsed))
 
 
-def _commands() -> list[Command]:
+class _ShowVersion(argparse.Action):
+    """As argparse's own, but the commit is looked for only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"{PROGRAM} {release()}")
+        parser.exit()
+
+
+def commands() -> list[Command]:
+    """The sub-commands, in the order in which help shows them."""
     modules = (importlib.import_module(f"apptuner_relay.client.{name}") for name in COMMAND_MODULES)
     return [module.COMMAND for module in modules]
 
 
-def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:
+def make_parser(commands: Sequence[Command]) -> argparse.ArgumentParser:
+    """What reads the command line."""
     from apptuner_relay.client.command import add_parser
 
     parser = argparse.ArgumentParser(
@@ -58,7 +68,9 @@ def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--version", action=_ShowVersion, nargs=0, help="show the version and the commit, and exit"
+    )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in commands:
         add_parser(subparsers, command)
@@ -69,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> Exit:
     from twisted.internet import reactor
 
     from apptuner_relay.client.screen import Screen
-    from apptuner_relay.clocks import use_monotonic_clock
+    from apptuner_relay.support.clocks import use_monotonic_clock
 
     use_monotonic_clock(reactor)
     for stream in (sys.stdout, sys.stderr):
@@ -96,12 +108,12 @@ class _Run:
         self._arguments = arguments
         self._reactor = reactor
         self._screen = screen
-        self._errand: Errand | None = None
+        self._running: CommandRun | None = None
 
     def begin(self) -> None:
         command: Command = self._arguments.command
         try:
-            errand = self._errand = command.start(self._arguments, self._reactor, self._screen)
+            running = self._running = command.start(self._arguments, self._reactor, self._screen)
         except UsageError as error:
             self._screen.complain(f"{PROGRAM} {command.name}: error: {error}")
             self._end(Exit.USAGE)
@@ -110,7 +122,7 @@ class _Run:
             self._log.failure("the command could not begin")
             self._end(Exit.FAILED)
             return
-        errand.done.addCallback(self._end)
+        running.done.addCallback(self._end)
 
     def watch_signals(self) -> None:
         codes = {signal.SIGINT: Exit.INTERRUPTED, signal.SIGTERM: Exit.TERMINATED}
@@ -123,8 +135,8 @@ class _Run:
         return lambda number, frame: self._reactor.callFromThread(self._interrupt, code)
 
     def _interrupt(self, code: Exit) -> None:
-        if self._errand is not None:
-            self._errand.leave(code)
+        if self._running is not None:
+            self._running.leave(code)
         else:
             self._end(code)
 

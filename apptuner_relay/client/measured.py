@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from apptuner_relay.client.projection import Figures
-from apptuner_relay.client.records import Day, Status
+from apptuner_relay.client.records import DayRecord, Status
 
 LEAST_SESSIONS = 20
 """For what a session takes of memory: with fewer, the process's own ups and downs are more."""
@@ -43,7 +43,7 @@ def measure(status: Status, figures: Figures, users_now: int | None) -> dict[str
     return found
 
 
-def _of_bundles(days: list[Day]) -> dict[str, Measured]:
+def _of_bundles(days: list[DayRecord]) -> dict[str, Measured]:
     bundles = sum(day.bundles for day in days)
     bundle_bytes = sum(day.bundle_bytes for day in days)
     found = {}
@@ -56,7 +56,7 @@ def _of_bundles(days: list[Day]) -> dict[str, Measured]:
 
 
 def _of_users(
-    days: tuple[Day, ...], figures: Figures, users_now: int | None
+    days: tuple[DayRecord, ...], figures: Figures, users_now: int | None
 ) -> dict[str, Measured]:
     """What takes whole days: today's bundles and peak may be still to come."""
     peak = max((day.peak_sessions for day in days), default=0)
@@ -78,5 +78,5 @@ def _of_users(
     }
 
 
-def _days(days: tuple[Day, ...] | list[Day]) -> str:
+def _days(days: tuple[DayRecord, ...] | list[DayRecord]) -> str:
     return "1 day" if len(days) == 1 else f"{len(days)} days"

@@ -1,6 +1,6 @@
 """Being a member of a session, for as long as it takes: connects, reconnects, and leaves.
 
-A `Part` says what to do in the session. This module says neither that, nor when a lost
+A `MembershipPart` says what to do in the session. This module says neither that, nor when a lost
 connection is worth another try (`policy` does).
 """
 
@@ -10,25 +10,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
-from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from apptuner_relay.client.address import Relay
-from apptuner_relay.client.connection import (
-    ConnectionFactory,
-    Heartbeat,
-    RelayConnection,
-    Target,
-)
-from apptuner_relay.client.failures import describe, is_untrusted
+from apptuner_relay.client.connection import RelayConnection
+from apptuner_relay.client.member_connection import MemberConnection, MemberFactory, Target
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.policy import Ending, How, Patience
+from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.upload import Upload
+from apptuner_relay.support.socket_errors import describe, is_untrusted
 
 
-class Part(Protocol):
+class MembershipPart(Protocol):
     """What a member does in its session."""
 
     def welcomed(self) -> None:
@@ -41,18 +35,8 @@ class Part(Protocol):
         """The connection is gone. Another try may follow."""
 
 
-class Voice(Protocol):
-    """Where a member says how its connection fares."""
-
-    def say(self, text: str) -> None:
-        """Something worth knowing."""
-
-    def complain(self, text: str) -> None:
-        """Something that went wrong."""
-
-
 class Membership:
-    """Keeps a `Part` connected until somebody calls `leave`, or there is no hope.
+    """Keeps a `MembershipPart` connected until somebody calls `leave`, or there is no hope.
 
     `done` fires once, with the exit code.
     """
@@ -60,28 +44,24 @@ class Membership:
     def __init__(
         self,
         reactor: Any,
-        target: Target,
-        heartbeat: Heartbeat,
+        factory: MemberFactory,
         patience: Patience,
-        voice: Voice,
-        endpoint: IStreamClientEndpoint | None = None,
+        screen: Screen,
     ) -> None:
         self.done: Deferred[Exit] = Deferred()
         self._reactor = reactor
-        self._target = target
         self._patience = patience
-        self._voice = voice
-        self._factory = ConnectionFactory(reactor, target, heartbeat)
-        self._factory.listener = self
-        self._endpoint = endpoint or endpoint_of(reactor, target.relay)
-        self._part: Part | None = None
+        self._screen = screen
+        self._factory = factory
+        factory.listener = self
+        self._part: MembershipPart | None = None
         self._connecting: Deferred[Any] | None = None
-        self._connection: RelayConnection | None = None
+        self._connection: MemberConnection | None = None
         self._retry: IDelayedCall | None = None
         self._tries_used = 0
         self._leaving: Exit | None = None
 
-    def start(self, part: Part) -> Deferred[Exit]:
+    def start(self, part: MembershipPart) -> Deferred[Exit]:
         """Connect for the first time; returns `done`."""
         self._part = part
         self._connect()
@@ -122,13 +102,13 @@ class Membership:
             self._connection.send(kind, body)
 
     def stream(self, messages: Iterable[bytes], progress: Callable[[int], None]) -> Upload:
-        """Send messages at the pace of the socket. There has to be a connection."""
-        assert self._connection is not None, "nothing to stream over"
+        """Send messages at the pace of the socket. There has to be a connection to a relay."""
+        assert isinstance(self._connection, RelayConnection), "nothing to stream over"
         return self._connection.stream(messages, progress)
 
     # As the listener of a connection.
 
-    def made(self, connection: RelayConnection) -> None:
+    def made(self, connection: MemberConnection) -> None:
         self._connection = connection
 
     def welcomed(self) -> None:
@@ -139,7 +119,7 @@ class Membership:
 
     def received(self, message: dict[str, Any]) -> None:
         assert self._part is not None
-        if self._target.claims and message["type"] == "connected":
+        if self._factory.target.claims and message["type"] == "connected":
             self._heed_claim(message.get("claimed") is True)
         if not self.leaving:
             self._part.received(message)
@@ -153,7 +133,7 @@ class Membership:
 
     def _heed_claim(self, is_claimed: bool) -> None:
         if not is_claimed:
-            self._voice.complain(
+            self._screen.complain(
                 "the relay takes no secrets: whoever knows the session's id may take this place"
             )
 
@@ -161,7 +141,7 @@ class Membership:
 
     def _connect(self) -> None:
         self._retry = None
-        attempt = self._connecting = self._endpoint.connect(self._factory)
+        attempt = self._connecting = self._factory.endpoint.connect(self._factory)
         attempt.addCallbacks(self._connected, self._not_connected)
 
     def _connected(self, connection: object) -> None:
@@ -185,11 +165,11 @@ class Membership:
             delay = max(delay, ending.retry_after_seconds)
         if delay is None:
             self._leaving = Exit.NO_CONNECTION
-            self._voice.complain(str(ending))
+            self._screen.complain(str(ending))
             self._finish()
             return
         self._tries_used += 1
-        self._voice.say(
+        self._screen.say(
             f"{ending}; trying again in {delay:g} s ({self._tries_used} of {self._patience.tries})"
         )
         self._retry = self._reactor.callLater(delay, self._connect)
@@ -198,12 +178,3 @@ class Membership:
         assert self._leaving is not None
         if not self.done.called:
             self.done.callback(self._leaving)
-
-
-def endpoint_of(reactor: Any, relay: Relay) -> IStreamClientEndpoint:
-    """How to reach a relay; for a secure one with its certificate and host name verified."""
-    plain = HostnameEndpoint(reactor, relay.host, relay.port)
-    if not relay.secure:
-        return plain
-    secure: IStreamClientEndpoint = wrapClientTLS(optionsForClientTLS(relay.host), plain)
-    return secure

@@ -18,7 +18,7 @@ from apptuner_relay.client.printable import json_line
 from apptuner_relay.client.records import Cluster, Node, Relays, read_relays
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.sources import Inquiry, add_token_argument, ask_for
-from apptuner_relay.meters.amounts import show_duration
+from apptuner_relay.support.units import show_duration
 
 NODES_PATH = "/api/nodes"
 
@@ -40,7 +40,9 @@ def show(relays: Relays, as_json: bool, screen: Screen) -> Exit:
     if cluster.redis == "connected":
         return Exit.DONE
     for_s = "" if cluster.redis_away_s is None else f" for {show_duration(cluster.redis_away_s)}"
-    screen.complain(f"Redis has been away{for_s}: these are the relays that {relays.node} saw last")
+    screen.complain(
+        f"Redis has been unreachable{for_s}: these are the relays that {relays.node} saw last"
+    )
     return Exit.FAILED
 
 

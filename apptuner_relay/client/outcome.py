@@ -29,7 +29,7 @@ exit codes:
        not be written, or there is no record
   2    usage: bad arguments, or a file that can't be read
   3    could not connect, or the connection was lost for good
-  4    no phone came in time
+  4    no phone joined in time
   5    no acknowledgement in time, or not all of them
   6    there is no such bundle
   130  interrupted (Ctrl-C), after a clean close; 143 likewise for SIGTERM

@@ -20,7 +20,7 @@ from apptuner_relay.client.representation import Mark
 _MAX_MARK_BYTES = 4096
 
 
-class Part:
+class PartFile:
     """What has come of a download so far. One program at a time has it.
 
     With `resume` it goes on with what an earlier run left; otherwise, and where that makes no

@@ -1,4 +1,4 @@
-"""Who is in a session, and who of them has answered. Pure.
+"""Which phones are in a session, and which of them have answered. Pure.
 
 Phones that today's clients run have no id; relays that know our extensions give every phone one.
 Both kinds of relay are understood here: phones with an id are known one by one, the others are
@@ -34,7 +34,7 @@ class Phone:
         return (name or shown_id) + (f" ({', '.join(inside)})" if inside else "")
 
 
-class Roster:
+class PhoneRoster:
     """The phones that are connected, as far as the relay has told."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ def phone_in(message: Mapping[str, Any], name_key: str = "deviceName") -> Phone 
 
 
 @dataclass(frozen=True)
-class Answer:
+class Acknowledgement:
     """What a phone said about a bundle."""
 
     success: bool
@@ -113,7 +113,7 @@ class Answer:
     """Untrusted."""
 
     @classmethod
-    def in_message(cls, ack: Mapping[str, Any]) -> Answer:
+    def in_message(cls, ack: Mapping[str, Any]) -> Acknowledgement:
         """The answer in a `bundle_ack`. Anything but a plain true is a failure."""
         error = ack.get("error")
         return cls(ack.get("success") is True, error if isinstance(error, str) else "")
@@ -125,10 +125,12 @@ class Answers:
     def __init__(self, expected: Iterable[Phone], unnamed: int = 0) -> None:
         self._expected = {phone.id: phone for phone in expected}
         self._unnamed = unnamed
-        self._by_phone: dict[str, Answer] = {}
-        self._loose: list[Answer] = []
+        self._by_phone: dict[str, Acknowledgement] = {}
+        self._loose: list[Acknowledgement] = []
 
-    def take(self, device: str | None, answer: Answer, here: Mapping[str, Phone]) -> Phone | None:
+    def take(
+        self, device: str | None, answer: Acknowledgement, here: Mapping[str, Phone]
+    ) -> Phone | None:
         """Note an answer; returns the phone it is from, or None when nobody can tell.
 
         An answer that does not name its phone is from the only phone that is `here`, or from the

@@ -5,94 +5,35 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from apptuner_relay.client.amounts import data, memory, number, rate
+from apptuner_relay.client.amounts import count, data, memory, number, rate
 from apptuner_relay.client.command import Command, add_quiet_argument, checked
 from apptuner_relay.client.measured import measure
 from apptuner_relay.client.outcome import Exit, UsageError
+from apptuner_relay.client.plan_inputs import INPUTS
 from apptuner_relay.client.printable import json_line
 from apptuner_relay.client.projection import Figures, Projection, project
 from apptuner_relay.client.records import Status
 from apptuner_relay.client.screen import Screen
+from apptuner_relay.client.service_projection import (
+    ServiceLimits,
+    ServiceProjection,
+    ServiceReach,
+    project_service,
+    reach,
+)
 from apptuner_relay.client.sources import Inquiry, add_source_arguments, ask
 
 FORMATS = ("table", "csv", "json")
 DEFAULT_USERS = (50, 500, 2000, 10_000)
 MAX_USERS = 10**9
-MAX_FIGURE = 10**9
-
-_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
-
-
-def _percent(value: Fraction) -> str:
-    return f"{number(value * 100)}%"
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What the command line counts in: `factor` of a figure's own units are one of these."""
-
-    name: str = ""
-    factor: Fraction = Fraction(1)
-    show: Callable[[Fraction], str] = number
-    most: int = MAX_FIGURE
-
-
-_PLAIN = Unit()
-_MB = Unit("MB (10⁶ bytes)", Fraction(10**6), data)
-_MIB = Unit("MiB", Fraction(2**20), memory)
-_SHARE = Unit("%", Fraction(1, 100), _percent, most=100)
-_SECONDS = Unit("s", show=lambda value: f"{number(value)} s")
-
-
-@dataclass(frozen=True)
-class Input:
-    """A figure as an option."""
-
-    name: str
-    """Its name in `Figures`."""
-    option: str
-    doc: str
-    unit: Unit = _PLAIN
-    may_be_zero: bool = False
-    basis: str = ""
-    """Of what is assumed."""
-
-    def read(self, text: str) -> Fraction:
-        """The figure, from what was typed. Raises `ValueError` with a text for the user."""
-        digits = text.removesuffix("%") if self.unit is _SHARE else text
-        value = Fraction(digits) if _NUMBER.fullmatch(digits) else Fraction(-1)
-        if not 0 <= value <= self.unit.most or (not value and not self.may_be_zero):
-            least = "0 or more" if self.may_be_zero else "above 0"
-            raise ValueError(f"{text!r} is no number {least} and at most {self.unit.most:,}")
-        return value * self.unit.factor
-
-
-_BENCH = "ops/bench/run --only relay --cases"
-
-INPUTS = (
-    Input("bundle_bytes", "bundle-mb", "a bundle, as it is sent", _MB),
-    Input("bundles_per_day", "bundles-per-day", "bundles of a user a day", may_be_zero=True),
-    Input("copies", "copies", "bytes sent for a bundle's byte (phones in a session)"),
-    Input("sessions_per_user", "sessions-per-user", "sessions of a user"),
-    Input("peak_share", "peak-share", "of all sessions, there at the peak", _SHARE),
-    Input("busy_hour_share", "busy-hour", "of a day's data, in its busiest hour", _SHARE),
-    Input("connections_per_session", "connections-per-session", "connections of a session"),
-    Input("base_memory_bytes", "base-memory-mib", "memory of a relay without clients", _MIB),
-    Input("session_memory_bytes", "session-memory-mib", "memory of a session, at most", _MIB,
-          basis=f"{_BENCH} stalled tells yours"),
-    Input("cpu_s_per_gb", "cpu-per-gb", "a core's time to send 1 GB", _SECONDS,
-          may_be_zero=True, basis=f"{_BENCH} bundle tells yours"),
-    Input("notice_sessions", "notice-sessions", "sessions above which to plan the next size"),
-    Input("warning_sessions", "warning-sessions", "sessions above which to scale out"),
-)  # fmt: skip
+MAX_LIMIT = 10**12
 
 
 @dataclass(frozen=True)
@@ -123,29 +64,42 @@ def settle(
     return figures, origins
 
 
-def show(
-    projections: Sequence[Projection],
-    figures: Figures,
-    origins: dict[str, Origin],
-    form: str,
-    screen: Screen,
-) -> Exit:
+@dataclass(frozen=True)
+class Reckoning:
+    """What is shown."""
+
+    figures: Figures
+    origins: dict[str, Origin]
+    limits: ServiceLimits
+    rows: tuple[tuple[Projection, ServiceProjection], ...]
+    """One for each number of users."""
+    reach: ServiceReach
+
+    @classmethod
+    def of(
+        cls,
+        users: Sequence[int],
+        figures: Figures,
+        origins: dict[str, Origin],
+        limits: ServiceLimits,
+    ) -> Reckoning:
+        """Reckon it."""
+        rows = tuple((project(n, figures), project_service(n, figures, limits)) for n in users)
+        return cls(figures, origins, limits, rows, reach(figures, limits))
+
+
+def show(plan: Reckoning, form: str, screen: Screen) -> Exit:
     """Print a plan."""
     if form == "csv":
-        _show_csv(projections, screen)
+        _show_csv(plan, screen)
     elif form == "json":
-        screen.tell_raw(json_line(_as_json(projections, figures, origins)))
+        screen.tell_raw(json_line(_as_json(plan)))
     else:
-        _show_tables(projections, figures, origins, screen)
+        _show_tables(plan, screen)
     return Exit.DONE
 
 
-def _show_tables(
-    projections: Sequence[Projection],
-    figures: Figures,
-    origins: dict[str, Origin],
-    screen: Screen,
-) -> None:
+def _show_tables(plan: Reckoning, screen: Screen) -> None:
     screen.tell_table(
         ("users", "data/day", "data/month", "sessions at peak", "memory", "machine"),
         [
@@ -157,16 +111,22 @@ def _show_tables(
                 memory(each.memory_bytes),
                 _machine(each),
             )
-            for each in projections
+            for each, _ in plan.rows
         ],
     )
-    for each in projections:
+    for each, _ in plan.rows:
         screen.tell(_stage(each))
+    screen.tell("")
+    _show_service(plan, screen)
     screen.tell("")
     screen.tell_table(
         ("reckoned with", "", "from"),
         [
-            (entry.doc, entry.unit.show(getattr(figures, entry.name)), str(origins[entry.name]))
+            (
+                entry.doc,
+                entry.unit.show(getattr(plan.figures, entry.name)),
+                str(plan.origins[entry.name]),
+            )
             for entry in INPUTS
         ],
         left=(0, 2),
@@ -181,23 +141,76 @@ def _machine(each: Projection) -> str:
 
 def _stage(each: Projection) -> str:
     users = "1 user" if each.users == 1 else f"{each.users:,} users"
-    said = f"{users}: stage {each.stage} of 3, {each.stage.advice}"
+    said = f"{users}: stage {each.stage} of {len(type(each.stage))}, {each.stage.advice}"
     if each.next_stage_users is not None:
         said += f"; stage {each.stage + 1} from {each.next_stage_users:,} users on"
     return f"{said}; descriptors: {each.machine.descriptors:,} (LimitNOFILE)"
 
 
-def _flat(each: Projection) -> dict[str, object]:
+def _show_service(plan: Reckoning, screen: Screen) -> None:
+    screen.tell_table(
+        (
+            "on a managed service: users",
+            "connections",
+            "minutes/month",
+            "messages/day",
+            "/month",
+            "logs joined: /day",
+            "/month",
+            *(("exceeds",) if plan.limits != ServiceLimits() else ()),
+        ),
+        [
+            (
+                f"{each.users:,}",
+                f"{service.connections:,}",
+                count(service.connection_minutes_month),
+                count(service.messages_day),
+                count(service.messages_month),
+                count(service.joined_messages_day),
+                count(service.joined_messages_month),
+                *((_exceeded(service),) if plan.limits != ServiceLimits() else ()),
+            )
+            for each, service in plan.rows
+        ],
+    )
+    most, begins = plan.limits, plan.reach
+    if most.messages_per_day is not None:
+        screen.tell(
+            f"messages a day, {most.messages_per_day:,} at most: exceeded "
+            f"{_from(begins.messages)}, with logs joined {_from(begins.joined_messages)}"
+        )
+    if most.max_connections is not None:
+        screen.tell(
+            f"connections, {most.max_connections:,} at most: exceeded {_from(begins.connections)}"
+        )
+
+
+def _from(users: int | None) -> str:
+    if users is None:
+        return "by no number of users"
+    return "by 1 user already" if users == 1 else f"from {users:,} users on"
+
+
+def _exceeded(service: ServiceProjection) -> str:
+    limits = ["connections"] if service.exceeds_connections else []
+    if service.joined_exceeds_messages:
+        limits.append("messages")
+    elif service.exceeds_messages:
+        limits.append("messages unless joined")
+    return ", ".join(limits) or "-"
+
+
+def _flat(each: Projection, service: ServiceProjection) -> dict[str, object]:
     record = asdict(each)
     machine = record.pop("machine")
     record |= {f"machine_{name}": value for name, value in machine.items()}
     record["stage"] = int(each.stage)
     record["cores_busy"] = float(each.cores_busy)
-    return record
+    return record | {f"service_{name}": value for name, value in asdict(service).items()}
 
 
-def _show_csv(projections: Iterable[Projection], screen: Screen) -> None:
-    records = [_flat(each) for each in projections]
+def _show_csv(plan: Reckoning, screen: Screen) -> None:
+    records = [_flat(*row) for row in plan.rows]
     lines = io.StringIO()
     writer = csv.DictWriter(lines, list(records[0]), lineterminator="\n")
     writer.writeheader()
@@ -205,16 +218,16 @@ def _show_csv(projections: Iterable[Projection], screen: Screen) -> None:
     screen.tell_raw(lines.getvalue().rstrip("\n"))
 
 
-def _as_json(
-    projections: Iterable[Projection], figures: Figures, origins: dict[str, Origin]
-) -> dict[str, object]:
+def _as_json(plan: Reckoning) -> dict[str, object]:
     return {
-        "projections": [_flat(each) for each in projections],
+        "projections": [_flat(*row) for row in plan.rows],
+        "service_limits": asdict(plan.limits),
+        "service_exceeded_from_users": asdict(plan.reach),
         "figures": {
             entry.name: {
-                "value": float(getattr(figures, entry.name)),
-                "from": origins[entry.name].kind,
-                "basis": origins[entry.name].basis or None,
+                "value": float(getattr(plan.figures, entry.name)),
+                "from": plan.origins[entry.name].kind,
+                "basis": plan.origins[entry.name].basis or None,
             }
             for entry in INPUTS
         },
@@ -222,9 +235,17 @@ def _as_json(
 
 
 def _users(text: str) -> int:
+    return _whole(text, "users", MAX_USERS)
+
+
+def _limit(text: str) -> int:
+    return _whole(text, "messages or connections", MAX_LIMIT)
+
+
+def _whole(text: str, what: str, most: int) -> int:
     digits = text.replace(",", "")
-    if not digits.isascii() or not digits.isdigit() or not 1 <= int(digits[:20]) <= MAX_USERS:
-        raise ValueError(f"{text!r} is no number of users, 1 to {MAX_USERS:,}")
+    if not digits.isascii() or not digits.isdigit() or not 1 <= int(digits[:20]) <= most:
+        raise ValueError(f"{text!r} is no number of {what}, 1 to {most:,}")
     return int(digits)
 
 
@@ -248,6 +269,19 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
             type=checked(entry.read),
             help=f"{entry.doc}{unit} (default: {number(default)})".replace("%", "%%"),
         )
+    parser.add_argument(
+        "--messages-per-day",
+        metavar="N",
+        type=checked(_limit),
+        help="how many messages a day a managed service carries for you: says with how many users "
+        "that is exceeded (default: any number)",
+    )
+    parser.add_argument(
+        "--max-connections",
+        metavar="N",
+        type=checked(_limit),
+        help="likewise, how many connections at once (default: any number)",
+    )
     parser.add_argument(
         "--users-now",
         metavar="N",
@@ -278,11 +312,12 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Inqui
     notice = given.get("notice_sessions", assumed.notice_sessions)
     if notice > given.get("warning_sessions", assumed.warning_sessions):
         raise UsageError("--notice-sessions must be at most --warning-sessions")
+    limits = ServiceLimits(arguments.messages_per_day, arguments.max_connections)
 
     def finish(status: Status | None) -> Exit:
         figures, origins = settle(given, status, arguments.users_now)
-        projections = [project(users, figures) for users in arguments.users]
-        return show(projections, figures, origins, arguments.format, screen)
+        plan = Reckoning.of(arguments.users, figures, origins, limits)
+        return show(plan, arguments.format, screen)
 
     if arguments.source is None:
         asked: Deferred[Any] = succeed(None)
@@ -297,9 +332,12 @@ COMMAND = Command(
     "plan",
     "say what so many users will cost: data, memory, the machine",
     "Reckons what a relay will carry, and the machine that this takes. Figures that aren't given\n"
-    "are assumed, or measured on a running relay (--from); the second table says which is which.\n"
+    "are assumed, or measured on a running relay (--from); the last table says which is which.\n"
     "Data is what the relay sends, in decimal units, and a month has 30 days. At the peak every\n"
-    "user is there, unless --peak-share says otherwise: that is the most it can come to.",
+    "user is there, unless --peak-share says otherwise: that is the most it can come to.\n"
+    "On a managed service (--managed) a month has the working days, and messages are counted as\n"
+    "such services do: when they come in, and once for each receiver. There are no prices here:\n"
+    "set the amounts beside those of the service's plans.",
     _add_arguments,
     _start,
 )

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from apptuner_relay.managed.protocol.close_codes import advise
+
 MAX_REFUSAL_BYTES = 64 * 1024
 """Of an HTTP answer that refuses a handshake; what is beyond is not read."""
 
@@ -18,6 +20,8 @@ _CLOSE_NORMAL = 1000
 _CLOSE_POLICY = 1008
 _CLOSE_TOO_BIG = 1009
 _TOO_MANY_REQUESTS = 429
+_SERVICE_UNAUTHORIZED = (401, 403)
+"""Of a subscription that a service refuses: its key, or the relay's signature, is wrong."""
 _LONGEST_RETRY_AFTER_SECONDS = 3600.0
 
 
@@ -34,6 +38,10 @@ class How(Enum):
     """The relay closed; `code` is the close code, or None."""
     LOST = auto()
     """It broke, or fell silent."""
+    NOT_ASKED = auto()
+    """The relay could not be asked to let this client into a channel; `reason` says why."""
+    SERVICE = auto()
+    """A managed service closed, or refused; `code` is its own, or None."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ class Ending:
             case How.CLOSED:
                 hopeless = self.code in (_CLOSE_POLICY, _CLOSE_TOO_BIG)
                 return hopeless or self.taken_over or self.timed_out
+            case How.SERVICE:
+                return self.code in _SERVICE_UNAUTHORIZED or advise(self.code).is_permanent
         return False
 
     @property
@@ -91,6 +101,11 @@ class Ending:
             case How.CLOSED:
                 code = "no code" if self.code is None else f"code {self.code}"
                 return f"the relay closed the connection with {code}{colon_reason}"
+            case How.NOT_ASKED:
+                return f"the relay could not be asked for the channel{colon_reason}"
+            case How.SERVICE:
+                code = "no code" if self.code is None else f"code {self.code}"
+                return f"the managed service refused, with {code}{colon_reason}"
         return f"the connection was lost{colon_reason}"
 
 
@@ -136,11 +151,14 @@ def read_refusal(answer: bytes, *, at_end: bool) -> Ending | None:
         if len(body) < min(wanted, MAX_REFUSAL_BYTES - len(head)):
             return None
     reason = error_text(body) or (status[2] or "").strip()
-    wait = headers.get("retry-after", "")
-    wait_seconds = float(wait) if re.fullmatch(r"\d{1,9}", wait) else 0.0
-    return Ending(
-        How.REFUSED, reason, int(status[1]), min(wait_seconds, _LONGEST_RETRY_AFTER_SECONDS)
-    )
+    wait_seconds = retry_after_seconds(headers.get("retry-after", ""))
+    return Ending(How.REFUSED, reason, int(status[1]), wait_seconds)
+
+
+def retry_after_seconds(value: str) -> float:
+    """What a `Retry-After` asks for, up to an hour; 0 where there is none, or a date."""
+    seconds = float(value) if re.fullmatch(r"\d{1,9}", value) else 0.0
+    return min(seconds, _LONGEST_RETRY_AFTER_SECONDS)
 
 
 def error_text(body: bytes) -> str | None:

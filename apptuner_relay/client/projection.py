@@ -55,14 +55,28 @@ class Figures:
     """A core's time for 10⁹ bytes sent: 0.46 to 0.86 were measured, with one phone."""
     notice_sessions: Fraction = Fraction(100)
     warning_sessions: Fraction = Fraction(300)
+    managed_sessions: Fraction = Fraction(5000)
+    """Where fewer than `warning_sessions`, that many."""
+    service_connections: Fraction = Fraction(2)
+    """Of a session to a managed service: a CLI and a phone."""
+    hours_per_day: Fraction = Fraction(4)
+    days_per_month: Fraction = Fraction(22)
+    log_lines_per_day: Fraction = Fraction(2000)
+    notices_per_day: Fraction = Fraction(200)
+    """Messages of each user that aren't console logs, and are never joined."""
+    service_counts: Fraction = Fraction(2)
+    """Of each message: it comes in, and goes out to one receiver."""
+    lines_per_event: Fraction = Fraction(10)
+    """What a few lines a second come to, joined for up to a quarter of a second in bursts."""
 
 
-class Stage(IntEnum):
+class ProjectionStage(IntEnum):
     """How big an operation is, by the sessions at which a relay starts to worry."""
 
     START = 1
     GROW = 2
     SCALE_OUT = 3
+    MANAGED = 4
 
     @property
     def advice(self) -> str:
@@ -70,6 +84,7 @@ class Stage(IntEnum):
             "one small relay",
             "plan the next size",
             "optimise or scale out",
+            "more relays, or a managed service",
         )[self - 1]
 
 
@@ -99,7 +114,7 @@ class Projection:
     cores_busy: Fraction
     """In the busiest hour, on average."""
     machine: Machine
-    stage: Stage
+    stage: ProjectionStage
     next_stage_users: int | None
     """With how many users the next stage begins; None in the last, or where none ever does."""
 
@@ -107,7 +122,7 @@ class Projection:
 def project(users: int, figures: Figures) -> Projection:
     """What `users` users come to."""
     day_bytes = users * figures.bundles_per_day * figures.bundle_bytes * figures.copies
-    sessions = math.ceil(users * _peak_sessions_per_user(figures))
+    sessions = peak_sessions(users, figures)
     connections = math.ceil(sessions * figures.connections_per_session)
     memory_bytes = math.ceil(figures.base_memory_bytes + sessions * figures.session_memory_bytes)
     busy_bytes_per_s = day_bytes * figures.busy_hour_share / 3600
@@ -132,23 +147,39 @@ def project(users: int, figures: Figures) -> Projection:
     )
 
 
+def peak_sessions(users: int, figures: Figures) -> int:
+    """How many sessions `users` users come to when most are there."""
+    return math.ceil(users * _peak_sessions_per_user(figures))
+
+
+def first_users_with_more(sessions: Fraction | int, figures: Figures) -> int | None:
+    """The fewest users with more `peak_sessions` than so many; None where no number has."""
+    each = _peak_sessions_per_user(figures)
+    # Sessions are rounded up, so that they exceed a limit as soon as the product exceeds its floor.
+    return math.floor(math.floor(sessions) / each) + 1 if each else None
+
+
 def _peak_sessions_per_user(figures: Figures) -> Fraction:
     return figures.sessions_per_user * figures.peak_share
 
 
-def _stage(sessions: int, figures: Figures) -> Stage:
-    if sessions > figures.warning_sessions:
-        return Stage.SCALE_OUT
-    return Stage.GROW if sessions > figures.notice_sessions else Stage.START
+def _stage(sessions: int, figures: Figures) -> ProjectionStage:
+    exceeded = [stage for stage, most in _most_sessions(figures).items() if sessions > most]
+    return ProjectionStage(max(exceeded, default=0) + 1)
 
 
-def _first_users_beyond(stage: Stage, figures: Figures) -> int | None:
-    each = _peak_sessions_per_user(figures)
-    if stage is Stage.SCALE_OUT or not each:
-        return None
-    limits = {Stage.START: figures.notice_sessions, Stage.GROW: figures.warning_sessions}
-    # Sessions are rounded up, so that they exceed a limit as soon as the product exceeds its floor.
-    return math.floor(math.floor(limits[stage]) / each) + 1
+def _most_sessions(figures: Figures) -> dict[ProjectionStage, Fraction]:
+    """With how many sessions each stage ends that does."""
+    return {
+        ProjectionStage.START: figures.notice_sessions,
+        ProjectionStage.GROW: figures.warning_sessions,
+        ProjectionStage.SCALE_OUT: max(figures.managed_sessions, figures.warning_sessions),
+    }
+
+
+def _first_users_beyond(stage: ProjectionStage, figures: Figures) -> int | None:
+    most = _most_sessions(figures).get(stage)
+    return None if most is None else first_users_with_more(most, figures)
 
 
 def _memory_size(relay_bytes: int) -> int:

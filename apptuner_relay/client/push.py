@@ -8,16 +8,18 @@ from time import time as wall_s
 from typing import Any
 
 from apptuner_relay.client import address
-from apptuner_relay.client.bundles import Bundle, BundleError, Form
+from apptuner_relay.client.bundles import BundleError, Form, ReadBundle
+from apptuner_relay.client.carriers import Carrier, HttpCarrier, MessageCarrier
 from apptuner_relay.client.command import Command, add_session_arguments, checked, count, seconds
-from apptuner_relay.client.connection import Heartbeat, Target
 from apptuner_relay.client.credentials import add_key_argument
+from apptuner_relay.client.member_connection import ClientPings, Target
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
 from apptuner_relay.client.pushing import Order, Push
 from apptuner_relay.client.screen import Screen
-from apptuner_relay.clocks import in_ms
+from apptuner_relay.client.way import add_managed_arguments, make_factory
+from apptuner_relay.support.clocks import in_ms
 
 RECONNECT_SECONDS = 5.0
 PING_SECONDS = 20.0
@@ -26,6 +28,7 @@ PING_SECONDS = 20.0
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="FILE", type=Path, help="the bundle: JavaScript, UTF-8")
     add_session_arguments(parser)
+    add_managed_arguments(parser)
     parser.add_argument(
         "--device", metavar="ID", type=checked(address.device_id), help="send to this phone only"
     )
@@ -88,38 +91,64 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membership:
     if arguments.tokens and arguments.key is None:
         raise UsageError("--tokens goes with --key: tokens are signed with the session's secret")
-    code = read_text(arguments.bundle)
-    source_map = None if arguments.source_map is None else read_text(arguments.source_map)
-    try:
-        bundle = Bundle.of(code, source_map, arguments.form)
-        bundle.messages(in_ms(wall_s()), arguments.device)
-    except BundleError as error:
-        raise UsageError(str(error)) from None
-    order = Order(
-        bundle,
-        arguments.device,
-        arguments.wait,
-        arguments.timeout,
-        sends=arguments.retries + 1,
+    target = Target(
+        arguments.relay,
+        "cli",
+        arguments.session,
+        {"tokens": "1"} if arguments.tokens else None,
+        arguments.key,
+        claims=arguments.key is not None,
     )
-    membership = Membership(
-        reactor,
-        Target(
+    factory = make_factory(arguments, reactor, target, ClientPings(PING_SECONDS))
+    patience = Patience(arguments.retries, RECONNECT_SECONDS, RECONNECT_SECONDS, forgiving=False)
+    membership = Membership(reactor, factory, patience, screen)
+    order = Order(arguments.device, arguments.wait, arguments.timeout, sends=arguments.retries + 1)
+    carrier: Carrier
+    if arguments.managed is None:
+        carrier = MessageCarrier(_bundle(arguments), membership)
+    else:
+        carrier = HttpCarrier(
+            reactor,
             arguments.relay,
-            arguments.relay.resource(
-                "cli", arguments.session, {"tokens": "1"} if arguments.tokens else None
-            ),
+            arguments.session,
             arguments.key,
-            claims=arguments.key is not None,
-        ),
-        Heartbeat(PING_SECONDS),
-        Patience(arguments.retries, RECONNECT_SECONDS, RECONNECT_SECONDS, forgiving=False),
-        screen,
-    )
-    push = Push(order, membership, reactor, screen)
+            _code(arguments),
+            patience,
+            screen,
+        )
+    push = Push(order, carrier, membership, reactor, screen)
     membership.start(push)
     membership.done.addBoth(_tidied, push)
     return membership
+
+
+def _bundle(arguments: argparse.Namespace) -> ReadBundle:
+    """What is sent as messages. Raises `UsageError`."""
+    code = read_text(arguments.bundle)
+    source_map = None if arguments.source_map is None else read_text(arguments.source_map)
+    try:
+        bundle = ReadBundle.of(code, source_map, arguments.form)
+        bundle.messages(in_ms(wall_s()), arguments.device)
+    except BundleError as error:
+        raise UsageError(str(error)) from None
+    return bundle
+
+
+def _code(arguments: argparse.Namespace) -> bytes:
+    """What is uploaded. Raises `UsageError`."""
+    for name, value in {
+        "--device": arguments.device,
+        "--source-map": arguments.source_map,
+        "--single and --chunks": arguments.form,
+    }.items():
+        if value is not None:
+            raise UsageError(
+                f"{name} can't go with --managed: the code is uploaded, and goes to all phones"
+            )
+    code = read_text(arguments.bundle).encode()
+    if not code:
+        raise UsageError(f"{arguments.bundle} is empty, and an upload can't be")
+    return code
 
 
 def _tidied(result: Exit, push: Push) -> Exit:
@@ -141,7 +170,9 @@ COMMAND = Command(
     "push",
     "send a bundle to a session's phones, as the CLI does",
     "Connects as the session's CLI, waits for a phone, sends the bundle, and waits until every\n"
-    "phone that was there has acknowledged it. It takes the place of a CLI that is connected.",
+    "phone that was there has acknowledged it. It takes the place of a CLI that is connected.\n"
+    "With --managed the bundle is uploaded to the relay over HTTP, and everything else goes by\n"
+    "the session's channel.",
     _add_arguments,
     _start,
 )

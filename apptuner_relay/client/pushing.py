@@ -6,21 +6,19 @@ and no files; the command line for it is in `push`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import chain
-from time import time as wall_s
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from apptuner_relay.client.bundles import Bundle, BundleError
+from apptuner_relay.client.bundles import BundleError
+from apptuner_relay.client.carriers import Carrier, Sending
+from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit
-from apptuner_relay.client.phones import Answer, Answers, Phone, Roster
+from apptuner_relay.client.phones import Acknowledgement, Answers, Phone, PhoneRoster
 from apptuner_relay.client.screen import Bar, Screen
-from apptuner_relay.client.upload import Upload
-from apptuner_relay.clocks import in_ms
 
 SETTLE_SECONDS = 0.25
 """After the first phone was announced: for the relay to announce the others."""
@@ -28,22 +26,13 @@ SETTLE_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Order:
-    """What to send, to whom, and how patient to be."""
+    """Whom to send a bundle, and how patient to be."""
 
-    bundle: Bundle
     device: str | None = None
     wait_seconds: float = 60.0
     timeout_seconds: float = 60.0
     sends: int = 11
     """How often the bundle may be sent, at most, all tries together."""
-
-
-class Link(Protocol):
-    """What a `Push` needs of its membership."""
-
-    def leave(self, code: Exit) -> None: ...
-
-    def stream(self, messages: Iterable[bytes], progress: Callable[[int], None]) -> Upload: ...
 
 
 class _State(Enum):
@@ -56,18 +45,26 @@ class _State(Enum):
 class Push:
     """One bundle's way to the phones."""
 
-    def __init__(self, order: Order, link: Link, clock: IReactorTime, screen: Screen) -> None:
+    def __init__(
+        self,
+        order: Order,
+        carrier: Carrier,
+        membership: Membership,
+        clock: IReactorTime,
+        screen: Screen,
+    ) -> None:
         self._order = order
-        self._link = link
+        self._carrier = carrier
+        self._membership = membership
         self._clock = clock
         self._screen = screen
         self._state = _State.AWAY
-        self._roster = Roster()
+        self._roster = PhoneRoster()
         self._answers: Answers | None = None
         self._served: set[str] = set()
         """The phones this connection has sent the bundle to."""
         self._sends_left = order.sends
-        self._upload: Upload | None = None
+        self._sending: Sending | None = None
         self._bar: Bar | None = None
         self._deadline: IDelayedCall | None = None
         self._settling: IDelayedCall | None = None
@@ -90,7 +87,6 @@ class Push:
         self._state = _State.AWAY
         self._roster.clear()
         self._served.clear()
-        self._upload = None
         self.tidy()
 
     def received(self, message: Mapping[str, Any]) -> None:
@@ -107,7 +103,10 @@ class Push:
                 self._heed_error(message)
 
     def tidy(self) -> None:
-        """Stop the clocks and take the progress bar away."""
+        """Stop the clocks and what is being sent, and take the progress bar away."""
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.stop()
         for call in (self._deadline, self._settling):
             if call is not None and call.active():
                 call.cancel()
@@ -166,7 +165,7 @@ class Push:
                 f"{self._order.wait_seconds:g} s; here: {here or 'nobody'}"
             )
         else:
-            self._screen.complain(f"no phone came within {self._order.wait_seconds:g} s")
+            self._screen.complain(f"no phone joined within {self._order.wait_seconds:g} s")
         self._end(Exit.NO_PHONE)
 
     # Sending.
@@ -189,18 +188,16 @@ class Push:
         self._state = _State.SENDING
         whom = ", ".join(map(str, phones)) or _phones(self._roster.unnamed)
         self._screen.say(f"sending {'again ' if again else ''}to {whom}")
-        timestamp = in_ms(wall_s())
         try:
-            batches = [self._order.bundle.messages(timestamp, target) for target in targets]
+            parcel = self._carrier.pack(targets)
         except BundleError as error:
             self._screen.complain(str(error))
             self._end(Exit.FAILED)
             return
-        sizes = [sum(map(len, batch)) for batch in batches]
-        self._whole_at = sizes[0]
-        self._bar = self._screen.bar(sum(sizes), self._clock.seconds)
-        self._upload = self._link.stream(chain.from_iterable(batches), self._progressed)
-        self._upload.done.addCallback(self._sent, sum(sizes))
+        self._whole_at = parcel.first_bytes
+        self._bar = self._screen.bar(parcel.size_bytes, self._clock.seconds)
+        sending = self._sending = parcel.start(self._progressed)
+        sending.done.addCallback(self._sent, sending, parcel.size_bytes)
 
     def _progressed(self, sent_bytes: int) -> None:
         self._out = self._out or sent_bytes >= self._whole_at
@@ -216,8 +213,10 @@ class Push:
         self._answers = Answers(phones, unnamed)
         return phones, [device]
 
-    def _sent(self, whole: bool, total: int) -> None:
-        self._upload = None
+    def _sent(self, whole: bool, sending: Sending, total: int) -> None:
+        if self._sending is not sending:
+            return  # It was given up.
+        self._sending = None
         self.tidy()
         if self._relay_failed or not whole:
             self._end(Exit.FAILED)
@@ -235,7 +234,7 @@ class Push:
         self._end_if_answered()
 
     def _heed_ack(self, ack: Mapping[str, Any]) -> None:
-        answer, device = Answer.in_message(ack), ack.get("deviceId")
+        answer, device = Acknowledgement.in_message(ack), ack.get("deviceId")
         answers = self._answers
         # Nobody can have taken what is not out yet; that it can't be taken may be known before.
         if answers is None or (answer.success and not self._out):
@@ -273,8 +272,8 @@ class Push:
         self._screen.complain(f"the relay reports: {error if isinstance(error, str) else '?'}")
         if self._state is _State.SENDING:
             self._relay_failed = True
-            if self._upload is not None:
-                self._upload.stop()
+            if self._sending is not None:
+                self._sending.stop()
         elif self._state is _State.LISTENING:
             self._end(Exit.FAILED)
 
@@ -288,7 +287,7 @@ class Push:
     def _end(self, code: Exit) -> None:
         self._state = _State.AWAY
         self.tidy()
-        self._link.leave(code)
+        self._membership.leave(code)
 
 
 def _phones(number: int) -> str:

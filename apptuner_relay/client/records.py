@@ -19,7 +19,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True)
-class Day:
+class DayRecord:
     """What one day (UTC) has carried. Data in bytes; peaks are the most at any one time."""
 
     date: date
@@ -31,14 +31,14 @@ class Day:
     connections: int
 
     @classmethod
-    def read(cls, value: object, where: str, day: str | None = None) -> Day:
+    def read(cls, value: object, where: str, day: str | None = None) -> DayRecord:
         """A day of JSON; `day` is its date where that isn't a field."""
         record = _object(value, where)
         counts = {name: _count(record, name, where) for name in COUNTS}
         return cls(_date(record.get("date") if day is None else day, where), **counts)
 
 
-COUNTS = tuple(field.name for field in fields(Day) if field.name != "date")
+COUNTS = tuple(field.name for field in fields(DayRecord) if field.name != "date")
 """A day's figures, in the order in which they are shown."""
 
 
@@ -46,17 +46,17 @@ COUNTS = tuple(field.name for field in fields(Day) if field.name != "date")
 class Status:
     """What a running relay says of itself."""
 
-    days: tuple[Day, ...]
+    days: tuple[DayRecord, ...]
     """Whole days, oldest first."""
-    today: Day
+    today: DayRecord
     sessions: int
     memory_bytes: int
 
 
-def read_days(value: object) -> tuple[Day, ...]:
+def read_days(value: object) -> tuple[DayRecord, ...]:
     """The day file's days, oldest first: `{"days": {"2026-11-23": {…}, …}, …}`."""
     days = _object(_object(value, "the file").get("days"), "days")
-    read = [Day.read(record, f"days.{day}", day) for day, record in days.items()]
+    read = [DayRecord.read(record, f"days.{day}", day) for day, record in days.items()]
     return tuple(sorted(read, key=lambda day: day.date))
 
 
@@ -66,10 +66,10 @@ def read_status(value: object) -> Status:
     days = record.get("days")
     if not isinstance(days, list):
         raise ValueError("days is no list")
-    past = [Day.read(day, f"days[{index}]") for index, day in enumerate(days)]
+    past = [DayRecord.read(day, f"days[{index}]") for index, day in enumerate(days)]
     return Status(
         tuple(sorted(past, key=lambda day: day.date)),
-        Day.read(record.get("today"), "today"),
+        DayRecord.read(record.get("today"), "today"),
         _count(record, "sessions", "the answer"),
         _count(record, "memory_bytes", "the answer"),
     )

@@ -20,7 +20,7 @@ from apptuner_relay.client.amounts import data
 from apptuner_relay.client.command import Command, add_quiet_argument, checked
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.printable import json_line
-from apptuner_relay.client.records import COUNTS, Day, Status
+from apptuner_relay.client.records import COUNTS, DayRecord, Status
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.sources import (
     STATE_VARIABLE,
@@ -70,7 +70,7 @@ class Period:
         except ValueError:
             raise ValueError(f"the calendar has no {when}") from None
         raise ValueError(
-            f"{when!r} is none of today, yesterday, month, a day (2026-11-23), a month (2026-11)"
+            f"{when!r} is not today, yesterday, month, a day (2026-11-23) or a month (2026-11)"
         )
 
     @classmethod
@@ -93,7 +93,7 @@ class Account:
     """What was carried in a period."""
 
     period: Period
-    days: tuple[Day, ...]
+    days: tuple[DayRecord, ...]
     """The days that there is a record of, oldest first."""
     missing: int
     """Days of the period, up to today, without a record."""
@@ -102,7 +102,7 @@ class Account:
     the whole days until now."""
 
     @classmethod
-    def of(cls, period: Period, known: Sequence[Day], today: date) -> Account:
+    def of(cls, period: Period, known: Sequence[DayRecord], today: date) -> Account:
         days = tuple(day for day in known if period.first <= day.date <= period.last)
         due = (min(period.last, today) - period.first).days + 1
         return cls(
@@ -121,7 +121,7 @@ class Account:
         }
 
 
-def _expected(period: Period, days: Sequence[Day], today: date) -> int | None:
+def _expected(period: Period, days: Sequence[DayRecord], today: date) -> int | None:
     whole = [day.bytes_out for day in days if day.date < today]
     if not period.is_month or not whole or not period.first <= today <= period.last:
         return None
@@ -218,7 +218,7 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Inqui
         raise UsageError("--from asks a running relay, --state-dir reads files: not both")
     now = datetime.fromtimestamp(wall_s(), UTC)
     period = Period.of(arguments.when, now.date())
-    asked: Deferred[tuple[Day, ...]]
+    asked: Deferred[tuple[DayRecord, ...]]
     if arguments.source is not None:
         status = Deferred.fromCoroutine(
             ask(arguments.source, arguments.admin_token, reactor, screen)
@@ -234,7 +234,7 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Inqui
     )
 
 
-def _all_days(status: Status) -> tuple[Day, ...]:
+def _all_days(status: Status) -> tuple[DayRecord, ...]:
     return (*status.days, status.today)
 
 

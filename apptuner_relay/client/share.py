@@ -20,7 +20,7 @@ from apptuner_relay.client.command import Command, add_session_arguments, checke
 from apptuner_relay.client.credentials import add_key_argument
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.screen import Screen
-from apptuner_relay.session import session_hash
+from apptuner_relay.session.session import session_hash
 
 _DURATION = re.compile(r"([0-9]{1,6})(m|h|d)")
 _UNITS_S = {"m": 60, "h": 3600, "d": 86400}

@@ -26,11 +26,11 @@ from twisted.web.http_headers import Headers
 from apptuner_relay import __version__
 from apptuner_relay.client.address import Relay
 from apptuner_relay.client.command import checked
-from apptuner_relay.client.failures import describe, is_untrusted
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.printable import printable
-from apptuner_relay.client.records import Day, Status, read_days, read_status
+from apptuner_relay.client.records import DayRecord, Status, read_days, read_status
 from apptuner_relay.client.screen import Screen
+from apptuner_relay.support.socket_errors import describe, is_untrusted
 
 STATUS_PATH = "/api/status"
 DAYS_FILE = "days.json"
@@ -124,7 +124,7 @@ def find_state_dir(setting: str, environment: Mapping[str, str]) -> Path:
     return Path(base, "apptuner-relay")
 
 
-def days_on_disk(directory: Path) -> tuple[Day, ...]:
+def days_on_disk(directory: Path) -> tuple[DayRecord, ...]:
     """The days of a relay's state directory, oldest first. Raises `UsageError`."""
     path = directory / DAYS_FILE
     try:
@@ -200,7 +200,7 @@ async def ask_for(
         ) from None
 
 
-class _Body(Protocol):
+class _SourceBody(Protocol):
     """Keeps an answer's body, up to a limit."""
 
     def __init__(self) -> None:
@@ -229,7 +229,7 @@ class _Body(Protocol):
 
 
 def _body_of(response: Any) -> Deferred[bytes]:
-    body = _Body()
+    body = _SourceBody()
     response.deliverBody(body)
     return body.done
 

@@ -7,6 +7,7 @@ gzip file, after a cut, can't be decoded by itself. Not here: what to ask, and w
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import (
     Agent,
     BrowserLikePolicyForHTTPS,
+    FileBodyProducer,
     RedirectAgent,
     ResponseDone,
 )
@@ -29,8 +31,9 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
 from zope.interface import implementer
 
 from apptuner_relay import __version__
-from apptuner_relay.client.failures import describe, is_untrusted
 from apptuner_relay.client.policy import MAX_REFUSAL_BYTES, Ending, How
+from apptuner_relay.client.upload import PIECE_BYTES
+from apptuner_relay.support.socket_errors import describe, is_untrusted
 
 CONNECT_SECONDS = 20.0
 STALL_SECONDS = 60.0
@@ -52,6 +55,23 @@ class TransferError(Exception):
         self.connected = connected
 
 
+class Body(io.BytesIO):
+    """What is sent along with a request."""
+
+    def __init__(
+        self, data: bytes, progress: Callable[[int], None] = lambda sent_bytes: None
+    ) -> None:
+        super().__init__(data)
+        self._progress = progress
+        self.moved: Callable[[], None] = lambda: None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """More of it, for the socket: all that was read before is sent."""
+        self.moved()
+        self._progress(self.tell())
+        return super().read(size)
+
+
 class Web:
     """Makes requests, each over a connection of its own, with certificates verified.
 
@@ -69,10 +89,20 @@ class Web:
 
         Raises `TransferError`.
         """
+        return await self.send("GET", url, headers)
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
+    ) -> IResponse:
+        """As `get`, by another method, and with a body."""
         fields = Headers({name: [value] for name, value in headers.items()})
         fields.setRawHeaders("User-Agent", [f"apptuner-relay/{__version__}"])
-        answer = self._agent.request(b"GET", url.encode("ascii"), fields)
+        producer = None if body is None else FileBodyProducer(body, readSize=PIECE_BYTES)
+        answer = self._agent.request(method.encode(), url.encode("ascii"), fields, producer)
         watch = self._clock.callLater(STALL_SECONDS, answer.cancel)
+        if body is not None:
+            # A body that is taken is as good as a word.
+            body.moved = lambda: watch.reset(STALL_SECONDS) if watch.active() else None
         try:
             response: IResponse = await answer
         except Exception as wrapped:
@@ -96,15 +126,15 @@ class Web:
         response.deliverBody(body)
         await body.done
 
-    async def error_body(self, response: IResponse) -> bytes:
-        """The body of a refusal, as far as it is worth reading and comes. Raises nothing."""
+    async def short_body(self, response: IResponse) -> bytes:
+        """A body that is not long, such as a refusal's, as far as it comes. Raises nothing."""
         body = b""
 
         def take(data: bytes) -> None:
             nonlocal body
             body += data
             if len(body) > MAX_REFUSAL_BYTES:
-                raise TransferError("too long a refusal")
+                raise TransferError("too long a body")
 
         with contextlib.suppress(TransferError):
             await self.receive(response, take)

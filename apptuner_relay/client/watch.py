@@ -12,14 +12,15 @@ from time import time as wall_s
 from typing import Any
 
 from apptuner_relay.client.command import Command, add_session_arguments
-from apptuner_relay.client.connection import Heartbeat, Target
 from apptuner_relay.client.credentials import add_key_argument
+from apptuner_relay.client.member_connection import ClientPings, Target
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit
-from apptuner_relay.client.phones import Answer, Phone, Roster, phone_in
+from apptuner_relay.client.phones import Acknowledgement, Phone, PhoneRoster, phone_in
 from apptuner_relay.client.policy import Patience
 from apptuner_relay.client.printable import json_line, printable, printable_json
 from apptuner_relay.client.screen import Screen
+from apptuner_relay.client.way import add_managed_arguments, make_factory
 
 PING_SECONDS = 20.0
 PATIENCE = Patience(tries=10, first_seconds=1.0, ceiling_seconds=30.0, forgiving=True)
@@ -37,7 +38,7 @@ class Watch:
         self._least = LEVELS.index(level)
         self._raw = raw
         self._screen = screen
-        self._roster = Roster()
+        self._roster = PhoneRoster()
 
     def welcomed(self) -> None:
         self._screen.say("connected; watching")
@@ -92,7 +93,7 @@ class Watch:
         self._line(level, " ".join(map(printable_json, arguments)), _STYLES[level])
 
     def _show_ack(self, message: Mapping[str, Any]) -> None:
-        phone, answer = phone_in(message), Answer.in_message(message)
+        phone, answer = phone_in(message), Acknowledgement.in_message(message)
         who = str(self._roster.known.get(phone.id, phone)) if phone else "a phone"
         if answer.success:
             self._line("bundle", f"{who}: success", "green")
@@ -119,6 +120,7 @@ class Watch:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
+    add_managed_arguments(parser)
     add_key_argument(parser, "the session's secret, where it is claimed with one")
     parser.add_argument(
         "--level",
@@ -135,18 +137,15 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membership:
-    membership = Membership(
-        reactor,
-        Target(
-            arguments.relay,
-            arguments.relay.resource("dashboard", arguments.session),
-            arguments.key,
-            claims=arguments.key is not None,
-        ),
-        Heartbeat(PING_SECONDS),
-        PATIENCE,
-        screen,
+    target = Target(
+        arguments.relay,
+        "dashboard",
+        arguments.session,
+        credential=arguments.key,
+        claims=arguments.key is not None,
     )
+    factory = make_factory(arguments, reactor, target, ClientPings(PING_SECONDS))
+    membership = Membership(reactor, factory, PATIENCE, screen)
     # A pipe that nobody reads any more is how `... | head` ends a program: no error.
     screen.on_reader_gone = lambda: None if membership.leaving else membership.leave(Exit.DONE)
     membership.start(Watch(arguments.level, arguments.json, screen))

@@ -1,1 +1,2 @@
-"""Many nodes: which of them owns a session, and how they hear of each other. No bundle passes."""
+"""Several relays that share their sessions: which of them owns a session (`ownership`), how clients
+of the others reach it (`bridge`), and where clients are placed."""

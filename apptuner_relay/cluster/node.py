@@ -1,4 +1,4 @@
-"""Makes a relay one of several that share their sessions: what ``--redis`` turns on.
+"""Makes the parts by which a relay shares its sessions with others, which ``--redis`` turns on.
 
 Importing this module imports txredisapi, of the extra ``redis``.
 """
@@ -13,22 +13,24 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 
 from apptuner_relay import __version__
-from apptuner_relay.cluster.claims import RedisClaims, make_claims
-from apptuner_relay.cluster.directory import Directory, Events, check_node
-from apptuner_relay.cluster.homes import Homes
-from apptuner_relay.cluster.peers import PeerFactory
-from apptuner_relay.cluster.redis import make_directory
-from apptuner_relay.cluster.redis_endpoint import BadCertificates, read_authorities
-from apptuner_relay.cluster.redis_url import RedisUrl
-from apptuner_relay.cluster.shelves import Shelves
-from apptuner_relay.options import Settings
-from apptuner_relay.service import RelayService
+from apptuner_relay.cluster.bridge.peer_server import PeerFactory
+from apptuner_relay.cluster.bundle_proxy import BundleProxy
+from apptuner_relay.cluster.ownership.directory import Directory, Events
+from apptuner_relay.cluster.ownership.redis_claims import RedisClaims, make_claims
+from apptuner_relay.cluster.ownership.redis_directory import make_directory
+from apptuner_relay.cluster.placement import ClusterPlacement
+from apptuner_relay.config.groups.cluster_settings import ClusterSettings
+from apptuner_relay.config.node_names import check_node
+from apptuner_relay.config.redis_url import RedisUrl
+from apptuner_relay.config.settings import Settings
+from apptuner_relay.relay.service import RelayService
+from apptuner_relay.support.authorities import BadCertificates, read_authorities
 
 _LOOPBACK = "127.0.0.1"
 _PLAIN = ("tcp", "systemd:")
-"""How endpoints begin that may be TCP, without anything that goes before HTTP."""
+"""How endpoints begin that may be plain TCP, without TLS or a PROXY header in front of HTTP."""
 _NO_ADDRESS = (
-    "--node-address: can't be found out without a --listen tcp:…; say where the other relays reach "
+    "--node-address: auto needs a --listen tcp:… endpoint; set it to where the other relays reach "
     "this one"
 )
 
@@ -36,31 +38,49 @@ _NO_ADDRESS = (
 class ClusterNode(NamedTuple):
     """What `make_node` has made."""
 
-    homes: Homes
+    placement: ClusterPlacement
     peers: PeerFactory
-    shelves: Shelves
-    claims: RedisClaims | None
-    """None where there are to be none."""
+    bundles: BundleProxy
+    trust: Certificate | None
+    """See `ClusterPlacement`."""
 
 
 class NoAddress(ValueError):
-    """It can't be found out where other nodes reach this one."""
+    """The address at which other nodes reach this one is not given, and ``auto`` finds none."""
+
+
+def make_shared_claims(settings: Settings, reactor: Any) -> RedisClaims | None:
+    """The claims that all relays of a cluster share. None where there are none.
+
+    :raises ValueError: a setting can't be used. The text says which one.
+    """
+    cluster, access = settings.cluster, settings.access
+    assert cluster.redis is not None
+    _check_authorities("--redis-ca", cluster.redis_ca)
+    if not access.claims:
+        return None
+    url: RedisUrl = cluster.redis
+    return make_claims(reactor, url, access.claim_ttl, cluster.redis_ca)
 
 
 def make_node(
-    relay: RelayService, reactor: Any, addresses: Callable[[], Sequence[IAddress | None]]
+    relay: RelayService,
+    reactor: Any,
+    addresses: Callable[[], Sequence[IAddress | None]],
+    claims: RedisClaims | None,
 ) -> ClusterNode:
-    """Have ``relay`` share its sessions, as its settings say.
+    """The parts by which ``relay`` shares its sessions, according to its settings.
 
-    :param addresses: tells where the relay listens, once its services start.
-    :raises ValueError: something in the settings can't be used; the text says what.
+    :param addresses: gives the addresses at which the relay listens, once its services run.
+    :param claims: see `make_shared_claims`.
+    :raises ValueError: a setting can't be used. The text says which one.
     """
-    settings = relay.settings
+    settings = relay.settings.cluster
     assert settings.redis is not None and settings.cluster_secret is not None
     url: RedisUrl = settings.redis
     own_address = None
     if settings.node_address is None:
-        if not any(one.startswith(_PLAIN) for one in settings.listen):
+        if not any(one.startswith(_PLAIN) for one in relay.settings.listening.listen):
             raise NoAddress(_NO_ADDRESS)
         own_address = find_own_address(url)
     for option, path in (("--redis-ca", settings.redis_ca), ("--node-ca", settings.node_ca)):
@@ -80,22 +100,16 @@ def make_node(
         )
 
     trust = _trust(settings)
-    claims = None
-    if settings.claims:
-        claims = make_claims(reactor, url, settings.claim_ttl, settings.redis_ca)
-        claims.on_lost = relay.access.lose
-        relay.access.claims = claims
-    homes = Homes(relay, settings.cluster_secret, make, trust, claims=claims)
-    relay.homes = homes
-    return ClusterNode(homes, PeerFactory(homes), Shelves(homes, reactor, trust), claims)
+    placement = ClusterPlacement(relay, settings.cluster_secret, make, trust, claims=claims)
+    bundles = BundleProxy(placement, reactor, trust)
+    return ClusterNode(placement, PeerFactory(placement), bundles, trust)
 
 
 def find_address(own: str | None, addresses: Sequence[IAddress | None]) -> str:
-    """Where other nodes reach this one: where the first TCP listener is.
+    """The address at which other nodes reach this one: that of the first TCP listener.
 
-    :param own: this machine's address, for one that listens on all of them.
-
-    :raises NoAddress: that can't be told.
+    :param own: this machine's address, for a listener on all of its addresses.
+    :raises NoAddress: there is no such listener.
     """
     for address in addresses:
         if isinstance(address, IPv4Address | IPv6Address) and address.type == "TCP":
@@ -107,16 +121,16 @@ def find_address(own: str | None, addresses: Sequence[IAddress | None]) -> str:
 
 
 def name_node(address: str) -> str:
-    """This host's name and the port, as far as a node's id may hold them."""
+    """An id for this node: the host's name, as far as ids may hold it, and the port."""
     port = address.rpartition(":")[2]
     host = "".join(c for c in socket.gethostname() if c.isascii() and (c.isalnum() or c in "._-"))
     return check_node(f"{host[:50] or 'relay'}-{port}")
 
 
 def find_own_address(url: RedisUrl) -> str:
-    """This machine's address, as it is seen from the Redis server.
+    """This machine's address, as the Redis server sees it.
 
-    :raises NoAddress: there is no way to that.
+    :raises NoAddress: the server can't be looked up, or there is no route to it.
     """
     if url.path is not None:
         return _LOOPBACK
@@ -125,14 +139,15 @@ def find_own_address(url: RedisUrl) -> str:
             *url.hosts[0], type=socket.SOCK_DGRAM
         )[0]
         with socket.socket(family, kind, protocol) as probe:
-            # Nothing is sent: this only asks the system for the way.
+            # Nothing is sent: this only asks the system for the route.
             probe.connect(target)
             host: str = probe.getsockname()[0]
             return host
     except OSError as wrong:
         raise NoAddress(
-            f"--node-address: can't be found out, as {url.hosts[0]} can't be looked up or has no "
-            f"way to it ({wrong.strerror}); say where the other relays reach this one"
+            f"--redis: {url.hosts[0]} can't be looked up, or there is no route to it "
+            f"({wrong.strerror}), and --node-address auto needs one: correct the URL, or set "
+            "--node-address to where the other relays reach this one"
         ) from None
 
 
@@ -144,7 +159,7 @@ def _check_authorities(option: str, path: Path | None) -> None:
             raise BadCertificates(f"{option}: {wrong}") from None
 
 
-def _trust(settings: Settings) -> Certificate | None:
+def _trust(settings: ClusterSettings) -> Certificate | None:
     if settings.node_ca is None:
         return None
     trust: Certificate = trustRootFromCertificates(read_authorities(settings.node_ca))

@@ -1,26 +1,26 @@
-"""How requests come over a connection: within a time, and a size, and no slower or larger.
+"""HTTP connections, with limits on the time and the size of a request.
 
-twisted.web starts its timer anew with whatever comes, so that a client which sends a byte now and
-then keeps a connection for ever. Here the timer runs from the connection's start, or the first byte
-of a further request, until the request's head is there whole; between requests a connection may
-rest for longer, as balancers want to use it again.
+twisted.web restarts its timer with every byte, so that a client which sends one now and then keeps
+a connection for ever. Here the timer runs from the start of the connection, or from the first byte
+of a further request, until the head of the request is complete. Between requests a connection may
+be idle for longer, so that load balancers can use it again.
 
-A client may end its side of the connection once it has sent its requests (RFC 9112 §9.6 has it so
-for TLS, and TCP knows it as half-close); it still gets the answers to all of them.
+A client may close its side of the connection once it has sent its requests (half-close). It
+still gets the answers to all of them.
 """
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IProtocol
 from twisted.internet.protocol import connectionDone
-from twisted.logger import ILogObserver, LogEvent, Logger
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 from zope.interface import implementer
 
+from apptuner_relay.support.private_names.of_twisted import QuietChannel
+from apptuner_relay.web.channel_states import BODY_DUE, TRANSITIONS, ChannelEvent, ChannelState
 from apptuner_relay.wire.messages import http_refusal
 
 MOST_FIELDS = 100
@@ -28,76 +28,80 @@ MOST_FIELDS = 100
 
 _LINE_END_BYTES = 2
 _LINGER_S = 1.0
-"""For how long what a client sends on is still taken, after it was told that it is too much."""
-
-
-@implementer(ILogObserver)
-class _Nobody:
-    def __call__(self, event: LogEvent) -> None: ...
+"""How long the rest of a refused request is still read, so that its client gets the answer."""
 
 
 @implementer(IHalfCloseableProtocol)
-class RelayChannel(HTTPChannel):
-    """One connection.
+class RelayChannel(QuietChannel):
+    """One connection; `set_up` gives it its limits."""
 
-    ``header_limit`` is how many bytes a request line and its header fields may have,
-    ``keep_alive_s`` for how many seconds it is kept from one request to the next.
-    """
-
-    # That an idle connection ends is no news, and who opens many would fill the log.
-    _log = Logger(observer=_Nobody())
     transport: Any
     _head_bytes = 0
     _head_lines = 0
-    _is_refused = False
-    _rests = False
-    """Whether a request has been answered, and nothing has come of another."""
+    state = ChannelState.HEAD
     _linger: IDelayedCall | None = None
-    is_body_due = False
-    """Whether a request's head has come, and not all of its body."""
-    _is_untimed = False
     _is_half_closed = False
-    """Whether the client sends nothing more."""
+    """Whether the client has closed its side."""
     _successor: IProtocol | None = None
-    """What has the connection now."""
+    """The protocol that has taken over the connection."""
 
-    def set_up(self, header_limit: int, keep_alive_s: float) -> None:
-        """To be called before it is connected."""
-        # `TimeoutMixin` has in `timeOut` whatever was set last.
+    def set_up(
+        self,
+        header_limit: int,
+        keep_alive_s: float,
+        on_request: Callable[[object], None] = lambda channel: None,
+    ) -> None:
+        """To be called before the channel is connected.
+
+        :param header_limit: how many bytes a request line and its header fields may have.
+        :param keep_alive_s: for how many seconds a connection is kept between requests.
+        :param on_request: called with the channel once its first request has begun, or it is lost.
+        """
+        self._on_request = on_request
+        # `TimeoutMixin.timeOut` is whatever was set last.
         self._head_s = self.timeOut
         self._keep_alive_s = keep_alive_s
         self._header_limit = header_limit
         self.MAX_LENGTH = header_limit
-        # Not to be hit before ours, which says what is wrong.
+        # Twisted's own limit is higher, so that ours applies, which says what is wrong.
         self.totalHeadersSize = 2 * header_limit
 
+    @property
+    def is_body_due(self) -> bool:
+        """Whether the head of a request has arrived, and not all of its body."""
+        return self.state in BODY_DUE
+
+    @property
+    def _is_refused(self) -> bool:
+        return self.state is ChannelState.REFUSED
+
     def resetTimeout(self) -> None:
-        """Nothing: that something has come is no reason to wait for longer."""
+        """Do nothing: data is no reason to wait for longer."""
 
     def dataReceived(self, data: bytes) -> None:
-        """See IProtocol. What still comes after a refusal is dropped."""
-        self._end_rest()
+        """See IProtocol. Data after a refusal is dropped."""
+        self._begin_request()
         if not self._is_refused:
             super().dataReceived(data)
         if not data.endswith(b"\n"):
-            # It may begin another request behind the one that it ends.
-            self._end_rest()
+            # The data may end one request and begin another.
+            self._begin_request()
 
     def setLineMode(self, extra: bytes = b"") -> Any:
-        """Called when a request has been answered, with what has come of the next."""
-        self._rests = not extra
-        self.setTimeout(self._keep_alive_s if self._rests else self._head_s)
+        """Called when a request has been answered, with the data of the next."""
+        self._happens(ChannelEvent.PIPELINED if extra else ChannelEvent.ANSWERED)
+        self.setTimeout(self._head_s if extra else self._keep_alive_s)
         return super().setLineMode(extra)
 
-    def _end_rest(self) -> None:
-        """Something has come of a request: from now on its time is measured."""
-        if self._rests:
-            self._rests = False
+    def _begin_request(self) -> None:
+        """Data of a request has arrived: its time runs from now on."""
+        if self.state is ChannelState.IDLE:
+            self._happens(ChannelEvent.DATA)
             self.setTimeout(self._head_s)
 
     def lineReceived(self, line: bytes) -> None:
-        """A line of a request's head."""
-        self._end_rest()
+        """A line of a request's head has arrived."""
+        self._begin_request()
         if self._is_refused:
             return
         self._head_bytes += len(line) + _LINE_END_BYTES
@@ -108,23 +112,23 @@ class RelayChannel(HTTPChannel):
             super().lineReceived(line)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """A line of a request's head has become longer than all of it may be."""
+        """A line of a request's head is longer than the whole head may be."""
         if not self._is_refused:
             self._refuse_head()
 
-    @property
-    def request_line(self) -> tuple[bytes, bytes, bytes]:
-        """Method, target and version of a request whose body is still to come."""
-        return self._command, self._path, self._version
+    def request_began(self) -> None:
+        """The line with which a request begins has arrived."""
+        self._on_request(self)
 
     def allHeadersReceived(self) -> None:
-        """A request's head is there."""
-        self.is_body_due = self.length != 0
+        """The head of a request is complete."""
+        if self.length != 0:
+            self._happens(ChannelEvent.BODY_DUE)
         super().allHeadersReceived()
 
     def checkPersistence(self, request: Any, version: bytes) -> bool:
         """Whether another request may follow. Connection is a list with commas (RFC 9110 §7.6.1),
-        which Twisted takes for one with spaces."""
+        which Twisted splits at spaces."""
         fields: Sequence[bytes] = request.requestHeaders.getRawHeaders(b"connection", ())
         options = [option.strip().lower() for option in b",".join(fields).split(b",")]
         if b"close" in options:
@@ -133,40 +137,46 @@ class RelayChannel(HTTPChannel):
         return bool(super().checkPersistence(request, version))
 
     def expect_body(self) -> None:
-        """What is due of a request's body is waited for by somebody else."""
-        self._is_untimed = True
+        """The caller limits the time of the request's body, so the channel doesn't."""
+        self._happens(ChannelEvent.FORWARDED)
         self.setTimeout(None)
 
     def allContentReceived(self) -> None:
-        """A request is there whole."""
+        """A request is complete."""
+        if self._is_refused:
+            # It was answered in the middle of the block in which its body ends.
+            return
         self._head_bytes = self._head_lines = 0
-        self.is_body_due = False
-        if self._is_untimed:
-            self._is_untimed = False
-            # Twisted stops it.
+        if self.state is ChannelState.FORWARDED_BODY:
+            # Twisted stops the timer.
             self.setTimeout(self._head_s)
+        self._happens(ChannelEvent.COMPLETE)
         super().allContentReceived()
 
     def timeoutConnection(self) -> None:
-        """No request has come whole in time."""
+        """The head of a request did not arrive in time."""
         if self._head_lines and not self._is_refused:
             self._refuse(408, "The request took too long to come (--handshake-timeout)")
         super().timeoutConnection()
 
     def rawDataReceived(self, data: bytes) -> None:
-        """See `LineReceiver`. What came in one piece with a request that hands the connection over
-        is none of ours."""
+        """See `LineReceiver`. Data that arrives in one piece with a request that hands the
+        connection over is for the protocol that takes it."""
         if self._successor is not None:
             self._successor.dataReceived(data)
         elif not self._is_refused:
             super().rawDataReceived(data)
 
-    def _send100Continue(self) -> None:
-        if not self._is_refused and not self.requests[-1].startedWriting:
-            super()._send100Continue()
+    def may_ask_for_body(self) -> bool:
+        """See `QuietChannel`."""
+        if self._is_refused:
+            return False
+        request = self.requests[-1]
+        return not (request.startedWriting or request.asks_for_body)
 
     def hand_over(self, protocol: IProtocol, data: bytes) -> None:
-        """Leave the connection to ``protocol``, which gets ``data`` and then what comes next."""
+        """Leave the connection to ``protocol``, which gets ``data`` first."""
+        self._happens(ChannelEvent.HANDED_OVER)
         transport, self.transport = self.transport, None
         if isinstance(transport, ProtocolWrapper):
             transport.wrappedProtocol = protocol
@@ -178,7 +188,7 @@ class RelayChannel(HTTPChannel):
         protocol.dataReceived(data)
 
     def readConnectionLost(self) -> None:
-        """See `IHalfCloseableProtocol`: nothing more comes."""
+        """See `IHalfCloseableProtocol`: the client has closed its side."""
         self._is_half_closed = True
         for request in self.requests:
             request.half_closed()
@@ -186,8 +196,8 @@ class RelayChannel(HTTPChannel):
 
     @property
     def is_reset(self) -> bool:
-        """Whether the client's system has said that there is nobody any more. Once the client has
-        ended its side, the reactor doesn't tell."""
+        """Whether the client's system has reset the connection. Once the client has closed its
+        side, the reactor doesn't report that."""
         below = getattr(self.transport, "transport", self.transport)
         connection: socket.socket | None = getattr(below, "socket", None)
         return connection is not None and bool(
@@ -195,54 +205,58 @@ class RelayChannel(HTTPChannel):
         )
 
     def writeConnectionLost(self) -> None:
-        """See `IHalfCloseableProtocol`. There is none but for our own doing."""
+        """See `IHalfCloseableProtocol`. The relay never closes its side alone."""
 
     def requestDone(self, request: Any) -> None:
         """A request has been answered."""
         if self.is_body_due:
-            # Before all of it has come. What still comes is not to be taken for a request.
+            # The rest of the body must not be read as another request.
             self.requests.remove(request)
-            self._is_refused = True
+            self._happens(ChannelEvent.REFUSED)
             self._close_soon()
             return
         super().requestDone(request)
         if self._is_half_closed:
-            # Not now: the next request may be there already, and about to be read.
+            # Later: the next request may have arrived already, and is about to be parsed.
             self.callLater(0, self._close_if_done)
 
     def _close_if_done(self) -> None:
-        if self.transport is None or self._handlingRequest or self._linger is not None:
+        if self.transport is None or self.is_handling_request or self._linger is not None:
             return
         if self.requests and not self.line_mode:
-            # A part of its body is missing. Whoever takes that in already hears of it.
+            # A part of its body is missing. Whoever reads the body is told by that.
             self.transport.abortConnection()
         else:
             self.loseConnection()
 
     def refuse(self, status: int, text: str) -> None:
-        """Answer what comes in, of which there may be more, with an error, and close."""
+        """Answer a request that is still arriving with an error, and close the connection."""
         self._refuse(status, text)
         self._close_soon()
 
     def _refuse_head(self) -> None:
         self.refuse(
             431,
-            f"A request line and header fields above {self._header_limit} bytes (--header-limit), "
-            f"or above {MOST_FIELDS} fields",
+            f"A request line and header fields above {self._header_limit} bytes "
+            f"(--tune header-limit), or above {MOST_FIELDS} fields",
         )
 
     def _close_soon(self) -> None:
-        # To close while something is left to be read would take the answer away from the client
-        # (RFC 9112 §9.6).
+        # A close while data is unread resets the connection, and may lose the answer (RFC 9112
+        # §9.6).
         self.setTimeout(None)
         self._linger = self.callLater(_LINGER_S, self.loseConnection)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See IProtocol."""
+        self._on_request(self)
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
         super().connectionLost(reason)
 
     def _refuse(self, status: int, text: str) -> None:
-        self._is_refused = True
+        self._happens(ChannelEvent.REFUSED)
         self.transport.write(http_refusal(status, text))
+
+    def _happens(self, event: ChannelEvent) -> None:
+        self.state = TRANSITIONS.get((self.state, event), self.state)

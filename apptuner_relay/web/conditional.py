@@ -1,6 +1,7 @@
-"""Conditional requests (RFC 9110 §13) on what has a strong entity tag and no modification date.
+"""Conditional requests (RFC 9110 §13) for representations with a strong entity tag and no
+modification date.
 
-Pure: header fields in, a decision out. Several lines of one field are one, joined with commas.
+Pure: header fields in, a decision out. Several lines of one field are joined with commas.
 """
 
 import re
@@ -10,12 +11,11 @@ _MEMBER = re.compile(r'[ \t]*+(?:((?:W/)?"[\x21\x23-\x7e\x80-\xff]*+")[ \t]*+)?(
 
 
 def failed_precondition(etag: str, if_match: str | None, if_none_match: str | None) -> int | None:
-    """The status that ends a GET or HEAD of a representation that exists, 412 or 304; None to go
-    on.
+    """The status that ends a GET or HEAD of an existing representation, 412 or 304; None to go on.
 
-    ``etag`` is its strong entity tag, quotes included. The order is that of §13.2.2; the
-    conditions on dates are void, as there is none. A field that is no list of entity tags names
-    none, so that what comes of it is never a wrong "not modified".
+    ``etag`` is its strong entity tag, with the quotes. The order is that of §13.2.2; conditions on
+    dates are ignored, as there is no date. A malformed field matches no entity tag, so that it
+    never leads to a wrong "not modified".
     """
     if if_match is not None and not _names(if_match, etag, weak=False):
         return 412
@@ -25,8 +25,8 @@ def failed_precondition(etag: str, if_match: str | None, if_none_match: str | No
 
 
 def range_applies(etag: str, if_range: str | None) -> bool:
-    """Whether ``If-Range`` (§13.1.5) lets a ``Range`` count. It is compared strongly; a date never
-    matches."""
+    """Whether ``Range`` applies, by ``If-Range`` (§13.1.5): a strong comparison, which a date never
+    passes."""
     return if_range is None or if_range.strip(" \t") == etag
 
 
@@ -38,7 +38,7 @@ def _names(field: str, etag: str, weak: bool) -> bool:
 
 
 def _entity_tags(field: str) -> list[str]:
-    """The members of such a list; none of what isn't one."""
+    """The members of a list of entity tags; none where the list is malformed."""
     tags = []
     at = 0
     while at < len(field):

@@ -1,8 +1,8 @@
 """The cookie that keeps a browser signed in to the status page. Pure.
 
-Its value is ``{expires}-{HMAC-SHA256}``, the HMAC being of the expiry under the admin token: it
-can't be made without the token, says nothing of it, outlives a restart of the relay, and ends when
-the token is changed.
+Its value is ``{expires}-{HMAC-SHA256}``, with the HMAC of the expiry under the admin token. Nobody
+can make it without the token, or learn the token from it. It outlives a restart of the relay, and
+is void when the token changes.
 """
 
 import hashlib
@@ -15,18 +15,18 @@ _VALUE = re.compile(rb"([0-9]{1,12})-([0-9a-f]{64})")
 
 
 def cookie_name(token: str) -> bytes:
-    """One for each token, as relays on several ports of a host share the browser's cookies."""
+    """A name for each token, as browsers send cookies to all ports of a host."""
     return b"apptuner_admin_" + _hmac(token, b"name")[:8]
 
 
 def make_cookie(token: str, wall_s: float) -> bytes:
-    """The value of a cookie that is good for `LIFETIME_S` from ``wall_s`` on."""
+    """The value of a cookie that is valid for `LIFETIME_S` from ``wall_s`` on."""
     expires = b"%d" % (wall_s + LIFETIME_S)
     return expires + b"-" + _hmac(token, b"until " + expires)
 
 
 def is_good(token: str, value: bytes, wall_s: float) -> bool:
-    """Whether `make_cookie` made this value with this token, not too long ago."""
+    """Whether `make_cookie` made this value with this token, and it has not expired."""
     match = _VALUE.fullmatch(value)
     if match is None:
         return False

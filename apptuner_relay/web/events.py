@@ -1,8 +1,8 @@
 """``GET /api/events``: the status as server-sent events (WHATWG HTML §9.2), for the status page.
 
-One ``status`` event at once and one every `INTERVAL_S`, made once for all listeners, and not at all
-while there are none. A listener that doesn't keep up skips events; one that reads nothing for
-`PATIENCE_S` is dropped.
+A listener gets one ``status`` event at once and one every `INTERVAL_S`. Events are made once for
+all listeners, and only while there are any. A listener that is too slow misses events; one that
+reads nothing for `PATIENCE_S` is dropped.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from apptuner_relay.web.json import JsonResource, write_json
+from apptuner_relay.web.json_body import JsonResource, write_json
 from apptuner_relay.wire.messages import compact_json
 
 INTERVAL_S = 2.0
@@ -24,7 +24,7 @@ _RETRY_MS = 2000
 
 
 class EventsResource(JsonResource):
-    """Streams what ``status()``, a JSON object, says.
+    """Streams ``status()``, a JSON object.
 
     :param clock: the reactor, or a `task.Clock`.
     """
@@ -76,14 +76,16 @@ class EventsResource(JsonResource):
             self._call.stop()
 
     def _failed(self, failure: Failure) -> None:
-        self.log.failure("no status for the status page; it will ask again", failure)
+        self.log.failure(
+            "the events of the status page have failed; the page will connect again", failure
+        )
         for listener in tuple(self._listeners):
             listener.drop()
 
 
 @implementer(IPushProducer)
 class _Listener:
-    """One reader. What it can't take now is left out, but for the latest event."""
+    """One listener. While it is paused, only the latest event is kept for it."""
 
     def __init__(self, request: Request, clock: IReactorTime) -> None:
         self._request = request
@@ -93,7 +95,7 @@ class _Listener:
 
     @property
     def stuck_s(self) -> float:
-        """For how long it has taken nothing."""
+        """For how many seconds it has been paused."""
         return 0.0 if self._paused_s is None else self._clock.seconds() - self._paused_s
 
     def send(self, event: bytes) -> None:
@@ -124,7 +126,7 @@ class _Listener:
 def _set_headers(request: Request) -> None:
     request.setHeader(b"content-type", b"text/event-stream")
     request.setHeader(b"cache-control", b"no-store")
-    # nginx would collect the events otherwise.
+    # nginx would buffer the events otherwise.
     request.setHeader(b"x-accel-buffering", b"no")
 
 

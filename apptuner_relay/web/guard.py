@@ -1,14 +1,14 @@
-"""Who may see the operator's pages: holders of the admin token, or, without one, this machine.
+"""Who may see the operator's pages: holders of the admin token; without a token, this machine.
 
 With ``--admin-token``, a request needs ``Authorization: Bearer TOKEN`` (RFC 6750) or the cookie
-that signing in sets. Without, it must come from a loopback address, directly: a request that a
-proxy passed on is nobody's in particular, and neither is one through a UNIX socket, at whose other
-end there is nearly always a proxy. A proxy on this machine that adds no header of its own can't be
-told from a local client: with one in front of the relay, set a token.
+that signing in sets. Without a token, it must come from a loopback address, directly: a request
+from a proxy may be anybody's, and so may one through a UNIX socket, at whose other end there is
+nearly always a proxy. A proxy on this machine that adds no header of its own can't be told from a
+local client: with one in front of the relay, set a token.
 
-What a browser sends along by itself (the cookie, or its being on this machine) is not proof that
-its user meant it, so such a request must come from the relay's own page as well, and to a name that
-another site's DNS can't have.
+A browser sends the cookie, or a request from this machine, for any site that tells it to. So such a
+request must come from the relay's own page as well, and must be for a host name that the DNS of
+another site can't have.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from apptuner_relay.access.authority import Authority, read_authority
-from apptuner_relay.access.origins import DEFAULT_PORTS
-from apptuner_relay.clocks import WallClock
-from apptuner_relay.forwarded import FIELD, UNKNOWN, TrustedProxies, host_of
-from apptuner_relay.seldom import Seldom
+from apptuner_relay.config.authority import Authority, read_authority
+from apptuner_relay.config.origins import DEFAULT_PORTS
+from apptuner_relay.support.client_address import FIELD, UNKNOWN, TrustedProxies, host_of
+from apptuner_relay.support.clocks import WallClock
+from apptuner_relay.support.log_throttle import LogThrottle
 from apptuner_relay.web.cookies import cookie_name, is_good
 from apptuner_relay.web.headers import header
-from apptuner_relay.web.json import write_json
+from apptuner_relay.web.json_body import write_json
 
 _BEARER = re.compile(r"bearer +(\S+)\s*", re.IGNORECASE)
 _PROXY_HEADERS = (
@@ -45,7 +45,7 @@ _SAFE_METHODS = (b"GET", b"HEAD")
 
 
 class Credential(Enum):
-    """By what a request was let in."""
+    """The credential with which a request was let in."""
 
     TOKEN = "token"
     COOKIE = "cookie"
@@ -77,7 +77,7 @@ class Guard:
     :param token: the admin token, or None.
     :param seconds: the monotonic clock.
     :param wall_s: the time of day, which cookies go by.
-    :param trusted: whose word is taken for where a request comes from.
+    :param trusted: the proxies whose X-Forwarded-For is believed.
     """
 
     log = Logger()
@@ -92,10 +92,10 @@ class Guard:
         self.token = token
         self.wall_s = wall_s
         self._trusted = trusted
-        self._failures = Seldom(seconds)
+        self._failures = LogThrottle(seconds)
 
-    def admit(self, request: Request) -> Credential:
-        """Let a request in that only shows something, and nothing to the page that it comes from.
+    def authenticate(self, request: Request) -> Credential:
+        """Let in a request for a page, which may follow a link on another site.
 
         :raises Denied: 401 where a token would help, else 403.
         """
@@ -111,13 +111,12 @@ class Guard:
             return Credential.COOKIE
         raise Denied(401, "This needs the relay's admin token", _challenge())
 
-    def admit_own(self, request: Request) -> Credential:
-        """Likewise for all other requests: one that a browser sends for another site is not let
-        in.
+    def authorize(self, request: Request) -> Credential:
+        """Let in a request for anything else: one that a browser sends for another site is denied.
 
-        :raises Denied: as `admit`, and 403.
+        :raises Denied: as `authenticate`, and 403.
         """
-        credential = self.admit(request)
+        credential = self.authenticate(request)
         if credential is not Credential.TOKEN:
             _check_origin(request, credential)
         return credential
@@ -131,7 +130,7 @@ class Guard:
             raise Denied(401, "Wrong admin token", _challenge("invalid_token"))
 
     def _failed(self, request: Request) -> None:
-        """Log it, but not so often that who guesses can fill the disk."""
+        """Log a wrong token, but not so often that whoever guesses can fill the disk."""
         count = self._failures.count()
         if count is not None:
             self.log.warn(
@@ -160,7 +159,7 @@ class Guard:
 
 @implementer(IResource)
 class Guarded:
-    """A resource, and all below it, of which nobody sees anything whom the guard doesn't let in."""
+    """A resource, and all below it, for those whom the guard lets in."""
 
     def __init__(self, guard: Guard, resource: Resource) -> None:
         self._guard = guard
@@ -169,7 +168,7 @@ class Guarded:
 
     def getChildWithDefault(self, name: bytes, request: Request) -> IResource:
         try:
-            self._guard.admit_own(request)
+            self._guard.authorize(request)
         except Denied as denied:
             return _DeniedResource(denied)
         child: IResource = self._resource.getChildWithDefault(name, request)
@@ -180,7 +179,7 @@ class Guarded:
 
     def render(self, request: Request) -> bytes | int:
         try:
-            self._guard.admit_own(request)
+            self._guard.authorize(request)
         except Denied as denied:
             return denied.write(request)
         result: bytes | int = self._resource.render(request)
@@ -206,7 +205,7 @@ def client_address(request: Request, trusted: TrustedProxies) -> str | None:
 
 
 def is_secure(request: Request) -> bool:
-    """Whether the browser speaks TLS, to the relay or to a proxy before it."""
+    """Whether the browser speaks TLS, to the relay or to a proxy in front of it."""
     return request.isSecure() or header(request, "x-forwarded-proto") == "https"
 
 
@@ -220,7 +219,7 @@ def _digest(text: str) -> bytes:
 
 
 def _is_local_name(host: str) -> bool:
-    """Whether a Host names this machine in a way that no site in the internet can make its own: a
+    """Whether a Host names this machine, and can't be the name of a site in the internet: a
     loopback address, localhost, or a name without a dot."""
     try:
         return ip_address(host.strip("[]")).is_loopback
@@ -241,13 +240,13 @@ def _check_origin(request: Request, credential: Credential) -> None:
         names = (header(request, "host"), header(request, "x-forwarded-host"))
         is_own = any(not page.isdisjoint(_places(name or "", scheme)) for name in names)
     else:
-        # Every browser says on a POST where it comes from; curl on this machine doesn't.
+        # Every browser sends Origin with a POST; curl on this machine doesn't.
         is_own = request.method in _SAFE_METHODS or credential is Credential.LOOPBACK
     if not is_own:
         raise Denied(403, "This is for the relay's own page, not for one of another site")
 
 
 def _places(authority: str, scheme: str) -> set[Authority]:
-    """Where that may be."""
+    """The host and port, with every port that an authority without one may mean."""
     default = DEFAULT_PORTS.get(scheme.lower(), "")
     return {Authority(host, port or default) for host, port in read_authority(authority)}

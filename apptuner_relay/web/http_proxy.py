@@ -1,7 +1,8 @@
-"""What a proxy does with any request: which fields go on, and the answer, at the client's pace.
+"""What every proxy does: choose the fields that are passed on, and stream the answer at the
+client's pace.
 
-Whom it asks, and with what, is up to others. No more than a block of an answer is in memory: while
-the client takes nothing, nothing is read for it.
+The caller makes the request to the upstream. No more than a block of an answer is in memory: while
+the client reads nothing, nothing is read for it.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -29,10 +30,15 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from twisted.web.server import Request
 
-from apptuner_relay.web.streaming import Outlet
+from apptuner_relay.web.response_body_states import (
+    TRANSITIONS,
+    ResponseBodyEvent,
+    ResponseBodyState,
+)
+from apptuner_relay.web.streaming import ResponseWriter
 
 SILENCE_S = 30.0
-"""An answer of which nothing comes for so long, though it is read, has ended."""
+"""An upstream that sends nothing of its answer for so long is given up."""
 HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -46,7 +52,7 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-"""Fields that are of one connection (RFC 9110 §7.6.1), besides those that Connection names."""
+"""Fields of one connection (RFC 9110 §7.6.1), besides those that Connection names."""
 FAULTS = (
     CancelledError,
     ConnectError,
@@ -59,13 +65,13 @@ FAULTS = (
     ResponseFailed,
     TimeoutError,
 )
-"""What `twisted.web.client.Agent` fails with when it gets no answer."""
+"""The errors with which `twisted.web.client.Agent` fails when it gets no answer."""
 
 
 class Unanswered(Exception):
-    """There is no answer that could be passed on. Nothing has been sent to the client.
+    """There is no answer to pass on. Nothing has been sent to the client.
 
-    :param status: which HTTP status says so.
+    :param status: the HTTP status for the client.
     """
 
     def __init__(self, why: str, status: int = 503) -> None:
@@ -74,7 +80,7 @@ class Unanswered(Exception):
 
 
 def end_to_end(headers: Headers) -> Iterator[tuple[bytes, list[bytes]]]:
-    """The fields that go on to the next hop."""
+    """The fields that are passed on to the next hop."""
     named = b",".join(headers.getRawHeaders(b"connection", ())).lower().split(b",")
     kept_back = HOP_BY_HOP | {name.strip() for name in named}
     for name, lines in headers.getAllRawHeaders():
@@ -84,34 +90,35 @@ def end_to_end(headers: Headers) -> Iterator[tuple[bytes, list[bytes]]]:
 
 async def pass_on(
     request: Request,
-    outlet: Outlet,
+    writer: ResponseWriter,
     asking: Deferred[IResponse],
     check: Callable[[Any], None] = lambda response: None,
     silence_s: float = SILENCE_S,
     kept_back: Collection[bytes] = (),
 ) -> str | None:
-    """Answer ``request`` with what ``asking`` brings, which is cancelled when the client leaves.
+    """Answer ``request`` with the response of ``asking``, which is cancelled when the client
+    leaves.
 
-    :param check: raises `Unanswered` for an answer that is not to be passed on.
-    :param silence_s: seconds after which an answer of which nothing more comes has ended.
-    :param kept_back: names of the answer's fields, in lower case, that aren't passed on either.
-    :return: why the client was cut off in the middle; None if it wasn't, or left by itself.
-    :raises Unanswered: it brought nothing.
+    :param check: raises `Unanswered` for a response that is not to be passed on.
+    :param silence_s: seconds after which an upstream that sends nothing is given up.
+    :param kept_back: names of further fields, in lower case, that aren't passed on.
+    :return: why the response was cut short; None if it wasn't, or the client has left.
+    :raises Unanswered: there is no response.
     """
     request.notifyFinish().addErrback(lambda _: asking.cancel())
     try:
         response: Any = await asking
     except FAULTS as wrong:
         raise Unanswered(explain(wrong)) from None
-    body = AnswerBody(outlet, silence_s)
+    body = AnswerBody(writer, silence_s)
     try:
-        if not outlet.gone:
+        if not writer.gone:
             check(response)
     except Unanswered:
         body.drop()
         response.deliverBody(body)
         raise
-    if outlet.gone:
+    if writer.gone:
         body.drop()
         response.deliverBody(body)
         return None
@@ -120,14 +127,14 @@ async def pass_on(
     response.deliverBody(body)
     why = await body.done
     if why is not None:
-        outlet.abort()
+        writer.abort()
     else:
-        outlet.finish()
+        writer.finish()
     return why
 
 
 def explain(wrong: BaseException) -> str:
-    """What has gone wrong, in a few words that can be logged."""
+    """What went wrong, in a few words for the log."""
     reasons = getattr(wrong, "reasons", None)
     cause = reasons[0].value if reasons else wrong
     if isinstance(cause, CancelledError | ConnectingCancelledError):
@@ -141,7 +148,7 @@ def _copy_head(request: Request, response: Any, kept_back: Collection[bytes]) ->
     for name, lines in end_to_end(response.headers):
         if name.lower() not in kept_back:
             request.responseHeaders.setRawHeaders(name, lines)
-    # An answer without a body keeps the length of what there would be among its fields.
+    # An answer without a body keeps the Content-Length of the body that a GET would have had.
     if response.length is not UNKNOWN_LENGTH and _has_body(request, response.code):
         request.setHeader(b"content-length", b"%d" % response.length)
 
@@ -151,41 +158,39 @@ def _has_body(request: Request, code: int) -> bool:
 
 
 class AnswerBody(Protocol, TimeoutMixin):
-    """Reads an answer's body as fast as the client takes it."""
+    """Reads the body of an answer as fast as the client takes it; see `response_body_states`."""
 
-    def __init__(self, outlet: Outlet, silence_s: float) -> None:
+    def __init__(self, writer: ResponseWriter, silence_s: float) -> None:
+        self.state = ResponseBodyState.STREAMING
         self.done: Deferred[str | None] = Deferred()
-        """Fires with why it has ended early, or None."""
-        self._outlet = outlet
+        """Fires with why the body was cut short, or None."""
+        self._writer = writer
         self._silence_s = silence_s
-        self._is_dropped = False
-        self._is_waiting = False
-        self._is_over = False
         self._why: str | None = None
 
     def connectionMade(self) -> None:
-        if self._is_dropped:
+        if self.state is ResponseBodyState.DROPPED:
             self._lose()
         else:
             self.setTimeout(self._silence_s)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._is_dropped:
+        if self.state is ResponseBodyState.DROPPED:
             return
         self.resetTimeout()
-        self._outlet.write(data)
-        if self._is_waiting:
+        self._writer.write(data)
+        if self.state is not ResponseBodyState.STREAMING:
             return
-        room = self._outlet.room()
+        room = self._writer.room()
         if not room.called:
-            self._is_waiting = True
+            self._happens(ResponseBodyEvent.FULL)
             self.setTimeout(None)
             self.transport.pauseProducing()  # type: ignore[union-attr]
-            room.addCallback(self._go_on)
+            room.addCallback(self._has_room)
 
     def drop(self) -> None:
-        """Nobody wants it."""
-        self._is_dropped = True
+        """The client doesn't get the body."""
+        self._happens(ResponseBodyEvent.UNWANTED)
         self._lose()
 
     def timeoutConnection(self) -> None:
@@ -194,19 +199,22 @@ class AnswerBody(Protocol, TimeoutMixin):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.setTimeout(None)
-        self._is_over = True
-        if not self._is_dropped and not reason.check(ResponseDone, PotentialDataLoss):
+        is_wanted = self.state is not ResponseBodyState.DROPPED
+        if is_wanted and not reason.check(ResponseDone, PotentialDataLoss):
             self._why = self._why or "the connection to it was lost"
-        if not self._is_waiting:
-            self.done.callback(self._why)
+        self._happens(ResponseBodyEvent.LOST)
 
-    def _go_on(self, _: None) -> None:
-        self._is_waiting = False
-        if self._is_over:
-            self.done.callback(self._why)
-        elif not self._is_dropped:
+    def _has_room(self, _: None) -> None:
+        if self._happens(ResponseBodyEvent.ROOM) is ResponseBodyState.STREAMING:
             self.setTimeout(self._silence_s)
             self.transport.resumeProducing()  # type: ignore[union-attr]
+
+    def _happens(self, event: ResponseBodyEvent) -> ResponseBodyState:
+        before = self.state
+        self.state = after = TRANSITIONS.get((before, event), before)
+        if after is ResponseBodyState.OVER and before is not after:
+            self.done.callback(self._why)
+        return after
 
     def _lose(self) -> None:
         if self.transport is not None:

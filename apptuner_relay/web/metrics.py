@@ -1,16 +1,16 @@
 """``GET /metrics``: the meters for Prometheus, in its text format or OpenMetrics.
 
-Nothing is kept here: each scrape reads `Meters`. Names and units are by Prometheus' conventions.
+Each scrape reads `Meters` anew. Names and units follow Prometheus' conventions.
+docs/reference/metrics.md is made from this module.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
 )
@@ -19,29 +19,31 @@ from prometheus_client.registry import Collector
 from twisted.web.server import Request
 
 from apptuner_relay import __version__
-from apptuner_relay.access.access import DENIALS, Access
+from apptuner_relay.access.access_control import DENIALS
 from apptuner_relay.access.limits import LIMITS
-from apptuner_relay.front import REASONS
-from apptuner_relay.meters.cluster import Cluster
-from apptuner_relay.meters.meters import Meters
-from apptuner_relay.meters.thresholds import Certificate, Spool
-from apptuner_relay.meters.traffic import Histogram
-from apptuner_relay.service import RelayService
-from apptuner_relay.session import Role
+from apptuner_relay.edge.prefixes import REASONS
+from apptuner_relay.operator.cluster_view import ClusterView
+from apptuner_relay.operator.meters import Meters
+from apptuner_relay.operator.observed import AccessCounters, CertificateState, SpoolState
+from apptuner_relay.relay.service import RelayService
+from apptuner_relay.session.session import Role
+from apptuner_relay.support.version import commit
 from apptuner_relay.web.headers import header
-from apptuner_relay.web.json import JsonResource
+from apptuner_relay.web.json_body import JsonResource
+from apptuner_relay.web.managed_metrics import managed_families
+from apptuner_relay.web.metric_families import counter, counters, gauge, histogram
 from apptuner_relay.web.request import RESULTS
+from apptuner_relay.web.upload_answers import RESULTS as UPLOAD_RESULTS
 
 STATES = ("ok", "degraded", "draining")
 RELOAD_RESULTS = ("taken", "refused")
 ALERT_RESULTS = ("delivered", "failed", "dropped")
 _CLOSE_CODES = range(1000, 1016)
-"""Those of RFC 6455 and IANA's registry. Clients may send others, of which there are too many for a
-label."""
+"""The codes of RFC 6455 and IANA's registry. Clients may send any other, too many for a label."""
 
 
 class MeterCollector(Collector):
-    """Makes Prometheus' families of what `Meters` has, anew for each scrape."""
+    """Makes Prometheus' metric families of `Meters`, anew for each scrape."""
 
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
@@ -51,55 +53,59 @@ class MeterCollector(Collector):
         yield from self._traffic()
         yield from self._ends()
         yield from self._health()
-        if self._meters.spool is not None:
-            yield from _spool(self._meters.spool)
+        if self._meters.relay.spool is not None:
+            yield from _spool(self._meters.relay.spool)
         if self._meters.certificate is not None:
             yield from _certificate(self._meters.certificate)
         if self._meters.cluster is not None:
-            yield from _cluster(self._meters.cluster, self._meters.visitors)
+            yield from _cluster(self._meters.cluster, self._meters.counters.inbound)
+        if self._meters.managed is not None:
+            yield from managed_families(self._meters.managed)
 
     def _now(self) -> Iterator[Metric]:
         meters = self._meters
-        info = InfoMetricFamily("apptuner_relay", "The relay's version and the node's name.")
-        info.add_metric([], {"version": __version__, "node": meters.node})
+        info = InfoMetricFamily("apptuner_relay", "Its version, its commit and the node's name.")
+        labels = {"version": __version__, "commit": commit() or "", "node": meters.node}
+        info.add_metric([], labels)
         yield info
         connections = GaugeMetricFamily(
             "apptuner_relay_connections", "Clients connected now.", labels=["role"]
         )
         accepted = CounterMetricFamily(
             "apptuner_relay_connections_accepted",
-            "Clients that have come in.",
+            "Clients that have connected.",
             labels=["role"],
         )
         for role in Role:
-            connections.add_metric([role.value], meters.connections[role])
-            accepted.add_metric([role.value], meters.accepted[role])
+            connections.add_metric([role.value], meters.counters.connections[role])
+            accepted.add_metric([role.value], meters.counters.accepted[role])
         yield connections
         yield accepted
-        yield _gauge("sessions", "Sessions with at least one client now.", meters.session_count)
-        yield _gauge(
+        yield gauge("sessions", "Sessions with at least one client now.", meters.session_count)
+        yield gauge(
             "paused_sources",
-            "Clients not read from for now, as others don't take what they send.",
+            "Clients that are not read from now, as their receivers or the disk are behind, or as "
+            "they exceed --message-rate.",
             meters.paused_sources,
         )
-        yield _gauge(
+        yield gauge(
             "slow_sinks",
-            "Clients that for 5 seconds or more never took all that they were sent.",
+            "Clients for which messages have been waiting for 5 seconds or more.",
             meters.slow_sinks,
         )
 
     def _traffic(self) -> Iterator[Metric]:
         meters = self._meters
-        traffic = meters.traffic
+        traffic = meters.counters.traffic
         messages = CounterMetricFamily(
             "apptuner_relay_messages",
-            "Messages that came from clients (in) and went to clients (out), by type; "
+            "Messages received from clients (in) and sent to clients (out), by type; "
             "notices are the relay's own.",
             labels=["direction", "kind"],
         )
         sizes = CounterMetricFamily(
             "apptuner_relay_message_bytes",
-            "Bytes of those messages, as they came (out: once for each client that they were for).",
+            "Bytes of those messages as received (out: once for each client that they were for).",
             labels=["direction", "kind"],
         )
         for kind, tally in traffic.tallies.items():
@@ -109,223 +115,212 @@ class MeterCollector(Collector):
             sizes.add_metric(["out", kind], tally.sent_bytes)
         yield messages
         yield sizes
-        yield _counters(
+        yield counters(
             "bytes",
-            "Bytes that came from clients (in) and went to clients (out) over WebSockets, with all "
-            "that frames add, and with what was kept for phones that came late.",
+            "Bytes received from clients (in) and sent to clients (out) over WebSockets, with "
+            "frame headers, and with cached bundles for phones that joined late.",
             "direction",
-            {"in": meters.bytes_in, "out": meters.bytes_out},
+            {"in": meters.counters.bytes_in, "out": meters.counters.bytes_out},
         )
-        yield _counter(
-            "bundles", "Bundles that went from the desktop side to phones.", traffic.bundles
-        )
-        yield _histogram(
-            "bundle_size_bytes", "A bundle's bytes, as they came.", traffic.bundle_sizes
-        )
-        yield _histogram(
+        yield counter("bundles", "Bundles passed from the desktop side to phones.", traffic.bundles)
+        yield histogram("bundle_size_bytes", "Size of a bundle as received.", traffic.bundle_sizes)
+        yield histogram(
             "bundle_duration_seconds",
-            "From a bundle's first bytes to its last.",
+            "Time from a bundle's first byte received to its last.",
             traffic.bundle_durations,
         )
 
     def _ends(self) -> Iterator[Metric]:
         meters = self._meters
         counts = {str(code): 0 for code in (1000, 1001, 1005, 1006, 1008, 1009, 1011, 1012, 1013)}
-        for code, count in meters.closes.items():
+        for code, count in meters.counters.closes.items():
             label = str(code) if code in _CLOSE_CODES else "other"
             counts[label] = counts.get(label, 0) + count
-        yield _counters(
+        yield counters(
             "closes",
-            "WebSockets that have ended, by close code (1005: none given, 1006: lost; "
-            "other: one of an application's).",
+            "WebSocket connections that have ended, by close code (1005: none given, 1006: lost, "
+            "other: a code of an application).",
             "code",
             counts,
         )
         reasons = {_reason(status): 0 for status in (400, 401, 403, 404, 409, 429, 503)}
-        for status, count in meters.refusals.items():
+        for status, count in meters.counters.refusals.items():
             reasons[_reason(status)] = reasons.get(_reason(status), 0) + count
-        yield _counters(
+        yield counters(
             "handshakes_refused",
-            "WebSocket handshakes that were refused, by the reason that the HTTP status gives.",
+            "WebSocket handshakes that were refused, by the name of the HTTP status.",
             "reason",
             reasons,
         )
-        yield _counters(
+        yield counters(
             "turned_away",
-            "Connections that ended before HTTP began, by what was wrong.",
+            "Connections that ended before HTTP began, by reason.",
             "reason",
-            {why: meters.turned_away[why] for why in REASONS},
+            {why: meters.counters.turned_away[why] for why in REASONS},
         )
-        yield _counters(
+        yield counters(
             "forwarded",
-            "Requests that were forwarded to other programs (--forward), by what became of them.",
+            "Requests for other programs (--forward), by result.",
             "result",
-            {result: meters.forwarded[result] for result in RESULTS},
+            {result: meters.counters.forwarded[result] for result in RESULTS},
         )
-        if meters.access is not None:
-            yield from _access(meters.access)
-        yield _counter(
+        yield counters(
+            "uploads",
+            "Bundles that were uploaded over HTTP, by the status of the answer; lost is for those "
+            "whose client disconnected before it.",
+            "result",
+            {result: meters.counters.uploads[result] for result in UPLOAD_RESULTS}
+            | meters.counters.uploads,
+        )
+        yield from _access(meters.relay.access)
+        yield counter(
             "logs_dropped",
-            "Console logs that were dropped, as their phone sent more messages than it may.",
-            meters.traffic.dropped_logs,
+            "Console logs that were dropped, because their phone exceeded --message-rate.",
+            meters.counters.traffic.dropped_logs,
         )
-        yield _counter(
+        yield counter(
             "throttled",
-            "Times that a client was not read from for a while, as it sent more messages than it "
-            "may.",
-            meters.traffic.throttled,
+            "Times that the relay paused reading from a client that exceeded --message-rate.",
+            meters.counters.traffic.throttled,
         )
 
     def _health(self) -> Iterator[Metric]:
         meters = self._meters
         state = GaugeMetricFamily(
-            "apptuner_relay_state", "1 for the state that /health shows.", labels=["state"]
+            "apptuner_relay_state", "1 for the state that /health reports.", labels=["state"]
         )
         for name in STATES:
-            state.add_metric([name], meters.state == name)
+            state.add_metric([name], meters.health.state == name)
         yield state
-        worry = GaugeMetricFamily(
+        warning = GaugeMetricFamily(
             "apptuner_relay_worry",
-            "1 while there is something to worry about, 0 while it is watched.",
+            "1 while a warning or notice is active, 0 while its condition is watched.",
             labels=["name", "level"],
         )
-        active = {one.name for one in meters.worries.active}
-        for name, level in meters.worries.names.items():
-            worry.add_metric([name, level.value], name in active)
-        yield worry
-        yield _counters(
+        active = {one.name for one in meters.health.conditions.active}
+        for name, level in meters.health.conditions.levels.items():
+            warning.add_metric([name, level.value], name in active)
+        yield warning
+        yield counters(
             "alerts",
             "Alerts to --alert-url, by result.",
             "result",
-            {result: meters.alerts[result] for result in ALERT_RESULTS},
+            {result: meters.counters.alerts[result] for result in ALERT_RESULTS},
         )
         if meters.log is not None:
-            yield _counter(
+            yield counter(
                 "log_lines_dropped",
-                "Lines of this relay's log that were dropped, as nobody read it or it could not be "
-                "written.",
+                "Log lines that were dropped, as nobody read the log or it could not be written.",
                 meters.log.dropped,
             )
-        yield _gauge(
+        yield gauge(
             "loop_lag_seconds",
-            "The latest that the event loop was in the last ten seconds or so.",
-            meters.loop_lag_ms / 1000,
+            "The longest delay of the event loop in the last ten seconds or so.",
+            meters.sampler.loop_lag_ms / 1000,
         )
-        if meters.memory_limit is not None:
-            yield _gauge("memory_limit_bytes", "What the process may have.", meters.memory_limit)
+        limit = meters.process.memory_limit
+        if limit is not None:
+            yield gauge(
+                "memory_limit_bytes",
+                "Memory that the process may use (--memory-limit, or the control group's).",
+                limit,
+            )
 
 
-def _access(access: Access) -> Iterator[Metric]:
-    yield _counters(
+def _access(access: AccessCounters) -> Iterator[Metric]:
+    yield counters(
         "limited",
-        "Clients that were refused for the sake of a limit, by the option that sets it.",
+        "Clients that were refused because they exceeded a limit, by the option that sets it.",
         "limit",
         {limit: access.limited[limit] for limit in LIMITS},
     )
-    yield _counters(
+    yield counters(
         "denied",
-        "Clients that were refused for what they have shown, or not shown.",
+        "Clients that were refused for a missing or wrong credential or origin.",
         "reason",
         {reason: access.denied[reason] for reason in DENIALS},
     )
-    yield _counter(
+    yield counter(
         "failed_joins",
-        "Sessions that nobody was in and wrong secrets, each counted once for an address.",
+        "Joins of sessions that nobody was in, and wrong secrets; each counts once for an address.",
         access.failed_joins,
     )
 
 
-def _spool(spool: Spool) -> Iterator[Metric]:
-    yield _gauge("spool_up", "1 while bundles are kept, 0 when the disk has failed.", not spool.off)
-    yield _gauge("spool_bundles", "Bundles that are kept.", spool.bundles)
-    yield _gauge("spool_bytes", "What kept bundles take on disk.", spool.used_bytes)
-    yield _gauge("spool_limit_bytes", "What they may take.", spool.limit_bytes)
-    yield _gauge("spool_backlog_bytes", "What waits to be written.", spool.backlog_bytes)
-    yield _counter("spool_evicted", "Bundles that had to go for want of room.", spool.evicted)
-    yield _counter("spool_failures", "Times that the disk has failed.", spool.failures)
+def _spool(spool: SpoolState) -> Iterator[Metric]:
+    yield gauge("spool_up", "1 while bundles are cached, 0 while the disk fails.", not spool.off)
+    yield gauge("spool_bundles", "Bundles that are cached.", spool.bundles)
+    yield gauge("spool_bytes", "Disk space that cached bundles take.", spool.used_bytes)
+    yield gauge(
+        "spool_limit_bytes", "Disk space that they may take (--spool-limit).", spool.limit_bytes
+    )
+    yield gauge(
+        "spool_backlog_bytes", "Bytes that wait to be written to disk.", spool.backlog_bytes
+    )
+    yield counter(
+        "spool_evicted", "Cached bundles that were evicted for want of room.", spool.evicted
+    )
+    yield counter("spool_failures", "Times that the disk has failed.", spool.failures)
 
 
-def _certificate(certificate: Certificate) -> Iterator[Metric]:
-    yield _gauge(
+def _certificate(certificate: CertificateState) -> Iterator[Metric]:
+    yield gauge(
         "certificate_expiry_timestamp_seconds",
         "When the TLS certificate expires, in seconds since the epoch.",
         certificate.expires_s,
     )
-    yield _counters(
+    yield counters(
         "certificate_reloads",
-        "Times that the TLS certificate's files had changed, by what became of it.",
+        "Times that the TLS certificate's files have changed, by result.",
         "result",
         {result: certificate.reloads.get(result, 0) for result in RELOAD_RESULTS},
     )
 
 
-def _cluster(cluster: Cluster, visitors: int) -> Iterator[Metric]:
+def _cluster(cluster: ClusterView, inbound: int) -> Iterator[Metric]:
     directory = cluster.directory
-    yield _gauge("redis_up", "1 while Redis is reached, 0 while not.", directory.state != "away")
+    yield gauge(
+        "redis_up",
+        "1 while Redis is connected, 0 while it is unreachable.",
+        directory.state != "away",
+    )
     claims = cluster.claims
     if claims is not None:
-        yield _gauge(
+        yield gauge(
             "claims_up",
-            "1 while claims are shared, 0 while they are known as far as they were seen here.",
+            "1 while claims are shared, 0 while this relay knows only those that it has seen.",
             claims.state == "connected",
         )
-        yield _counter(
+        yield counter(
             "claims_refusals",
-            "Times that Redis has refused what it was asked for a claim.",
+            "Times that Redis has refused a command for a claim.",
             claims.refusals,
         )
-    yield _gauge(
+    yield gauge(
         "redis_evicts",
-        "1 where Redis may drop keys when it is full (maxmemory-policy), as far as it says.",
+        "1 if Redis drops keys when it is full (maxmemory-policy), as far as it says.",
         directory.eviction_policy is not None,
     )
-    yield _gauge("nodes", "Relays that share sessions, as they were seen last.", len(cluster.nodes))
-    yield _gauge(
+    yield gauge("nodes", "Relays that share sessions, as they were seen last.", len(cluster.nodes))
+    yield gauge(
         "bridged_clients",
-        "Clients connected here whose sessions are other relays'.",
+        "Clients connected here whose sessions other relays own.",
         cluster.bridged_count,
     )
-    yield _gauge(
+    yield gauge(
         "visitors",
-        "Members of sessions here who are connected to other relays, and counted there.",
-        visitors,
+        "Members of this relay's sessions that are connected to other relays, and counted there.",
+        inbound,
     )
-    counters = directory.counters
-    yield _counter("directory_commands", "Commands sent to Redis.", counters.commands)
-    yield _counter(
-        "directory_claims", "Times that a session's owner was asked for.", counters.claims
+    done = directory.counters
+    yield counter("directory_commands", "Commands sent to Redis.", done.commands)
+    yield counter(
+        "directory_claims", "Times that the owner of a session was looked up.", done.claims
     )
-    yield _counter(
+    yield counter(
         "directory_leases_lost",
-        "Sessions that went to another relay, or to none, before they were given back.",
-        counters.lost,
-    )
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"apptuner_relay_{name}", text, value=value)
-
-
-def _counter(name: str, text: str, value: float) -> Metric:
-    counter = CounterMetricFamily(f"apptuner_relay_{name}", text)
-    counter.add_metric([], value)
-    return counter
-
-
-def _counters(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-    """A counter with one label."""
-    counter = CounterMetricFamily(f"apptuner_relay_{name}", text, labels=[label])
-    for value, count in values.items():
-        counter.add_metric([value], count)
-    return counter
-
-
-def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
-    bounds = [*(str(float(bound)) for bound in histogram.bounds), "+Inf"]
-    counts = [float(count) for count in histogram.cumulative()]
-    buckets = list(zip(bounds, counts, strict=True))
-    return HistogramMetricFamily(
-        f"apptuner_relay_{name}", text, buckets=buckets, sum_value=histogram.total
+        "Sessions that this relay lost to another one, or whose lease expired.",
+        done.lost,
     )
 
 
@@ -356,6 +351,6 @@ class MetricsResource(JsonResource):
             encode, content_type = choose_encoder(accept)
             return encode(self._registry), content_type
         except (TypeError, ValueError):
-            # prometheus-client compares versions as numbers, whatever a client says they are.
+            # prometheus-client compares versions as numbers, and clients may send any text.
             encode, content_type = choose_encoder("")
             return encode(self._registry), content_type

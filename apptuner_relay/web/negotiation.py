@@ -1,25 +1,25 @@
-"""Which content coding to answer with (RFC 9110 §12.5.3). Pure."""
+"""Chooses the content coding of a response (RFC 9110 §12.5.3). Pure."""
 
 import re
 
-from apptuner_relay.bundles.bundle import BROTLI, GZIP, IDENTITY, ZSTD
+from apptuner_relay.spool.bundle import BROTLI, GZIP, IDENTITY, ZSTD
 
 PREFERENCE = (ZSTD, BROTLI, GZIP, IDENTITY)
-"""The codings that there are; of those that a client likes as much as another, the first."""
+"""The codings that the relay has; of several with the same weight the first is chosen."""
 
 _WEIGHT = re.compile(r"[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 _ANY = "*"
 _ALIASES = {"x-gzip": GZIP}
 _UNLISTED_IDENTITY = 0.0001
-"""Below any weight that can be written: acceptable, but whatever is listed is liked better."""
+"""Below any weight that can be written: acceptable, but after any coding that is listed."""
 
 
 def preferred_coding(accept_encoding: str | None) -> str | None:
-    """The coding, one of `PREFERENCE`, that ``Accept-Encoding`` likes best; None where it accepts
-    none of them, not even identity.
+    """The coding of `PREFERENCE` with the highest weight in ``Accept-Encoding``; None where it
+    accepts none of them, not even identity.
 
-    Without the field that is identity: not every client that says nothing can decode. Members that
-    break the grammar don't count; of a coding listed twice the last one does.
+    Without the field the coding is identity: not every client that omits it can decode. Malformed
+    members are ignored; of a coding that is listed twice the last member counts.
     """
     if accept_encoding is None:
         return IDENTITY

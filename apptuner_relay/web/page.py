@@ -1,8 +1,8 @@
-"""``GET /`` and ``/static/…``: the status page and what it is made of.
+"""``GET /`` and ``/static/…``: the status page and its files.
 
-The files lie in ``static/`` and are read once. They hold no figures: the page's script gets those
-from ``/api/``. Nothing in them asks anything of another host, which their Content-Security-Policy
-(W3C CSP3) holds them to.
+The files are in ``static/`` and are read once. They hold no metrics: the page's script gets those
+from ``/api/``. They load nothing from other hosts; their Content-Security-Policy (W3C CSP3) forbids
+it.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from twisted.web.server import Request
 
 from apptuner_relay.web.guard import Denied, Guard
 from apptuner_relay.web.headers import header
-from apptuner_relay.web.json import JsonResource, write_json
+from apptuner_relay.web.json_body import JsonResource, write_json
 
 POLICY = "; ".join(
     [
@@ -37,7 +37,7 @@ _TYPES = {
     ".svg": b"image/svg+xml",
 }
 _PAGES = {401: "signin.html", 403: "closed.html"}
-"""What a browser is shown that isn't let in."""
+"""The page for a browser that isn't let in, by status."""
 
 
 def read_static() -> dict[str, bytes]:
@@ -54,7 +54,7 @@ def is_page(name: str) -> bool:
 
 
 class PageResource(JsonResource):
-    """The status page, or what there is instead for who is not let in."""
+    """The status page; for those who aren't let in, a page that says how to be."""
 
     def __init__(self, guard: Guard, static: dict[str, bytes]) -> None:
         super().__init__()
@@ -62,9 +62,9 @@ class PageResource(JsonResource):
         self._static = static
 
     def render_GET(self, request: Request) -> bytes:
-        # A link to it may stand on another site, so this isn't `admit_own`.
+        # Other sites may link to the page, so this isn't `authorize`.
         try:
-            self._guard.admit(request)
+            self._guard.authenticate(request)
         except Denied as denied:
             if "text/html" not in (header(request, "accept") or ""):
                 return denied.write(request)
@@ -79,7 +79,7 @@ class PageResource(JsonResource):
 
 
 class StaticResource(JsonResource):
-    """Style sheets, scripts and the icon: for everybody, as the sign-in page needs them."""
+    """Style sheets, scripts and the icon, for everybody: the sign-in page needs them."""
 
     def __init__(self, static: dict[str, bytes]) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class _FileResource(JsonResource):
         self._tag = b'"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
 
     def render_GET(self, request: Request) -> bytes:
-        # Asked for again each time, so that page and script are of the same version.
+        # Revalidated each time, so that page and script are of the same version.
         request.setHeader(b"cache-control", b"no-cache")
         if request.setETag(self._tag) is CACHED:
             return b""

@@ -1,24 +1,23 @@
-"""Range requests (RFC 9110 §14): which bytes of a representation are asked for. Pure."""
+"""Range requests (RFC 9110 §14): which bytes of a representation are requested. Pure."""
 
 import re
 
 _RANGE_SPEC = re.compile(r"([0-9]+)-([0-9]*)|-([0-9]+)")
 _DIGITS = 18
-"""Of a position; a number with more is taken for the biggest that has so many."""
+"""The most digits of a position; a longer number is read as 10^18."""
 
 
 class NotSatisfiable(ValueError):
-    """A valid range that has no byte of the representation: 416."""
+    """A valid range that has no byte of the representation: status 416."""
 
 
 def requested_range(field: str | None, size: int) -> range | None:
-    """The positions that a ``Range`` field asks for of ``size`` bytes, at least one; None for the
-    whole.
+    """The positions that a ``Range`` field requests of ``size`` bytes, at least one; None for all.
 
-    The whole is also what is sent for several ranges, and for a field that breaks the grammar or
-    has another unit than bytes: §14.2 permits the first two and demands the last.
+    All bytes are sent for several ranges too, and for a field that is malformed or has another unit
+    than bytes: §14.2 permits the first two and demands the last.
 
-    :raises NotSatisfiable: where no byte is in the range.
+    :raises NotSatisfiable: no byte is in the range.
     """
     if field is None:
         return None
@@ -44,11 +43,11 @@ def requested_range(field: str | None, size: int) -> range | None:
 def _last_bytes(length: int, size: int) -> range | None:
     if not length:
         raise NotSatisfiable("The range is empty")
-    # Of nothing the last bytes are the whole, for which there is no Content-Range.
+    # An empty representation has no range that Content-Range could name.
     return range(max(0, size - length), size) if size else None
 
 
 def _number(digits: str) -> int:
     significant = digits.lstrip("0")
-    # Longer ones cost more than linear time, and the longest raise an error.
+    # int() takes more than linear time for longer ones, and raises an error for the longest.
     return int(significant or "0") if len(significant) <= _DIGITS else 10**_DIGITS

@@ -1,5 +1,6 @@
-"""``GET /api/sessions`` and ``POST /api/sessions/{prefix}/close``: what an operator can do about a
-session. ``prefix`` is of the session's hash, as logs show it; ids are never shown nor taken.
+"""``GET /api/sessions`` and ``POST /api/sessions/{prefix}/close``: how an operator lists and closes
+sessions. ``prefix`` is that of the session's hash, as logs show it; ids are neither shown nor
+accepted.
 """
 
 import re
@@ -8,12 +9,13 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from apptuner_relay.forwarded import UNKNOWN
-from apptuner_relay.member import Member
-from apptuner_relay.service import RelayService
-from apptuner_relay.session import BadRequest, Session
+from apptuner_relay.operator.views import Views
+from apptuner_relay.relay.member import Member
+from apptuner_relay.relay.service import RelayService
+from apptuner_relay.session.session import BadRequest, Session
+from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.web.guard import client_address
-from apptuner_relay.web.json import ErrorResource, JsonResource, write_json
+from apptuner_relay.web.json_body import ErrorResource, JsonResource, write_json
 
 CLOSE_REASON = "Closed by the operator"
 
@@ -22,12 +24,13 @@ _PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 
 class SessionsResource(JsonResource):
-    """``{"sessions":[{"session":"1f2e3d4c","roles":["cli","mobile"],…}]}``; with ``?most=100`` no
-    more than so many, those with slow clients or several CLIs and those with most bytes first."""
+    """``{"sessions":[{"session":"1f2e3d4c","roles":["cli","mobile"],…}]}``; with ``?most=100`` at
+    most so many: first those with slow clients or several CLIs, then those that were sent most."""
 
-    def __init__(self, relay: RelayService) -> None:
+    def __init__(self, relay: RelayService, views: Views) -> None:
         super().__init__()
         self._relay = relay
+        self._views = views
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         if not path:
@@ -41,12 +44,12 @@ class SessionsResource(JsonResource):
         (text, *_) = request.args.get(b"most", [b""])
         if text and not _MOST.fullmatch(text):
             return write_json(request, {"error": "most is a number, 1 or more"}, 400)
-        rows = self._relay.meters.sessions(int(text) if text else None)
+        rows = self._views.sessions(int(text) if text else None)
         return write_json(request, {"sessions": rows})
 
 
 class CloseResource(JsonResource):
-    """Closes every client of a session with 1000. Who has its id may come back."""
+    """Closes every client of a session with 1000. Clients may connect again."""
 
     log = Logger()
 
@@ -64,16 +67,16 @@ class CloseResource(JsonResource):
         self.log.info(
             "session {session}: closed by the operator, from {peer}",
             session=session.label,
-            peer=client_address(request, self._relay.settings.trusted_proxy) or UNKNOWN,
+            peer=client_address(request, self._relay.settings.listening.trusted_proxy) or UNKNOWN,
         )
-        self._relay.close_session(session, CLOSE_REASON)
+        self._relay.registry.close_session(session, CLOSE_REASON)
         return write_json(request, {"session": session.label, "closed": closed})
 
 
 def find_session(relay: RelayService, prefix: str) -> Session[Member]:
-    """The one session whose hash begins so.
+    """The one session whose hash begins with ``prefix``.
 
-    :raises BadRequest: 400 for what is no prefix, 404 for no session, 409 for several.
+    :raises BadRequest: 400 for a malformed prefix, 404 for no session, 409 for several.
     """
     if not _PREFIX.fullmatch(prefix):
         raise BadRequest(400, "Name a session by 4 to 64 lower-case hex digits of its hash")

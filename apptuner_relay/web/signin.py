@@ -8,19 +8,19 @@ from twisted.web.server import Request
 
 from apptuner_relay.web.cookies import LIFETIME_S, cookie_name, make_cookie
 from apptuner_relay.web.guard import Credential, Guard, is_secure
-from apptuner_relay.web.json import JsonResource, write_json
+from apptuner_relay.web.json_body import JsonResource, write_json
 
 
 class LoginResource(JsonResource):
-    """Sets the cookie, and with GET tells whether there is one. It stands behind the guard: who
-    gets here has been let in."""
+    """POST sets the cookie; GET tells whether the browser has one. The guard has let the request
+    in."""
 
     def __init__(self, guard: Guard) -> None:
         super().__init__()
         self._guard = guard
 
     def render_GET(self, request: Request) -> bytes:
-        signed_in = self._guard.admit(request) is Credential.COOKIE
+        signed_in = self._guard.authenticate(request) is Credential.COOKIE
         return write_json(request, {"signed_in": signed_in})
 
     def render_POST(self, request: Request) -> bytes:
@@ -32,7 +32,7 @@ class LoginResource(JsonResource):
 
 
 class LogoutResource(JsonResource):
-    """Takes the cookie back."""
+    """Deletes the cookie."""
 
     def __init__(self, guard: Guard) -> None:
         super().__init__()

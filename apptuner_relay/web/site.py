@@ -1,122 +1,135 @@
 """The site: puts the WebSocket factories and the other resources under their paths, and the guard
-before those that are the operator's.
+before those that are for operators.
 
 Errors have a JSON body, ``{"error": text}``. Requests are not logged: their paths hold session ids.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.interfaces import IAddress
-from twisted.python.failure import Failure
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from apptuner_relay.options import Settings
-from apptuner_relay.protocol import DesktopSideFactory, MobileFactory, RelayFactory
-from apptuner_relay.service import RelayService
-from apptuner_relay.session import BadRequest, parse_path
-from apptuner_relay.web.bundles import BundlesResource, Elsewhere
+from apptuner_relay.config.groups.listening_settings import ListeningSettings
+from apptuner_relay.config.routes import origin_form
+from apptuner_relay.edge.server import DesktopSideFactory, MobileFactory, RelayFactory
+from apptuner_relay.operator.views import Views
+from apptuner_relay.relay.service import RelayService
+from apptuner_relay.session.session import BadRequest, parse_path
+from apptuner_relay.web.bundle_resource import BundlesResource, PeerBundles
+from apptuner_relay.web.bundle_upload import Uploads
 from apptuner_relay.web.channel import RelayChannel
 from apptuner_relay.web.events import EventsResource
 from apptuner_relay.web.guard import Guard, Guarded
-from apptuner_relay.web.health import HealthResource, LiveResource, ReadyResource
-from apptuner_relay.web.json import ErrorResource, JsonResource, write_json
+from apptuner_relay.web.json_body import ErrorResource, JsonResource, write_json
 from apptuner_relay.web.metrics import MetricsResource
-from apptuner_relay.web.nodes import NodesResource
+from apptuner_relay.web.node_list import NodesResource
 from apptuner_relay.web.page import PageResource, StaticResource, read_static
-from apptuner_relay.web.request import Forwarder, RelayRequest
+from apptuner_relay.web.probes import HealthResource, LiveResource, ReadyResource
+from apptuner_relay.web.request import RelayRequest, RequestTaker
 from apptuner_relay.web.sessions import SessionsResource
 from apptuner_relay.web.signin import LoginResource, LogoutResource
 from apptuner_relay.web.status import StatusResource
 from apptuner_relay.web.streaming import Reactor
-from apptuner_relay.web.upgrade import upgrade
+from apptuner_relay.web.upgrade import WebSocketResource
 
-WEBSOCKET_VERSION = b"13"
+if TYPE_CHECKING:
+    from apptuner_relay.web.upstream import Forwarder
+
+_DEFAULTS = ListeningSettings()
+_NOTHING: Mapping[bytes, Any] = {}
 
 
-class RoleResource(Resource):
-    """A path that WebSocket clients connect to, such as ``/cli/{session}``."""
-
-    isLeaf = True
+class RoleResource(WebSocketResource):
+    """A path of clients, such as ``/cli/{session}``."""
 
     def __init__(self, factory: RelayFactory) -> None:
-        super().__init__()
-        self._factory = factory
-        self._meters = factory.relay.meters
+        super().__init__(factory, factory.relay.meters.counters.count_refused)
 
-    def render(self, request: Request) -> bytes | int:
-        if request.method != b"GET" or not _asks_for_websocket(request):
-            return self._not_a_handshake(request)
-        if request.getHeader(b"sec-websocket-version") != WEBSOCKET_VERSION:
-            self._meters.refused(426)
-            request.setHeader(b"sec-websocket-version", WEBSOCKET_VERSION)
-            return write_json(request, {"error": "Only WebSocket version 13 is spoken here"}, 426)
-        return upgrade(request, self._factory)
-
-    @staticmethod
-    def _not_a_handshake(request: Request) -> bytes:
+    def refuse_other(self, request: Request) -> bytes:
+        """See `WebSocketResource`."""
         try:
             parse_path(request.path.decode("ascii", "replace"))
         except BadRequest as wrong:
             return write_json(request, {"error": str(wrong)}, wrong.status)
-        request.setHeader(b"upgrade", b"websocket")
-        return write_json(request, {"error": "This path takes WebSocket connections only"}, 426)
+        return super().refuse_other(request)
 
 
-def _asks_for_websocket(request: Request) -> bool:
-    """Upgrade is a list (RFC 9110 §7.8)."""
-    fields: Sequence[bytes] = request.requestHeaders.getRawHeaders(b"upgrade", ())
-    return b"websocket" in [name.strip().lower() for name in b",".join(fields).split(b",")]
+def _path_of(target: bytes) -> bytes:
+    return origin_form(target).partition(b"?")[0]
+
+
+class TransferCount(Protocol):
+    """A part that sends answers over HTTP which are to arrive before the relay ends."""
+
+    @property
+    def active(self) -> int:
+        """How many are on their way."""
 
 
 class RelaySite(Site):
-    """A Site that doesn't log requests, takes bodies for other programs only, and knows on which
-    connections nothing has been asked yet."""
+    """A Site that doesn't log requests, keeps no long body in memory, and knows on which
+    connections no request has arrived yet.
+
+    :param listening: has the limits of connections.
+    :param request_takers: take requests with their bodies: uploads, and those for other programs.
+    :param transfers: what counts the responses that are being sent.
+    :param body_limits: the paths of resources of parts above, which are never forwarded, and how
+        many bytes a body may have there.
+    """
 
     displayTracebacks = False
     requestFactory = RelayRequest
     protocol = RelayChannel  # type: ignore[assignment]
-    header_limit = Settings.header_limit
-    forwarder: Forwarder | None = None
-    """Takes the requests for other programs."""
-    keep_alive_s = Settings.http_keep_alive
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.silent: set[object] = set()
-        """Those connections' channels."""
+    def __init__(
+        self,
+        resource: Resource,
+        reactor: Any = None,
+        listening: ListeningSettings = _DEFAULTS,
+        request_takers: Sequence[RequestTaker] = (),
+        transfers: Sequence[TransferCount] = (),
+        body_limits: Mapping[bytes, int] = _NOTHING,
+    ) -> None:
+        super().__init__(resource, timeout=listening.handshake_timeout, reactor=reactor)
+        self.request_takers = request_takers
+        self._listening = listening
+        self._transfers = transfers
+        self._body_limits = body_limits
+        self._silent: set[object] = set()
+        """The channels of connections on which no request has arrived yet."""
+
+    def body_limit(self, target: bytes) -> int:
+        """How many bytes the body of a request for ``target`` may have, for the relay itself."""
+        return self._body_limits.get(_path_of(target), 0)
+
+    def is_added(self, target: bytes) -> bool:
+        """Whether a request for ``target`` is for a resource of a part above."""
+        path = _path_of(target)
+        return any(path == own or path.startswith(own + b"/") for own in self._body_limits)
+
+    def count_silent(self) -> int:
+        """On how many connections no request has arrived yet."""
+        return len(self._silent)
+
+    def count_transfers(self) -> int:
+        """How many bundles, and responses of other programs, are on their way."""
+        return sum(part.active for part in self._transfers)
 
     def acceptableProtocols(self) -> list[bytes]:
-        """See `IProtocolNegotiationFactory`: HTTP/1.1 alone, over whichever kind of TLS. Where the
-        package h2 is installed, twisted.web would offer HTTP/2 too, which WebSockets can't use."""
+        """See `IProtocolNegotiationFactory`: HTTP/1.1 alone. Where the package h2 is installed,
+        twisted.web would offer HTTP/2 too, over which it has no WebSockets."""
         return [b"http/1.1"]
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """See `IProtocolFactory`."""
         channel: Any = super().buildProtocol(addr)
-        channel.set_up(self.header_limit, self.keep_alive_s)
-        end = channel.connectionLost
-
-        def request(*arguments: Any) -> RelayRequest:
-            no_longer_silent()
-            return self.requestFactory(*arguments)
-
-        def lost(reason: Failure) -> None:
-            no_longer_silent()
-            end(reason)
-
-        def no_longer_silent() -> None:
-            self.silent.discard(channel)
-            # What refers to the channel goes, so that it needs no garbage collector to go.
-            channel.requestFactory = self.requestFactory
-            if channel.connectionLost is lost:
-                del channel.connectionLost
-
-        self.silent.add(channel)
-        channel.requestFactory = request
-        channel.connectionLost = lost
+        channel.set_up(
+            self._listening.header_limit, self._listening.http_keep_alive, self._silent.discard
+        )
+        self._silent.add(channel)
         return channel
 
     def log(self, request: HTTPRequest) -> None:
@@ -127,13 +140,24 @@ def make_site(
     relay: RelayService,
     reactor: Reactor | None = None,
     peers: RelayFactory | None = None,
-    elsewhere: Elsewhere | None = None,
+    peer_bundles: PeerBundles | None = None,
+    more: Mapping[bytes, Resource] = _NOTHING,
 ) -> RelaySite:
-    """The one Site that all of the relay's endpoints serve. ``reactor`` has the threads in which
-    kept bundles are read; without, they are not served. ``peers`` takes other relays, and
-    ``elsewhere`` has the bundles that they keep."""
+    """The one Site that all of the relay's endpoints serve.
+
+    :param reactor: has the threads in which cached bundles are read; None to serve no bundles.
+    :param peers: takes the connections of other relays.
+    :param peer_bundles: gets the bundles that other relays have cached.
+    :param more: resources of parts above, by their paths, such as ``/pusher/auth``. One that takes
+        a body says so by ``body_limit``, in bytes.
+    """
     settings = relay.settings
-    guard = Guard(settings.admin_token, relay.clock.seconds, relay.wall_s, settings.trusted_proxy)
+    guard = Guard(
+        settings.access.admin_token,
+        relay.clock.seconds,
+        relay.wall_s,
+        settings.listening.trusted_proxy,
+    )
     static = read_static()
     root = JsonResource()
     root.putChild(b"", PageResource(guard, static))
@@ -143,7 +167,7 @@ def make_site(
     root.putChild(b"ready", ReadyResource(relay))
     root.putChild(b"live", LiveResource(relay))
     metrics = MetricsResource(relay)
-    guarded = relay.settings.metrics == "guarded"
+    guarded = relay.settings.access.metrics == "guarded"
     root.putChild(b"metrics", Guarded(guard, metrics) if guarded else metrics)
     desktop_side = RoleResource(DesktopSideFactory(relay))
     for role in DesktopSideFactory.roles:
@@ -153,46 +177,65 @@ def make_site(
         root.putChild(b"peer", RoleResource(peers))
     bundles = None
     forwarder = make_forwarder(relay, reactor)
-    relay.count_downloads = lambda: sum(part.active for part in (bundles, forwarder) if part)
-    if reactor is not None and (relay.store is not None or elsewhere is not None):
+    if reactor is not None and (relay.store is not None or peer_bundles is not None):
         bundles = BundlesResource(
             relay.store,
             reactor,
-            relay.settings.slow_time,
-            elsewhere,
+            relay.settings.slow.slow_time,
+            peer_bundles,
             relay.access,
-            relay.settings.trusted_proxy,
+            relay.settings.listening.trusted_proxy,
             lambda: relay.descriptors.are_short,
         )
         root.putChild(b"bundles", bundles)
-    site = RelaySite(root, timeout=relay.settings.handshake_timeout, reactor=relay.clock)
-    relay.count_silent = lambda: len(site.silent)
-    site.header_limit = relay.settings.header_limit
-    site.forwarder = forwarder
-    site.keep_alive_s = relay.settings.http_keep_alive
-    return site
+    uploads = Uploads(relay)
+    transfers = [part for part in (bundles, forwarder, uploads) if part is not None]
+    limits = {path: getattr(resource, "body_limit", 0) for path, resource in more.items()}
+    for path, resource in more.items():
+        _put(root, path, resource)
+    takers = [part for part in (forwarder, uploads) if part is not None]
+    return RelaySite(root, relay.clock, settings.listening, takers, transfers, limits)
 
 
-def make_forwarder(relay: RelayService, reactor: Any) -> Forwarder | None:
-    """What takes the requests for other programs, if there are any."""
-    if reactor is None or not relay.settings.forward:
+def _put(root: Resource, path: bytes, resource: Resource) -> None:
+    """Put a resource at a path, whose directories are made where there are none."""
+    *directories, name = path.removeprefix(b"/").split(b"/")
+    for directory in directories:
+        below: Resource | None = root.children.get(directory)
+        if below is None:
+            below = ErrorResource(404, "Not found")
+            below.isLeaf = False
+            root.putChild(directory, below)
+        root = below
+    root.putChild(name, resource)
+
+
+def make_forwarder(relay: RelayService, reactor: Any) -> "Forwarder | None":
+    """What takes the requests for other programs; None where no path is forwarded."""
+    if reactor is None or not relay.settings.forwarding.forward:
         return None
-    # It brings a good deal of code, which most relays needn't hold.
+    # It imports much code, which most relays needn't hold in memory.
     from apptuner_relay.web import upstream
 
     return upstream.Forwarder(
-        relay.settings, reactor, relay.meters.forward, lambda: relay.descriptors.are_short
+        relay.settings.forwarding,
+        relay.settings.slow.slow_time,
+        relay.settings.listening.trusted_proxy,
+        reactor,
+        relay.meters.counters.count_forwarded,
+        lambda: relay.descriptors.are_short,
     )
 
 
 def make_api(relay: RelayService, guard: Guard) -> Resource:
-    """What is below ``/api/``, all of it the operator's."""
+    """The resources below ``/api/``, all of them for operators."""
+    views = Views(relay.meters)
     api = ErrorResource(404, "Not found")
     api.isLeaf = False
-    api.putChild(b"status", StatusResource(relay))
-    api.putChild(b"events", EventsResource(relay.meters.status, relay.clock))
-    api.putChild(b"sessions", SessionsResource(relay))
-    api.putChild(b"nodes", NodesResource(relay.meters))
+    api.putChild(b"status", StatusResource(views))
+    api.putChild(b"events", EventsResource(views.status, relay.clock))
+    api.putChild(b"sessions", SessionsResource(relay, views))
+    api.putChild(b"nodes", NodesResource(relay.meters, views))
     api.putChild(b"login", LoginResource(guard))
     api.putChild(b"logout", LogoutResource(guard))
     return api

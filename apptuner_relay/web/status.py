@@ -1,17 +1,17 @@
-"""``GET /api/status``: what the status page shows, as JSON. `Meters.status` says what is in it."""
+"""``GET /api/status``: what the status page shows, as JSON. `Views.status` says what is in it."""
 
 from twisted.web.server import Request
 
-from apptuner_relay.service import RelayService
-from apptuner_relay.web.json import JsonResource, write_json
+from apptuner_relay.operator.views import Views
+from apptuner_relay.web.json_body import JsonResource, write_json
 
 
 class StatusResource(JsonResource):
-    """The relay's figures now, today, in the last hour and on the last 30 days."""
+    """The relay's metrics now, today, in the last hour and on the last 30 days."""
 
-    def __init__(self, relay: RelayService) -> None:
+    def __init__(self, views: Views) -> None:
         super().__init__()
-        self._relay = relay
+        self._views = views
 
     def render_GET(self, request: Request) -> bytes:
-        return write_json(request, self._relay.meters.status())
+        return write_json(request, self._views.status())

@@ -1,8 +1,8 @@
-"""Sends a part of a file as a response's body, at the client's pace.
+"""Sends a part of a file as the body of a response, at the client's pace.
 
-The file is read in the reactor's thread pool, block by block: the next is read when the connection
-has passed the last on to the kernel, so that no more than one is in memory. What the response is,
-and says in its headers, is up to others.
+A block of the file is read once the kernel has taken the last one, so that no more than one is in
+memory. Blocks in the page cache are read at once; the reactor's thread pool waits for the disk. The
+caller sets the status and the header fields.
 """
 
 import os
@@ -17,22 +17,27 @@ from twisted.python.threadpool import ThreadPool
 from twisted.web.server import Request
 from zope.interface import implementer
 
+from apptuner_relay.spool.page_cache import PageCache
+from apptuner_relay.web.response_states import TRANSITIONS, ResponseEvent, ResponseState
+
 BLOCK_BYTES = 128 * 1024
 """How much is read at once."""
 
 _DELIVERY_S = 600
-"""How long the end of a response, which is in the kernel's hands, may take to be delivered."""
+"""How long the kernel may take to deliver the end of a response, in seconds."""
 
-_LOOKS = 4
-"""How often a client that takes nothing is looked at before it is given up."""
+_CHECKS = 4
+"""How often a client that reads nothing is checked before it is given up."""
 
+
+_page_cache = PageCache()
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class Reactor(Protocol):
-    """What streaming needs of a reactor: threads, and time."""
+    """A reactor's threads and time, which is all that streaming needs."""
 
     def getThreadPool(self) -> ThreadPool: ...
 
@@ -42,28 +47,34 @@ class Reactor(Protocol):
 
 
 @implementer(IPushProducer)
-class Outlet:
-    """The client of a request whose response comes later, or goes block by block.
+class ResponseWriter:
+    """Sends a response block by block.
 
-    :param slow_s: seconds for which a client may take nothing at all while there is something for
-        it. After them it is cut off.
+    :param slow_s: for how many seconds a client may read nothing while there is data for it. After
+        that it is cut off.
     """
 
     def __init__(self, request: Request, reactor: Reactor, slow_s: float) -> None:
-        self.gone = False
-        """The client has left or was cut off: nothing can be answered any more."""
-        self.cut = False
-        """It was cut off, as it took nothing."""
+        self.state = ResponseState.OPEN
         self._request = request
         self._transport = request.transport
         self._reactor = reactor
         self._slow_s = slow_s
-        self._full = False
         self._room: Deferred[None] | None = None
-        self._look: IDelayedCall | None = None
-        self._looks_left = _LOOKS
+        self._check: IDelayedCall | None = None
+        self._checks_left = _CHECKS
         self._unsent_bytes = 0
         request.notifyFinish().addErrback(self._lost)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left or was cut off: nothing can be sent any more."""
+        return self.state in (ResponseState.GONE, ResponseState.CUT)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the client was cut off because it read nothing."""
+        return self.state is ResponseState.CUT
 
     def write(self, block: bytes) -> None:
         """Send a piece of the body. Wait for `room` before the next."""
@@ -72,23 +83,23 @@ class Outlet:
         if self._request.producer is None:
             self._request.registerProducer(self, True)
             # The channel's idle timeout starts when the response is finished, not when it has
-            # arrived, and this is what comes of it: 15 s later it would drop what was not taken.
+            # arrived: 15 s later it would drop the data that the client has not read.
             self._request.channel.abortTimeout = _DELIVERY_S
         self._request.write(block)
 
     def room(self) -> Deferred[None]:
-        """Fires when the kernel has taken what was written, or all but 64 KiB, or the client is
+        """Fires when the kernel has taken all but 64 KiB of what was written, or the client is
         gone."""
-        if self.gone or not self._full:
+        if self.state is not ResponseState.FULL:
             return succeed(None)
-        self._looks_left = _LOOKS
+        self._checks_left = _CHECKS
         self._unsent_bytes = self._unsent()
-        self._look_later()
+        self._check_later()
         self._room = Deferred()
         return self._room
 
     def finish(self, last: bytes = b"") -> None:
-        """The response is complete, with ``last`` as the end of its body."""
+        """Complete the response, with ``last`` as the end of its body."""
         if self.gone:
             return
         if self._request.producer is not None:
@@ -98,90 +109,100 @@ class Outlet:
 
     @property
     def pending(self) -> bool:
-        """Whether the kernel hasn't taken all that was written, as far as the connection can
-        tell."""
+        """Whether the kernel hasn't taken all that was written, as far as the connection knows."""
         return bool(getattr(self._transport, "pending", False))
 
     def abort(self) -> None:
-        """Drop the connection, behind what the kernel takes of what was written: the response can't
-        be completed."""
+        """Drop the connection after what the kernel takes at once: the response can't be
+        completed."""
+        self._abort(ResponseEvent.ENDED)
+
+    def _abort(self, event: ResponseEvent) -> None:
         if not self.gone:
-            # What came last was written a moment ago, and the reactor had no turn to send it.
+            self._happens(event)
+            # The last block was written a moment ago, and the reactor has had no turn to send it.
             send = getattr(self._transport, "doWrite", None)
             if self.pending and send is not None:
                 send()
             self._request.transport.abortConnection()  # type: ignore[union-attr]
-            self.stopProducing()
+            self._proceed()
 
     def pauseProducing(self) -> None:
         """The connection is full."""
-        self._full = True
+        self._happens(ResponseEvent.FILLED)
 
     def resumeProducing(self) -> None:
         """The kernel has taken what was written."""
-        self._full = False
+        self._happens(ResponseEvent.DRAINED)
         self._proceed()
 
     def stopProducing(self) -> None:
         """The connection is over."""
-        self.gone = True
+        self._happens(ResponseEvent.ENDED)
         self._proceed()
 
+    def _happens(self, event: ResponseEvent) -> None:
+        self.state = TRANSITIONS.get((self.state, event), self.state)
+
     def _lost(self, reason: Failure) -> None:
-        # Whatever ended the connection: clients leave as they like.
+        # Whatever ended the connection: clients may leave at any time.
         self.stopProducing()
 
     def _proceed(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
+        if self._check is not None:
+            self._check.cancel()
+            self._check = None
         if self._room is not None:
             room, self._room = self._room, None
             room.callback(None)
 
-    def _look_later(self) -> None:
-        self._look = self._reactor.callLater(self._slow_s / _LOOKS, self._look_whether_it_moves)
+    def _check_later(self) -> None:
+        self._check = self._reactor.callLater(self._slow_s / _CHECKS, self._check_progress)
 
-    def _look_whether_it_moves(self) -> None:
-        # A slow client with a big kernel buffer makes room once in minutes only. What it still
-        # acknowledges in between shows; several looks, as what it took may have been refilled.
-        self._look = None
+    def _check_progress(self) -> None:
+        # A slow client with a big kernel buffer makes room once in minutes. The bytes that it
+        # acknowledges in between show that it reads; several checks, as they may be refilled.
+        self._check = None
         unsent_bytes = self._unsent()
         moved = unsent_bytes != self._unsent_bytes
         self._unsent_bytes = unsent_bytes
-        self._looks_left = _LOOKS if moved else self._looks_left - 1
-        if self._looks_left:
-            self._look_later()
+        self._checks_left = _CHECKS if moved else self._checks_left - 1
+        if self._checks_left:
+            self._check_later()
         else:
-            self.cut = True
-            self.abort()
+            self._abort(ResponseEvent.STALLED)
 
     def _unsent(self) -> int:
-        # UNIX sockets have no such figure; there only room counts.
+        # UNIX sockets don't report it; for them only room counts.
         unsent: Callable[[], int] | None = getattr(self._request.transport, "unsent", None)
         return unsent() if unsent is not None else 0
 
 
-async def send_file(descriptor: int, span: range, outlet: Outlet, reactor: Reactor) -> None:
-    """Write the bytes at ``span`` of an open file to ``outlet``; ends early when it is gone.
+async def send_file(descriptor: int, span: range, writer: ResponseWriter, reactor: Reactor) -> None:
+    """Write the bytes at ``span`` of an open file to ``writer``; stops when the client is gone.
 
     :raises EOFError: the file ends before ``span`` does.
     :raises OSError: it can't be read.
     """
     at = span.start
-    while at < span.stop and not outlet.gone:
-        block = await in_thread(reactor, os.pread, descriptor, min(span.stop - at, BLOCK_BYTES), at)
+    while at < span.stop and not writer.gone:
+        size = min(span.stop - at, BLOCK_BYTES)
+        cached = _page_cache.read(descriptor, at, size)
+        if cached is not None:
+            block = bytes(cached)
+        else:
+            block = await in_thread(reactor, os.pread, descriptor, size, at)
         if not block:
             raise EOFError(f"The file ends at byte {at}, before byte {span.stop}")
         at += len(block)
-        outlet.write(block)
+        writer.write(block)
         del block
-        await outlet.room()
+        await writer.room()
 
 
 def in_thread(
     reactor: Reactor, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
 ) -> Deferred[_T]:
-    """Call ``function``, which may wait for a disk, in the reactor's thread pool."""
+    """Call ``function``, which may wait for the disk, in the reactor's thread pool."""
     threads = reactor.getThreadPool()
     return deferToThreadPool(reactor, threads, function, *args, **kwargs)  # type: ignore[arg-type]

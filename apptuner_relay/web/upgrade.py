@@ -1,21 +1,65 @@
-"""Hands a connection on which HTTP has been spoken over to the WebSocket protocol.
+"""Hands an HTTP connection over to the WebSocket protocol, and refuses what is no handshake.
 
-Autobahn's own ``WebSocketResource`` does this too, but drops what came in one packet behind the
-request: a client need not wait for the answer of its handshake to be sent before it sends frames
-that a proxy, or the kernel, puts together with it.
+Autobahn's own ``WebSocketResource`` does this too, but drops data that arrives in one piece with
+the request. A client may send frames right behind its handshake, and a proxy or the kernel may put
+them into one packet.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from autobahn.twisted.websocket import WebSocketServerFactory
+from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from apptuner_relay.protocol import RelayFactory
+from apptuner_relay.web.json_body import write_json
 from apptuner_relay.wire.handshake import write_head
 
+WEBSOCKET_VERSION = b"13"
 
-def upgrade(request: Request, factory: RelayFactory) -> int:
-    """Have a protocol of ``factory`` take over the connection that ``request`` came by, beginning
-    with the request itself; what to return from ``render``."""
+
+class WebSocketResource(Resource):
+    """A path that WebSocket clients connect to.
+
+    :param factory: makes their connections.
+    :param count_refused: called with the HTTP status of a refusal.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self, factory: WebSocketServerFactory, count_refused: Callable[[int], None]
+    ) -> None:
+        super().__init__()
+        self._factory = factory
+        self._count_refused = count_refused
+
+    def render(self, request: Request) -> bytes | int:
+        if request.method != b"GET" or not _asks_for_websocket(request):
+            return self.refuse_other(request)
+        if request.getHeader(b"sec-websocket-version") != WEBSOCKET_VERSION:
+            self._count_refused(426)
+            request.setHeader(b"sec-websocket-version", WEBSOCKET_VERSION)
+            return write_json(request, {"error": "Only WebSocket version 13 is spoken here"}, 426)
+        return upgrade(request, self._factory)
+
+    def refuse_other(self, request: Request) -> bytes:
+        """Answer a request that is no handshake."""
+        request.setHeader(b"upgrade", b"websocket")
+        return write_json(request, {"error": "This path takes WebSocket connections only"}, 426)
+
+
+def _asks_for_websocket(request: Request) -> bool:
+    """Upgrade is a list (RFC 9110 §7.8)."""
+    fields: Sequence[bytes] = request.requestHeaders.getRawHeaders(b"upgrade", ())
+    return b"websocket" in [name.strip().lower() for name in b",".join(fields).split(b",")]
+
+
+def upgrade(request: Request, factory: WebSocketServerFactory) -> int:
+    """Have a protocol of ``factory`` take over the connection of ``request``, the request included.
+
+    :return: the value to return from ``render``.
+    """
     channel: Any = request.channel
     protocol: Any = factory.buildProtocol(channel.getPeer())
     fields = request.requestHeaders.getAllRawHeaders()

@@ -1,1 +1,1 @@
-"""What is on the wire: frames, messages, compression. Pure: no I/O and nothing of Twisted."""
+"""The wire: frames, messages, compression. Pure: no I/O, and nothing of Twisted."""

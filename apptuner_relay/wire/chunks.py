@@ -1,13 +1,14 @@
-"""Turns one big ``bundle_update`` into ``bundle_start`` and ``bundle_chunk`` messages, as it comes.
+"""Splits one big ``bundle_update`` into ``bundle_start`` and ``bundle_chunk`` messages, as a
+stream.
 
-For phones that cope badly with big messages and say ``chunks=1``. The code's JSON literal is cut
-where no escape and no character is split, and passed on as it stands; a source map is left out, as
-it is when the CLI sends chunks.
+This is for phones that handle big messages badly and say ``chunks=1``. The code's JSON literal is
+cut where no escape sequence and no character is split, and is passed on as it stands. A source map
+is left out, as it is when the CLI sends chunks.
 
-How many chunks there will be has to be said first. Where the message's length is not known, as it
-is compressed, its beginning is looked at, and the `Plan` is made of what that lets expect. It holds
-for whatever comes: chunks that turn out too many are empty, and where they would be too few the
-last ones grow.
+``bundle_start`` says how many chunks there are, so their number has to be fixed before the end of
+the message is known. The length of a compressed message is unknown: it is estimated from the
+beginning, and the `Plan` is made for that estimate. A plan holds for any length: if it has too many
+chunks, the last ones are empty; if it has too few, the last ones are longer.
 """
 
 import re
@@ -16,20 +17,20 @@ from enum import Enum
 from typing import NamedTuple
 
 CHUNK_BYTES = 128 * 1024
-"""How much of the code's JSON literal a chunk holds at most, where its length was known."""
+"""The most that a chunk holds of the code's JSON literal, where the literal's length is known."""
 LOOK_AHEAD_BYTES = 512 * 1024
-"""How much of a literal of unknown length is looked at before anything is said."""
+"""How much of a literal of unknown length is read before the plan is made."""
 _MOST_GUESSED = 64
-"""How many chunks there may be of a guessed length; longer literals go in longer chunks, of less
-than 1 MiB up to the wire's limit of 50 MiB."""
+"""The most chunks of a guessed length. A longer literal has longer chunks: they stay below 1 MiB up
+to the limit of 50 MiB for a message."""
 _RESERVE = 5
-"""How many chunks more there are for what is longer than was guessed, each twice as long as the one
-before, the last as long as it takes."""
+"""How many more chunks there are in case the literal is longer than was guessed. Each may be twice
+as long as the one before, and the last may have any length."""
 _MARGIN_OF = 16
-"""A guess may be too small by this part of it."""
+"""A guess is raised by one part in this many, as it may be too small."""
 
 _SHORTEST_PART_BYTES = 64
-"""A chunk that has room for no more is full."""
+"""A chunk that has room for no more bytes than these is full."""
 _LONGEST_ESCAPE = 6
 _MOST_SHORTENED_BYTES = 8
 _BACKSLASH = ord("\\")
@@ -50,20 +51,20 @@ def begins_bundle(head: bytes) -> bool:
 
 
 class Plan(NamedTuple):
-    """How a literal is cut, whatever its length turns out to be."""
+    """How a literal is cut into chunks, whatever its length turns out to be."""
 
     total: int
     """How many chunks there are."""
     chunk_bytes: int
-    """How long they are, at most."""
+    """The most that a chunk has of the literal."""
     reserve: int
-    """How many of the last ones may be longer, each twice as long as the one before, and the very
-    last as long as it takes. 0 where the length is known."""
+    """How many of the last chunks may be longer: each twice as long as the one before, and the very
+    last of any length. 0 where the length is known."""
     most_bytes: int
-    """The most that the literal may have."""
+    """The most that the literal may have, in bytes."""
 
     def room(self, index: int) -> int | None:
-        """How long a chunk may be; None for any length."""
+        """The most bytes that a chunk may have; None for any number."""
         if self.reserve and index == self.total - 1:
             return None
         return self.chunk_bytes << max(0, index + 1 + self.reserve - self.total)
@@ -82,7 +83,7 @@ def plan_guessed(length: int, most_bytes: int) -> Plan:
     return Plan(chunks + _RESERVE, max(CHUNK_BYTES, -(-expected // chunks)), _RESERVE, most_bytes)
 
 
-class Part(NamedTuple):
+class TextPart(NamedTuple):
     """A piece of one of the messages."""
 
     text: bytes
@@ -92,28 +93,30 @@ class Part(NamedTuple):
 
 
 class _Stage(Enum):
-    """How far a `Rechunker` is."""
+    """How far a `Rechunker` has come."""
 
     BEGIN = "begin"
+    """It has not found the beginning of the literal."""
     LOOK = "look"
     """It has the beginning of the literal, and no plan."""
     CUT = "cut"
+    """It has a plan, and cuts the literal."""
     OVER = "over"
     """It has cut all of the literal."""
 
 
 class Rechunker:
-    """One ``bundle_update`` on its way into chunks.
+    """Splits one ``bundle_update``.
 
-    What comes out does not depend on the pieces in which the message came, but for the plan, where
-    that was guessed: somebody else can go on with that.
+    The output does not depend on the pieces in which the message is fed, except for a plan that was
+    guessed. With that plan, another `Rechunker` makes the same chunks of the same message.
 
     :param now_ms: the timestamp of ``bundle_start``.
-    :param most_bytes: how long the message may be.
-    :param known: whether it is as long as that.
-    :param guess: tells how long it may be expected to be, by what has come of it so far; asked
-        once, where its length is not known.
-    :param plan: how somebody else has begun to cut it.
+    :param most_bytes: the most bytes that the message may have.
+    :param known: whether it has exactly as many.
+    :param guess: estimates the message's length from what was fed so far. It is called once, and
+        only where the length is not known.
+    :param plan: the plan of another `Rechunker`, to make the same chunks.
     """
 
     def __init__(
@@ -129,24 +132,25 @@ class Rechunker:
         self._known = known
         self._guess = guess
         self.plan = plan
-        """How it is cut; None until that is decided."""
+        """None until it is made."""
         self._text = bytearray()
-        """What has come of the literal and has not gone."""
+        """What was fed of the literal and is in no chunk yet."""
         self._scanned = 0
         self._prefix_bytes = 0
         self._stage = _Stage.BEGIN
         self._code_ended = False
         self._index = 0
         self._sent = 0
-        """How much of the chunk has gone."""
+        """How many bytes of the literal the current chunk has so far."""
 
-    def feed(self, text: bytes, end: bool) -> list[Part]:
-        """Take in the next bytes of a message of which `begins_bundle` holds; returns what is
-        ready.
+    def feed(self, text: bytes | memoryview, end: bool) -> list[TextPart]:
+        """Take in the next bytes of a message for which `begins_bundle` is true; returns the parts
+        that are ready.
 
-        :raises NotABundle: at the end, when there was no end of the code.
+        :param end: whether these are the message's last bytes.
+        :raises NotABundle: the message has ended before its code has.
         """
-        parts: list[Part] = []
+        parts: list[TextPart] = []
         if not self._code_ended:
             self._text += text
             if self._stage is _Stage.BEGIN:
@@ -165,7 +169,7 @@ class Rechunker:
         return parts
 
     def _strip_prefix(self) -> None:
-        """Drop what is before the code, once all of that has come."""
+        """Drop what is in front of the code, once all of that is there."""
         match = _START.match(self._text)
         if match is None:
             return
@@ -174,19 +178,23 @@ class Rechunker:
         self._stage = _Stage.LOOK
 
     def _find_end(self) -> None:
-        """Look for the quote that ends the code, and drop it and what follows."""
+        """Look for the quote that ends the code. Drop it and what follows."""
         text = self._text
-        while (quote := text.find(b'"', self._scanned)) >= 0:
+        scanned = self._scanned
+        while (quote := text.find(b'"', scanned)) >= 0:
+            scanned = quote + 1
+            # Nearly every quote belongs to a string in the code.
+            if quote > 1 and text[quote - 1] == _BACKSLASH != text[quote - 2]:
+                continue
             if _backslashes_before(text, quote) % 2 == 0:
                 del text[quote:]
                 self._code_ended = True
                 break
-            self._scanned = quote + 1
         else:
             self._scanned = len(text)
 
     def _decide(self) -> bool:
-        """Make the plan. False where more has to come for that."""
+        """Make the plan. Returns False where that needs more of the message."""
         most = self._most_bytes - self._prefix_bytes
         if self.plan is not None:
             pass
@@ -199,7 +207,7 @@ class Rechunker:
             self.plan = plan_guessed(max(guessed, len(self._text)), most)
         return self.plan is not None
 
-    def _start(self) -> Part:
+    def _start(self) -> TextPart:
         self._stage = _Stage.CUT
         plan = self.plan
         assert plan is not None
@@ -208,11 +216,11 @@ class Rechunker:
             plan.most_bytes,
             self._now_ms,
         )
-        return Part(text, True, True)
+        return TextPart(text, True, True)
 
-    def _cut(self, parts: list[Part], end: bool) -> None:
-        """Cut off what can be cut; all, at the end of the message. Something is left until then, so
-        that the last part tells those who pass it on that it is the last."""
+    def _cut(self, parts: list[TextPart], end: bool) -> None:
+        """Cut off all that can be cut; at the end of the message, the rest. Until then something is
+        always left, so that the last part can say that it is the last."""
         assert self.plan is not None
         while True:
             room = self.plan.room(self._index)
@@ -226,8 +234,8 @@ class Rechunker:
             parts.append(self._part(len(self._text), True))
             self._stage = _Stage.OVER
 
-    def _part(self, length: int, last: bool) -> Part:
-        """The next so many bytes of the literal, as a part of its chunk's message."""
+    def _part(self, length: int, last: bool) -> TextPart:
+        """The next ``length`` bytes of the literal, as a part of the chunk's message."""
         assert self.plan is not None
         text = bytes(self._text[:length])
         del self._text[:length]
@@ -241,11 +249,11 @@ class Rechunker:
             text += b'"}'
             self._index += 1
             self._sent = 0
-        return Part(text, first, last)
+        return TextPart(text, first, last)
 
 
 def _safe_cut(literal: bytearray, at: int) -> int:
-    """The last place up to ``at`` that is inside of no escape and no character."""
+    """The last place up to ``at`` that is not inside an escape sequence or a character."""
     while literal[at] & 0xC0 == 0x80:
         at -= 1
     slash = literal.rfind(b"\\", at - _LONGEST_ESCAPE + 1, at)

@@ -1,4 +1,5 @@
-"""What a Close frame may say (RFC 6455 §5.5.1 and §7.4, and IANA's registry of close codes)."""
+"""The payload of Close frames (RFC 6455 §5.5.1 and §7.4, and IANA's registry of close codes).
+Pure."""
 
 from typing import NamedTuple
 
@@ -6,29 +7,29 @@ from apptuner_relay.wire.frames import CLOSE_INVALID_PAYLOAD, CLOSE_PROTOCOL_ERR
 from apptuner_relay.wire.text import is_text
 
 _REGISTERED = frozenset({*range(1000, 1004), *range(1007, 1015)})
-"""Those that a frame may have. 1012, 1013 and 1014 are not in the RFC, but in the registry."""
+"""The registered codes that a frame may have. 1012, 1013 and 1014 are in the registry only."""
 _PRIVATE = range(3000, 5000)
 
 
 class Close(NamedTuple):
-    """What a Close says."""
+    """The payload of a Close frame."""
 
     code: int | None
-    """None where there is none."""
+    """None where the payload is empty."""
     reason: bytes
     """UTF-8."""
 
 
 def may_be_sent(code: int) -> bool:
-    """Whether a Close may have this code."""
+    """Whether a Close frame may have this code."""
     return code in _REGISTERED or code in _PRIVATE
 
 
 def read_close(payload: bytes) -> Close:
-    """Read the payload of a Close.
+    """Read the payload of a Close frame.
 
-    :raises FrameError: 1002, a code that no Close may have, or half of one; 1007, a reason that is
-        not UTF-8.
+    :raises FrameError: 1002 for a code that a frame may not have, or for one byte of a code; 1007
+        for a reason that is not UTF-8.
     """
     if not payload:
         return Close(None, b"")

@@ -1,7 +1,7 @@
-"""permessage-deflate (RFC 7692): what to negotiate, how to look into a message, how to make one.
+"""permessage-deflate (RFC 7692): negotiates it, inflates and checks messages, compresses them.
 
-Both directions are negotiated without context takeover, so every message stands alone and can be
-passed on, as it is, to whoever negotiated the same.
+Both directions are negotiated without context takeover. So every message stands alone, and passes
+unchanged to every client that negotiated the same.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from apptuner_relay.wire.text import TextChecker
 
 codec: Any
 try:
-    # On bundles it inflates twice and deflates 3.5 times as fast as zlib: `ops/bench/codecs`.
+    # For bundles it inflates 2 times and deflates 3.5 times as fast as zlib: `ops/bench/codecs`.
     codec = import_module("isal.isal_zlib")
 except ImportError:  # pragma: no cover (isal has wheels for the common platforms)
     codec = import_module("zlib")
@@ -25,15 +25,16 @@ NO_CONTEXT_TAKEOVER = "permessage-deflate; server_no_context_takeover; client_no
 
 _TAIL = b"\x00\x00\xff\xff"
 _LAST_BLOCK = b"\x01\x00\x00\xff\xff"
-"""An empty one, which is the last: behind the tail, it is read as that only if a block could begin
-there, so that a message that ends inside of one is found out."""
+"""An empty final block. The decompressor takes it behind `_TAIL` only where a block may begin, so
+it reveals a message that ends inside a block."""
 _FREE_STREAMS = 64
-"""A message may have as many finished streams, and one more for each `_STREAM_BYTES` of it: to
-begin one costs as much as to inflate some hundred bytes."""
+"""How many finished DEFLATE streams a message may have; and one more for each `_STREAM_BYTES` of
+it. To begin one costs as much as to inflate some hundred bytes."""
 _STREAM_BYTES = 1024
+_PART_BYTES = 256 * 1024
+"""The most input that is inflated at once."""
 _SHORT_PART_BYTES = 4 * 1024
-"""How much is inflated at once behind a final block: what is left of it, once the next such block
-has come, is copied."""
+"""Likewise, behind a final block: the input that is left behind the next one is copied."""
 _RAW_WINDOW_BITS = -15
 _LEVEL = 1
 _SLICE_BYTES = 64 * 1024
@@ -47,8 +48,9 @@ _FEW_VALUES = 8
 
 
 class _Accept(PerMessageDeflateOfferAccept):
-    """Autobahn leaves out what the client didn't ask for; we say that we don't take context over
-    in any case, so that the client needs to keep none (RFC 7692 §7.1.1.1)."""
+    """Autobahn leaves out of its answer what the client didn't ask for. This one always says
+    ``server_no_context_takeover``, so that the client needs to keep no context (RFC 7692 §7.1.1.1).
+    """
 
     def get_extension_string(self) -> str:
         window = self.offer.request_max_window_bits
@@ -57,61 +59,74 @@ class _Accept(PerMessageDeflateOfferAccept):
 
 
 def accept(offers: Sequence[object]) -> PerMessageDeflateOfferAccept | None:
-    """Autobahn's ``perMessageCompressionAccept``: the first offer that leaves us the full window,
-    as what other clients compress was made with it."""
+    """Autobahn's ``perMessageCompressionAccept``: accepts the first offer that allows the full
+    window, because the messages that pass through were compressed with it."""
     for offer in offers:
         if not isinstance(offer, PerMessageDeflateOffer):
             continue
-        # None asked for is 0.
+        # It is 0 where none was asked for.
         if offer.request_max_window_bits in (0, FULL_WINDOW_BITS):
             return _Accept(offer, request_no_context_takeover=True)
     return None
 
 
 class Inflation:
-    """One compressed message, inflated as it comes and is asked for.
+    """Inflates one compressed message as a stream, as far as its output is read.
 
-    A block that says it is the last one ends a DEFLATE stream, but not the message: another may
-    begin at the next byte (RFC 7692 §7.2.1), with a window of its own.
+    A final block ends a DEFLATE stream, but not the message: another stream may begin at the next
+    byte (RFC 7692 §7.2.1), with a window of its own.
 
-    :param limit: the most bytes that it may inflate to.
+    :param limit: the most bytes that the message may inflate to.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._decompress: Any = codec.decompressobj(_RAW_WINDOW_BITS)
-        self._input = b""
+        self._input = memoryview(b"")
         self._at = 0
         self._fed = 0
         self._ended = False
         self._streams_left: float = _FREE_STREAMS
-        self._part_bytes = _SLICE_BYTES
+        self._part_bytes = _PART_BYTES
         self.size = 0
-        """Bytes that came out so far."""
+        """How many bytes it has inflated to so far."""
 
-    def feed(self, data: bytes, end: bool) -> None:
-        """Take in the next payload bytes of the message."""
-        self._input = self._input[self._at :] + data
+    @property
+    def is_used_up(self) -> bool:
+        """Whether all that was fed is inflated, after a `read` that returned less than it might
+        have."""
+        return self._at == len(self._input)
+
+    def feed(self, data: bytes | memoryview, end: bool) -> None:
+        """Take in the next payload bytes of the message. ``data`` must not change until `read` has
+        used it up.
+
+        :param end: whether these are the message's last bytes.
+        """
+        rest = self._input[self._at :]
         self._at = 0
         self._fed += len(data)
-        if end:
-            self._input += _TAIL
-            self._ended = True
+        if rest or end:
+            data = b"".join((rest, data, _TAIL if end else b""))
+        self._input = memoryview(data)
+        self._ended = self._ended or end
 
     def expects(self, payload_bytes: int) -> int:
-        """How many bytes a payload of ``payload_bytes`` inflates to, if the rest of it is like what
-        has been inflated; at most the limit."""
+        """How many bytes a payload of ``payload_bytes`` inflates to, if its rest has the same ratio
+        as what was inflated so far; at most the limit."""
         used = self._fed - len(self._input) + self._at
         return min(self._limit, self.size * payload_bytes // max(1, used))
 
     def read(self, most: int = _SLICE_BYTES) -> bytes:
-        """Up to ``most`` more bytes; none when what was fed is used up.
+        """Returns up to ``most`` more bytes, and none when all that was fed is used up. Before that
+        it may return fewer than ``most``, but not fewer than 64 KiB.
 
-        :raises FrameError: 1007, it is not deflate, or not all of it; 1009, it is above the limit.
+        :raises FrameError: 1007, the message is not DEFLATE, or is cut short; 1009, it inflates to
+            more than the limit.
         """
         try:
             data = self._inflate(most)
-            while len(data) < most and self._at < len(self._input):
+            while len(data) < min(most, _SLICE_BYTES) and self._at < len(self._input):
                 data += self._inflate(most - len(data))
             if self._ended and not data and not self._at_end():
                 raise FrameError(CLOSE_INVALID_PAYLOAD, "compressed message that is cut short")
@@ -123,7 +138,7 @@ class Inflation:
         return data
 
     def _inflate(self, most: int) -> bytes:
-        """Inflate a part of what was fed, up to the end of its stream."""
+        """Inflate a part of what was fed, at most up to the end of its stream."""
         if self._decompress.eof and not self._begin_stream():
             return b""
         part = self._input[self._at : self._at + self._part_bytes]
@@ -135,7 +150,7 @@ class Inflation:
         return data
 
     def _begin_stream(self) -> bool:
-        """Go on behind a final block. Whether there is anything."""
+        """Begin the stream behind a final block. Returns False where there is none."""
         rest = self._input[self._at : self._at + len(_TAIL) + 1]
         if not rest or (self._ended and rest == _TAIL):
             self._at += len(rest)
@@ -148,17 +163,17 @@ class Inflation:
         return True
 
     def _at_end(self) -> bool:
-        """Whether a message, of which all has been inflated, ended where another block could
-        begin."""
+        """Whether a message, all of which is inflated, ends where another block could begin."""
         last = self._decompress
         return bool(last.eof or (not last.decompress(_LAST_BLOCK, 1) and last.eof))
 
 
 def inflate_head(payload: bytes, length: int, end: bool) -> tuple[bytes, bool]:
-    """The first ``length`` bytes (or fewer) of the message that ``payload`` begins, and whether
-    that is all of it.
+    """At most the first ``length`` bytes of the message that ``payload`` begins, and whether they
+    are all of it.
 
-    :raises FrameError: 1007, it is not deflate.
+    :param end: whether ``payload`` is all of the message.
+    :raises FrameError: 1007, it is not DEFLATE.
     """
     inflation = Inflation(length + 1)
     inflation.feed(payload, end)
@@ -169,14 +184,14 @@ def inflate_head(payload: bytes, length: int, end: bool) -> tuple[bytes, bool]:
 
 
 class BombGuard:
-    """Looks at a compressed message on its way through, and refuses one that would inflate to
-    more than the limit; or, if ``thorough``, would inflate to text that is not UTF-8.
+    """Checks a compressed message on its way through, and refuses one that would inflate to more
+    than the limit. A ``thorough`` guard inflates all of it, and refuses text that is not UTF-8 too.
 
-    Counting everything would mean inflating everything, which costs more than all the rest of the
-    relay. So, unless ``thorough``: what can't exceed the limit by its length isn't counted; of the
-    rest the first 64 KiB are, and behind them samples are watched for the few, ever repeated byte
-    values that very high ratios are made of. A stream crafted to look random behind a harmless
-    start may pass: its sender could send the phone worse, as code.
+    To inflate every message would cost more than all the rest of the relay. So a guard that is not
+    thorough inflates the first 64 KiB only. Behind them it takes samples: very high ratios need
+    input that repeats very few byte values. (`may_exceed` tells which messages need no guard.) A
+    crafted stream that looks random behind a harmless start may pass. That is accepted: its sender
+    can send the phone any code.
     """
 
     def __init__(self, limit: int, thorough: bool, text: bool) -> None:
@@ -187,9 +202,11 @@ class BombGuard:
         self._suspect_bytes = 0
 
     def check(self, payload: memoryview, end: bool) -> None:
-        """Look at the next piece, before it is passed on.
+        """Check the next piece, before it is passed on.
 
-        :raises FrameError: 1009, it is a bomb; 1007, it is not deflate.
+        :param end: whether it is the message's last.
+        :raises FrameError: 1009, the message inflates to more than the limit; 1007, it is not
+            DEFLATE, or not UTF-8.
         """
         inflation = self._inflation
         if inflation is None:
@@ -220,18 +237,19 @@ class BombGuard:
 
 
 def may_exceed(compressed_bytes: int, limit: int) -> bool:
-    """Whether a message of so many compressed bytes can inflate to more than ``limit``."""
+    """Whether a message of ``compressed_bytes`` can inflate to more than ``limit`` bytes."""
     return compressed_bytes * _MOST_EXPANSION > limit
 
 
 class Deflation:
-    """One message, compressed as it comes."""
+    """Compresses one message as a stream."""
 
     def __init__(self) -> None:
         self._compress: Any = codec.compressobj(_LEVEL, codec.DEFLATED, _RAW_WINDOW_BITS)
 
-    def feed(self, data: bytes, end: bool) -> bytes:
-        """Take in the next bytes; returns what is ready, which may be nothing before the end."""
+    def feed(self, data: bytes | memoryview, end: bool) -> bytes:
+        """Take in the next bytes of the message; returns the output that is ready, which may be
+        nothing before the end."""
         out: bytes = self._compress.compress(data)
         if not end:
             return out

@@ -1,11 +1,12 @@
-"""Frames: blocks in; control frames and unmasked, checked pieces of messages out (RFC 6455 §5).
+"""Reads frames (RFC 6455 §5): takes blocks of bytes, yields control frames and pieces of messages.
 
-A `FrameReader` works in place. It is given a block in a buffer that its owner uses again and again,
-unmasks the payload where it lies, writes a server's header in front of each piece, over the
-client's header or into the free room before the block, and yields where in the buffer the piece
-is. A piece is a whole frame, ready to be sent: an intermediary may change the fragmentation of a
-message (§5.4), and with every piece in its own frame the relay can close a connection cleanly in
-mid-message. Of a stream the reader holds at most one frame header and one control frame.
+A `FrameReader` works in place. Its owner passes each block in a buffer that it uses again and
+again. The reader unmasks the payload where it lies. It writes a server's header in front of each
+piece, over the client's header or into the free room in front of the block, and yields where in the
+buffer the piece is. A piece is a whole frame, ready to be sent: an intermediary may change the
+fragmentation of a message (§5.4), and with every piece in a frame of its own the relay can close a
+connection cleanly in the middle of a message. The reader holds at most one frame header and one
+control frame of a stream.
 """
 
 from collections.abc import Generator
@@ -23,8 +24,8 @@ COMPRESSED = 0x40
 CLOSE_NORMAL = 1000
 CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_NO_STATUS = 1005
-"""What a Close without a code counts as, and `CLOSE_ABNORMAL` a connection that was lost without
-any; neither is ever sent (RFC 6455 §7.4.1)."""
+"""Stands for a Close frame without a code, and `CLOSE_ABNORMAL` for a connection that was lost
+without a Close frame. Neither is ever sent (RFC 6455 §7.4.1)."""
 CLOSE_ABNORMAL = 1006
 CLOSE_INVALID_PAYLOAD = 1007
 CLOSE_POLICY = 1008
@@ -35,7 +36,7 @@ CLOSE_TRY_AGAIN_LATER = 1013
 
 MAX_CONTROL_BYTES = 125
 SMALL_BYTES = 512
-"""Texts up to this come out of a `FrameReader` several at once, as `Texts`."""
+"""A `FrameReader` yields texts of at most this size several at once, as `Texts`."""
 _MOST_TEXTS = 256
 _WHOLE_TEXT = FIN | TEXT
 _LONGEST_SMALL_HEADER = 8
@@ -46,16 +47,19 @@ HEADROOM = 256
 Piece = tuple[int, bool, int, int, int]
 """``(opcode, end, begin, payload, stop)``. ``buffer[begin:stop]`` is the frame and
 ``buffer[payload:stop]`` its payload, until the next block is read. ``opcode`` is `TEXT` or `BINARY`
-for a message's first piece, with the bit `COMPRESSED` where it is, and `CONTINUATION` for its
-others; ``end`` tells its last one. Control frames come whole."""
+for a message's first piece, with the bit `COMPRESSED` if it is compressed, and `CONTINUATION` for
+the others. ``end`` is true for its last one. Control frames are never split."""
 
+
+Frame = bytes | bytearray | memoryview
+"""A frame, or a part of one."""
 
 Texts = list[bytearray]
 """Whole text messages of at most `SMALL_BYTES` each."""
 
 
 class FrameError(Exception):
-    """What a peer sent breaks RFC 6455 or a limit; ``code`` is the close code that it asks for."""
+    """A peer has broken RFC 6455 or exceeded a limit. ``code`` is the close code for that."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -65,17 +69,21 @@ class FrameError(Exception):
 
 def frame(opcode: int, payload: bytes, end: bool = True) -> bytes:
     """A server's frame: unmasked, with the shortest length form (§5.2)."""
-    length = len(payload)
+    return frame_header(opcode, len(payload), end) + payload
+
+
+def frame_header(opcode: int, length: int, end: bool) -> bytes:
+    """The header of a server's frame whose payload has ``length`` bytes."""
     first = opcode | FIN if end else opcode
     if length < 126:
-        return bytes((first, length)) + payload
+        return bytes((first, length))
     if length < 0x10000:
-        return b"%c\x7e%b%b" % (first, length.to_bytes(2, "big"), payload)
-    return b"%c\x7f%b%b" % (first, length.to_bytes(8, "big"), payload)
+        return b"%c\x7e%b" % (first, length.to_bytes(2, "big"))
+    return b"%c\x7f%b" % (first, length.to_bytes(8, "big"))
 
 
 def _write_header(buffer: bytearray, first: int, payload: int, stop: int) -> int:
-    """Write a server's header in front of ``payload``; returns where it begins."""
+    """Write a server's header in front of ``payload``; returns where the header begins."""
     length = stop - payload
     if length < 126:
         buffer[payload - 2] = first
@@ -89,14 +97,14 @@ def _write_header(buffer: bytearray, first: int, payload: int, stop: int) -> int
 
 
 TEXT_HEADERS = [frame(TEXT, bytes(length))[: -length or None] for length in range(SMALL_BYTES + 1)]
-"""The headers of a server's frames with a whole text, by its length."""
+"""The header of a server's frame with a whole text message, by the length of the text."""
 
 
 class FrameReader:
     """Reads the frames of one client.
 
     :param max_message: the most payload bytes that a message may have, over all of its frames.
-    :param deflate: whether permessage-deflate was negotiated. What is compressed is neither
+    :param deflate: whether permessage-deflate was negotiated. Compressed messages are neither
         inflated nor checked to be UTF-8 here.
     """
 
@@ -114,36 +122,37 @@ class FrameReader:
         self._next_opcode = CONTINUATION
         self._fin = False
         self.message_bytes = 0
-        """How many payload bytes the frames of the message in progress have, up to now."""
+        """How many payload bytes the frames of the current message have so far, by their
+        headers."""
         self.announced_bytes: int | None = None
-        """How many payload bytes the message in progress has, where its first frame tells."""
+        """How many payload bytes the current message has, if it is a single frame; else None."""
         self._text = TextChecker()
         self._skipping = False
         self.stopped_at = HEADROOM
-        """Up to where the last block has been read; all of it, unless `feed` was left early."""
+        """Up to where the last block was read: its end, unless the caller left `feed` early."""
         self.unreadable = False
-        """Whether an error has left no way to tell where frames begin."""
+        """Whether it is no longer known where frames begin, after an error."""
 
     @property
     def between_messages(self) -> bool:
-        """Whether what was read ends where a message ends, but for some of the next one's first
-        header."""
+        """Whether no message is incomplete; a part of the next one's first header may have been
+        read."""
         return self._opcode == CONTINUATION
 
     def skip_messages(self) -> None:
-        """From now on pass over messages, whatever they are; only control frames come out."""
+        """From now on skip messages without checking them, and yield control frames only."""
         self._skipping = True
 
     def feed(
         self, buffer: bytearray, start: int, stop: int
     ) -> Generator[Piece | Texts, None, None]:
-        """Yield what is in ``buffer[start:stop]``, a block as it was received: pieces, and small
-        messages by the list. ``start`` is at least `HEADROOM`, and what stands around the block
-        is overwritten.
+        """Yield the pieces that are in ``buffer[start:stop]``, a block as it was received, and the
+        small messages as lists. ``start`` is at least `HEADROOM`. The buffer around the block is
+        overwritten.
 
-        Pieces in front of an error are yielded before it is raised. After it call
-        `skip_messages` and feed on from `stopped_at`: where the error left the frames readable,
-        the peer's Close still comes out.
+        Pieces in front of an error are yielded before it is raised. To read the peer's Close after
+        an error, call `skip_messages` and `feed` from `stopped_at` on; that has no effect if the
+        reader is `unreadable`.
 
         :raises FrameError: with the close code of RFC 6455 §7.4.1.
         """
@@ -203,9 +212,9 @@ class FrameReader:
             self.stopped_at = at
 
     def _small_texts(self, buffer: bytearray, start: int, stop: int) -> tuple[Texts, int]:
-        """The texts that follow each other from ``start`` on, each in one frame, there whole, UTF-8
-        and of at most `SMALL_BYTES`; and where they end. Most messages are such, and this is the
-        quick way through them: whatever it doesn't take is for the thorough one."""
+        """The small texts that follow each other from ``start`` on, and where they end: each is one
+        whole frame of UTF-8 with at most `SMALL_BYTES`. This is the fast path, as most messages are
+        such; all others are left for the general path in `feed`."""
         at = start
         spans: list[tuple[int, int]] = []
         last = stop - _LONGEST_SMALL_HEADER
@@ -236,8 +245,8 @@ class FrameReader:
         return texts, at
 
     def _header_bytes(self, buffer: bytearray, at: int, stop: int) -> int:
-        """How long the header at ``at`` is, which is checked as far as it is there; 0 when that is
-        too little to tell."""
+        """How many bytes the header at ``at`` has; 0 if too little of it is there to tell. What is
+        there is checked."""
         first = buffer[at]
         opcode = first & 0x0F
         if first & 0x70 and not (
@@ -274,7 +283,7 @@ class FrameReader:
         return FrameError(CLOSE_PROTOCOL_ERROR, reason)
 
     def _begin(self, buffer: bytearray, at: int, payload: int) -> None:
-        """Take in the whole header of a data frame."""
+        """Begin a data frame, of which the whole header is there."""
         first = buffer[at]
         length = buffer[at + 1] & 0x7F
         if length >= 126:
@@ -299,8 +308,10 @@ class FrameReader:
     def _piece(
         self, buffer: bytearray, payload: int, stop: int, all_of_it: bool = False
     ) -> Piece | None:
-        """Unmask ``buffer[payload:stop]`` and make it a frame. None while skipping. ``all_of_it``
-        tells that it is all of the block."""
+        """Unmask ``buffer[payload:stop]`` and make it a frame; None while messages are skipped.
+
+        :param all_of_it: whether it is all of the block.
+        """
         mask, message, opcode = self._mask, self._opcode, self._next_opcode
         length = stop - payload
         self._left -= length
@@ -326,24 +337,25 @@ class FrameReader:
         return opcode, end, _write_header(buffer, first, payload, stop), payload, stop
 
     def _is_ascii(self, buffer: bytearray, start: int, stop: int) -> bool:
-        """Whether a big block of text is ASCII, and begins no earlier than a character does: seen
-        from the whole buffer, which unlike a part of it can be asked without a copy."""
+        """Whether a big block of text is ASCII and begins with a whole character. The whole buffer
+        is tested, because testing a part of it would need a copy. False if that is not known."""
         if 2 * (stop - start) < len(buffer) or self._text.inside_character:
             return False
         buffer[start - _LONGEST_HEADER : start] = bytes(_LONGEST_HEADER)
         if buffer.isascii():
             return True
-        # It may be what is left around the block from others. Not the next time.
+        # Perhaps only the rests of other blocks around it are not. They are cleared for next time.
         buffer[:start] = bytes(start)
         buffer[stop:] = bytes(len(buffer) - stop)
         return False
 
 
 class PeerReader(FrameReader):
-    """Reads what another relay sends: frames without masks, whose texts that one has checked.
+    """Reads frames of another relay: they have no masks, and that relay has checked their texts.
 
-    Masks (RFC 6455 §5.3) keep scripts in browsers from writing what a proxy takes for requests.
-    Between relays there is neither, and both have agreed to leave them out.
+    Masks (RFC 6455 §5.3) keep scripts in browsers from sending bytes that a proxy takes for
+    requests. Between relays there are no scripts and no such proxies, so both sides agree to leave
+    masks out.
     """
 
     _mask_bytes = 0

@@ -1,7 +1,8 @@
-"""Unmasking in place (RFC 6455 §5.3), with Autobahn's native masker called on the buffer itself.
+"""Unmasks payloads in place (RFC 6455 §5.3), by calling Autobahn's native masker on the buffer
+itself.
 
-Where Autobahn was built without its native parts, integers of any length do the XOR instead:
-correct, and slower.
+If Autobahn was built without its native parts, Python's integers do the XOR: slower, with the same
+result.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ except ImportError:  # pragma: no cover (Autobahn's wheels have it on every comm
 NATIVE = lib is not None
 
 _last: tuple[bytearray, Any] = (bytearray(), None)
-"""The buffer that was used last, which is nearly always the next one too, and where it lies."""
+"""The buffer that was used last, and its address. The next buffer is nearly always the same one."""
 
 if NATIVE:
     _new = lib.nvx_xormask_new
@@ -62,7 +63,7 @@ def _frames_with_integers(buffer: bytearray, spans: Sequence[tuple[int, int]]) -
 
 unmask = _native if NATIVE else xor_with_integers
 """``unmask(buffer, start, stop, mask)``: XOR ``buffer[start:stop]`` with the 4 bytes of ``mask``
-over and over. The buffer must not change its size any more."""
+over and over. The buffer must never change its size afterwards, as its address is kept."""
 
 unmask_frames = _native_frames if NATIVE else _frames_with_integers
 """``unmask_frames(buffer, spans)``: as `unmask` for each ``(start, stop)`` of ``spans``, with the

@@ -1,7 +1,8 @@
-"""The vocabulary of the wire: builds what the relay says, sniffs what it forwards.
+"""The JSON messages of the wire: builds the relay's own, and reads the envelope of those it
+forwards.
 
-The relay interprets as little as it can: the ``type`` of a message and the device that it is for,
-both read from the message's first bytes. It never parses a bundle.
+The relay reads as little of a message as it can: its ``type`` and the device it is for, both from
+the message's first bytes. It never parses a bundle.
 """
 
 import json
@@ -13,10 +14,11 @@ from typing import NamedTuple
 from apptuner_relay.wire.text import parse_json
 
 HEAD_BYTES = 512
-"""How much of a message is looked at: ``type`` and ``targetDeviceId`` count only in here."""
+"""How many bytes of a message are read: ``type`` and ``targetDeviceId`` behind them do not
+count."""
 
 BUNDLE_TYPES = frozenset({"bundle_update", "bundle_start", "bundle_chunk"})
-"""Desktop-side messages that may come while no phone is connected."""
+"""The messages of the desktop side that may be sent while no phone is connected."""
 
 _USUAL_START = b'{"type":"'
 _TARGET_KEY = b'"targetDeviceId"'
@@ -35,11 +37,11 @@ class Envelope(NamedTuple):
     type: str | None
     """The top-level ``type``; None where the head shows none."""
     target: str | None
-    """The top-level ``targetDeviceId``; None for everybody."""
+    """The top-level ``targetDeviceId``; None if the message is for all phones."""
 
 
 class NotAnObject(ValueError):
-    """A text message that visibly is no JSON object; its text says why, for the sender."""
+    """A text message is visibly not a JSON object. The text of the error tells its sender why."""
 
 
 _EVERYBODY = Envelope(None, None)
@@ -48,12 +50,12 @@ _EVERYBODY = Envelope(None, None)
 def sniff(head: bytes, complete: bool) -> Envelope:
     """Read the envelope of a text message.
 
-    ``head`` is its first bytes, at most `HEAD_BYTES` of them; ``complete`` tells that there is no
-    more of it. What real clients send starts with ``{"type":"``, and that much is believed; any
-    other head is parsed, one that is cut off as far as its words and marks go. Where a key stands
-    twice, the first one counts.
+    Messages of real clients start with ``{"type":"``, and such a start is trusted. Any other head
+    is parsed; one that is cut off, token by token. If a key stands twice, the first one counts.
 
-    :raises NotAnObject: the message is not JSON, or JSON but no object, as far as the head shows.
+    :param head: the message's first bytes, at most `HEAD_BYTES`.
+    :param complete: whether they are all of it.
+    :raises NotAnObject: the message is not JSON, or not a JSON object, as far as the head shows.
     """
     if head.startswith(_USUAL_START) and _TARGET_KEY not in head:
         end = head.find(b'"', len(_USUAL_START))
@@ -71,8 +73,8 @@ def sniff(head: bytes, complete: bool) -> Envelope:
 
 
 def usual_start(text: bytes) -> bytes:
-    """The first bytes of a message, up to the end of its ``type``, where it begins as what real
-    clients send does; else nothing."""
+    """The first bytes of a message, up to the end of its ``type``, if it begins as the messages of
+    real clients do; else nothing."""
     if not text.startswith(_USUAL_START):
         return b""
     start = text[: text.find(b'"', len(_USUAL_START)) + 1]
@@ -89,7 +91,7 @@ def _check_object(text: bytes) -> None:
 
 
 def log_level(head: bytes) -> str | None:
-    """The ``payload.level`` of the ``console_log`` that begins with ``head``; None where that
+    """The ``payload.level`` of the ``console_log`` that begins with ``head``; None if the head
     shows none."""
     usual = _USUAL_LEVEL.match(head)
     if usual is not None:
@@ -114,8 +116,8 @@ def _top_level_strings(head: bytes, keys: tuple[bytes, ...]) -> dict[bytes, str]
 
 
 def _strings(head: bytes) -> Iterator[tuple[tuple[bytes, ...], bytes]]:
-    """The strings that are values in objects in what ``head`` begins, each with the keys that lead
-    to it, of which an array on the way is an empty one. All are literals.
+    """The strings in ``head`` that are values in objects, each with its path: the keys that lead to
+    it. An array on the path is an empty key. Keys and strings are JSON literals.
 
     :raises NotAnObject: see `_tokens`.
     """
@@ -137,9 +139,10 @@ def _strings(head: bytes) -> Iterator[tuple[tuple[bytes, ...], bytes]]:
 
 
 def _tokens(head: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The strings and the marks of JSON that may be cut off; for any other word ``(b"", b"")``.
+    """The tokens of JSON that may be cut off, each as ``(string, punctuation)`` of which one is
+    empty; both are for a number, ``true``, ``false`` or ``null``.
 
-    :raises NotAnObject: there is a word in it that JSON doesn't have.
+    :raises NotAnObject: there is a token that JSON does not have.
     """
     at = 0
     while (token := _TOKEN.match(head, at)) is not None:
@@ -166,9 +169,12 @@ def compact_json(value: object) -> bytes:
 
 
 def http_refusal(status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
-    """A whole HTTP response that refuses a request with a JSON body, and ends the connection."""
+    """A complete HTTP response that refuses a request with a JSON body and ends the connection."""
     body = compact_json({"error": text})
-    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Refused"
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Refused"
     lines = [
         f"HTTP/1.1 {status} {phrase}",
         "Content-Type: application/json",
@@ -184,8 +190,11 @@ def _build(**fields: object) -> bytes:
 
 
 def connected(session_hash: str, role: str, now_ms: int, claimed: bool = False) -> bytes:
-    """The welcome. ``session_hash`` is the hex SHA-256 of the session id; ``claimed`` says that the
-    session is claimed, with what this client has shown."""
+    """The welcome.
+
+    :param session_hash: the hex SHA-256 of the session id.
+    :param claimed: whether the session is claimed with the secret that this client has shown.
+    """
     more = {"claimed": True} if claimed else {}
     return _build(
         type="connected", sessionId=session_hash, clientType=role, **more, timestamp=now_ms
@@ -198,12 +207,12 @@ def pong(now_ms: int) -> bytes:
 
 
 def error(text: str, now_ms: int) -> bytes:
-    """What the client at fault is told."""
+    """Tells a client what was wrong with its message."""
     return _build(type="error", error=text, timestamp=now_ms)
 
 
 def console_warning(text: str, now_ms: int) -> bytes:
-    """A line of the relay's own among a phone's console logs."""
+    """A line of the relay itself among a phone's console logs."""
     payload = {"level": "warn", "args": [text], "timestamp": now_ms}
     return _build(type="console_log", payload=payload)
 
@@ -229,10 +238,12 @@ def device_list(devices: Iterable[Mapping[str, object]]) -> bytes:
 
 
 def bundle_unchanged(sha256: str, now_ms: int) -> bytes:
-    """In a bundle's place, for a phone that has its code; ``sha256`` is the code's, in hex."""
+    """Instead of a bundle, for a phone that has its code already. ``sha256`` is the code's, in
+    hex."""
     return _build(type="bundle_unchanged", sha256=sha256, timestamp=now_ms)
 
 
 def bundle_available(url: str, sha256: str, size: int, now_ms: int) -> bytes:
-    """In a bundle's place, for a phone that gets it elsewhere; ``size`` in bytes, of its code."""
+    """Instead of a bundle, for a phone that downloads it. ``sha256`` (hex) and ``size`` (bytes) are
+    the code's."""
     return _build(type="bundle_available", url=url, sha256=sha256, size=size, timestamp=now_ms)

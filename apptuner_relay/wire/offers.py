@@ -1,8 +1,8 @@
 """What a client's handshake offers: extensions (RFC 6455 §9.1) and subprotocols (§11.3.4). Pure.
 
-An offer that can't be taken is no reason to refuse a client: it is declined, and the next one is
-looked at. That goes for offers that are malformed, too, as what is lost with them is compression,
-and with the connection everything.
+The relay refuses no client for an offer that it cannot accept. It declines that offer, and looks at
+the next one. This holds for malformed offers too: without them a client loses compression, without
+the connection it loses everything.
 """
 
 import re
@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 PERMESSAGE_DEFLATE = "permessage-deflate"
 FULL_WINDOW_BITS = 15
-"""The LZ77 window that messages are compressed with (RFC 7692 §7.1.2), as a power of two."""
+"""The LZ77 window with which messages are compressed (RFC 7692 §7.1.2), as a power of two."""
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _SPACE = r"[ \t]*"
-# A list's element ends at a comma, but for one within quotes. Quotes that nobody ends take the
-# rest.
+# An element of a list ends at a comma that is not within quotes. An opening quote without a closing
+# one takes the rest.
 _ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))+', re.DOTALL)
 _OFFER = re.compile(
     f"{_SPACE}({_TOKEN})((?:{_SPACE};{_SPACE}{_TOKEN}"
@@ -30,22 +30,22 @@ _PARAMETER = re.compile(
 )
 _SUBPROTOCOL = re.compile(_TOKEN)
 _WINDOW_BITS = {str(bits): bits for bits in range(8, FULL_WINDOW_BITS + 1)}
-"""The values that RFC 7692 §7.1.2 allows: without leading zeros."""
+"""The values that RFC 7692 §7.1.2 allows. It allows no leading zeros."""
 
 
 class Offer(NamedTuple):
-    """An extension with its parameters, names in lower case; a parameter without a value has
-    None."""
+    """An extension with its parameters, names in lower case. The value of a parameter without one
+    is None."""
 
     name: str
     parameters: tuple[tuple[str, str | None], ...] = ()
 
 
 class Deflate(NamedTuple):
-    """An offer of permessage-deflate that can be taken."""
+    """An offer of permessage-deflate that the relay accepts. As a string it is such an offer."""
 
     says_window: bool
-    """Whether it names the window of what it is sent, and the answer has to as well."""
+    """Whether it has ``server_max_window_bits``. The answer then has to have it as well."""
 
     def __str__(self) -> str:
         window = f"; server_max_window_bits={FULL_WINDOW_BITS}" if self.says_window else ""
@@ -53,7 +53,7 @@ class Deflate(NamedTuple):
 
 
 def parse_offers(text: str) -> Iterator[Offer]:
-    """The offers in ``Sec-WebSocket-Extensions``, without those that are malformed."""
+    """The offers in a ``Sec-WebSocket-Extensions`` field, without malformed ones."""
     for element in _ELEMENT.findall(text):
         match = _OFFER.fullmatch(element)
         if match is not None:
@@ -66,11 +66,12 @@ def parse_offers(text: str) -> Iterator[Offer]:
 
 @lru_cache(maxsize=32)
 def choose_deflate(text: str) -> Deflate | None:
-    """The first offer of permessage-deflate in ``Sec-WebSocket-Extensions`` that can be taken.
+    """The first offer of permessage-deflate in ``Sec-WebSocket-Extensions`` that the relay accepts.
 
-    What other clients compress passes on as it is, and was made with the full window. So an offer
-    that asks for a smaller one of what it is sent can't be taken. One that says how small its own
-    window is can: any is inflated here. Clients offer much the same, so answers are remembered.
+    Messages that other clients compress pass through unchanged, and were compressed with the full
+    window. So the relay declines an offer that limits the server's window. It accepts one that
+    limits the client's own, as it inflates messages of any window. Most clients send the same few
+    fields, so results are cached.
     """
     for offer in parse_offers(text):
         taken = _take(offer)
@@ -80,21 +81,23 @@ def choose_deflate(text: str) -> Deflate | None:
 
 
 def parse_subprotocols(text: str) -> list[str]:
-    """The names in ``Sec-WebSocket-Protocol``, each once, without those that are no tokens."""
+    """The names in a ``Sec-WebSocket-Protocol`` field, each once, without those that are not
+    tokens."""
     names = (name.strip(" \t") for name in text.split(","))
     return list(dict.fromkeys(name for name in names if _SUBPROTOCOL.fullmatch(name)))
 
 
 def choose_subprotocol(asked: Sequence[str], spoken: Sequence[str]) -> str | None:
-    """Which to answer: the first that is asked for and spoken, else the first that is asked for.
-    Without an answer a browser fails the connection (WHATWG WebSockets, step "establish")."""
+    """Which subprotocol to agree to: the first of ``asked`` that is in ``spoken``, else the first
+    of ``asked``; None if there is none. A browser that gets none of those it asked for fails the
+    connection (WHATWG WebSockets, step "establish")."""
     return next((name for name in asked if name in spoken), next(iter(asked), None))
 
 
 def read_subprotocols(text: str) -> tuple[str, ...]:
-    """Read an option: names with commas or spaces between them.
+    """Parse the option ``--subprotocol``: names with commas or spaces between them.
 
-    :raises ValueError: they are something else. The text goes on after the option's name.
+    :raises ValueError: it is something else. The text continues the option's name.
     """
     words = text.replace(",", " ").split()
     if not words or not all(map(_SUBPROTOCOL.fullmatch, words)):
@@ -103,7 +106,8 @@ def read_subprotocols(text: str) -> tuple[str, ...]:
 
 
 def _take(offer: Offer) -> Deflate | None:
-    """RFC 7692 §7.1: a parameter that is unknown, repeated or of a wrong value declines it."""
+    """Accept an offer; None declines it. A parameter that is unknown, repeated or has a wrong value
+    declines the offer (RFC 7692 §7.1)."""
     parameters = dict(offer.parameters)
     if offer.name != PERMESSAGE_DEFLATE or len(parameters) != len(offer.parameters):
         return None

@@ -1,8 +1,8 @@
-"""The PROXY protocol: what a load balancer that passes TCP on says first of all, of who connects.
+"""The PROXY protocol: with its header a load balancer that forwards TCP names the client. Pure.
 
 Both versions are read, the line of text and the binary header
-(https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, sections 2.1 and 2.2). Whether one
-comes at all, and whom to believe, is for the caller to know: the protocol can't be guessed.
+(https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt, sections 2.1 and 2.2). The caller has
+to know whether a connection begins with a header, and whether to trust it: that can't be guessed.
 """
 
 import re
@@ -12,8 +12,8 @@ from typing import NamedTuple
 V1_BYTES = 107
 """The longest line, with its CRLF."""
 V2_BYTES = 4096
-"""The longest binary header that is taken. Addresses need 232 bytes; the rest is TLVs, which are
-skipped."""
+"""The longest binary header that is accepted. Addresses need at most 232 bytes; the rest is TLVs,
+which are skipped."""
 
 _V1_START = b"PROXY "
 _V2_START = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -26,24 +26,25 @@ _MOST_PORT = 65535
 
 
 class BadHeader(ValueError):
-    """What comes is no header of the PROXY protocol; the text says why, and quotes nothing."""
+    """The bytes are not a header of the PROXY protocol. The text says why, and quotes none of
+    them."""
 
 
 class Header(NamedTuple):
-    """What one says."""
+    """What a header says."""
 
     length: int
-    """How many bytes it takes; what follows is the connection's."""
+    """How many bytes it has. What follows is the client's."""
     client: tuple[IPv4Address | IPv6Address, int] | None
-    """Address and port of who connects; None where the proxy doesn't say."""
+    """The client's address and port; None if the proxy doesn't say."""
     local: bool = False
-    """The proxy speaks for itself, as for a health check."""
+    """Whether the proxy connects for itself, as for a health check."""
 
 
 def read_header(data: bytes) -> Header | None:
-    """Read the header at the start of ``data``; None if there is more to come of it.
+    """Read the header at the start of ``data``; None if it is not complete yet.
 
-    :raises BadHeader: it is none, whatever comes.
+    :raises BadHeader: it is not a header, whatever follows.
     """
     if data.startswith(_V2_START[: len(data)]):
         return _read_v2(data)

@@ -1,11 +1,14 @@
-"""Reads server's frames (RFC 6455 §5): what the relay wrote, as it was kept.
+"""Reads frames that the relay itself has written, from the cached bundles (RFC 6455 §5). Pure.
 
-Not what clients send, which is masked and read in place: that is `frames.FrameReader`.
+Frames of clients are masked and read in place: that is `frames.FrameReader`.
 """
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from apptuner_relay.wire.frames import BINARY, COMPRESSED, CONTINUATION, FIN
+
+_Data = TypeVar("_Data", bytes, memoryview)
 
 _RESERVED_BITS = 0x30
 _MASKED = 0x80
@@ -14,10 +17,10 @@ _LENGTH_BYTES = {126: 2, 127: 8}
 
 
 class ServerFrames:
-    """Reads one message after another from bytes that come in any split. Holds at most a frame's
+    """Reads one message after another from bytes in pieces of any size. It holds at most a frame's
     header of them.
 
-    After a `ValueError` it can't be used any more: where the next frame begins is not known.
+    After a `ValueError` it can't be used any more, as it is not known where the next frame begins.
     """
 
     def __init__(self) -> None:
@@ -29,32 +32,32 @@ class ServerFrames:
 
     @property
     def whole(self) -> bool:
-        """Whether what was fed ends where a message ends."""
+        """Whether what was fed so far ends with the end of a message."""
         return not self._inside and not self._header
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bool, bytes]]:
-        """Yield ``(opcode, end, payload)`` for what ``data`` brings of each message; use it up
-        before the next call.
+    def feed(self, data: _Data) -> Iterator[tuple[int, bool, _Data]]:
+        """Yield ``(opcode, end, payload)`` for each piece of a message that is in ``data``. Exhaust
+        the iterator before the next call.
 
-        ``opcode`` is `TEXT` or `BINARY` for a message's first piece, with the bit `COMPRESSED`
-        where it is, and `CONTINUATION` for its others; ``end`` tells its last one, the only one
-        that may be empty. A frame that is cut by the end of ``data`` comes in parts, and a
-        compressed message comes compressed.
+        ``opcode`` is `TEXT` or `BINARY` for a message's first piece, with the bit `COMPRESSED` if
+        it is compressed, and `CONTINUATION` for the others. ``end`` is true for its last piece, the
+        only one that may be empty. A frame that continues behind the end of ``data`` is yielded in
+        pieces. A compressed message is yielded compressed. The pieces of a view are views.
 
-        :raises ValueError: what the relay never writes: a control frame, a masked one, a reserved
-            bit or opcode, a message inside of another, a length not in its shortest form.
+        :raises ValueError: for what the relay never writes: a control frame, a masked one, a
+            reserved bit or opcode, a message inside another, a length not in its shortest form.
         """
         at, stop = 0, len(data)
         if self._header:
-            held = len(self._header)
-            data = self._header + data
-            stop += held
+            stop += len(self._header)
+            joined = b"".join((self._header, data))
+            data = joined if isinstance(data, bytes) else memoryview(joined)
             self._header = b""
         while at < stop:
             if not self._left:
                 payload = self._begin(data, at)
                 if payload is None:
-                    self._header = data[at:]
+                    self._header = bytes(data[at:])
                     return
                 at = payload
             until = min(stop, at + self._left)
@@ -67,9 +70,9 @@ class ServerFrames:
                 self._inside = not end
                 yield opcode, end, piece
 
-    def _begin(self, data: bytes, at: int) -> int | None:
-        """Take in the header at ``at``; returns where the payload begins, None where the header
-        isn't there whole."""
+    def _begin(self, data: bytes | memoryview, at: int) -> int | None:
+        """Read the header at ``at``; returns where the payload begins, or None if the header is not
+        complete."""
         first = data[at]
         opcode = first & 0x0F
         if first & _RESERVED_BITS or opcode > BINARY:

@@ -1,4 +1,4 @@
-"""Whether text is valid UTF-8 (RFC 6455 §8.1), and what JSON there is in it (RFC 8259)."""
+"""Checks that text is valid UTF-8 (RFC 6455 §8.1), and parses JSON (RFC 8259). Pure."""
 
 import codecs
 import json
@@ -18,10 +18,10 @@ def is_text(data: bytes | bytearray) -> bool:
 
 
 def parse_json(text: bytes) -> Any:
-    """The value of a JSON text. What `JSON.parse` refuses of what Python takes is none: a byte
-    order mark, UTF-16 and UTF-32, ``NaN`` and ``Infinity``.
+    """The value of a JSON text. As `JSON.parse` does, it refuses some texts that Python's parser
+    takes: with a byte order mark, in UTF-16 or UTF-32, with ``NaN`` or ``Infinity``.
 
-    :raises ValueError: it is no JSON, or too deep to be read.
+    :raises ValueError: the text is not JSON, or is nested too deeply.
     """
     try:
         return json.loads(text.decode(), parse_constant=_refuse_constant)
@@ -34,19 +34,23 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 class TextChecker:
-    """Checks one message after another. Nearly all of what passes is ASCII, which costs least."""
+    """Checks the pieces of one message after another. ASCII, which nearly all of them are, is the
+    cheapest case."""
 
     def __init__(self) -> None:
         self._decoder: codecs.IncrementalDecoder | None = None
 
     @property
     def inside_character(self) -> bool:
-        """Whether the last piece ended inside of a character."""
+        """Whether the last piece ended inside a character."""
         return self._decoder is not None
 
     def check(self, data: bytes | bytearray, start: int, stop: int, end: bool) -> bool:
-        """Whether the next piece, ``data[start:stop]``, goes on as UTF-8; ``end`` says that it is
-        the message's last. A character may be cut by the end of any piece but the last."""
+        """Whether the message is still UTF-8 with its next piece, ``data[start:stop]``.
+
+        :param end: whether that is the message's last piece. Only the last one may not end inside
+            a character.
+        """
         for at in range(start, stop, _SLICE_BYTES):
             text = data[at : min(stop, at + _SLICE_BYTES)]
             if self._decoder is None:
@@ -62,7 +66,7 @@ class TextChecker:
             if not begun:
                 self._decoder = None
             elif begun[0] == 0xED and begun[1:] > b"\x9f":
-                # A surrogate, of which the decoder waits for the last byte.
+                # A surrogate. The decoder would refuse it only with its last byte.
                 self._decoder = None
                 return False
         if not end or self._decoder is None:

@@ -105,20 +105,33 @@ static double core_busy_s(int core)
     return sum;
 }
 
-static int core_of(pid_t pid)
+/* The same for the cores that we may use, and for those of the server that we may not. */
+static void cores_busy_s(double *ours, double *server)
 {
-    cpu_set_t set;
-    if (!sched_getaffinity(pid, sizeof set, &set))
-        for (int i = 0; i < CPU_SETSIZE; i++)
-            if (CPU_ISSET(i, &set))
-                return i;
-    return 0;
+    cpu_set_t own, its;
+    *ours = *server = 0;
+    if (sched_getaffinity(0, sizeof own, &own) || sched_getaffinity(pids[0], sizeof its, &its))
+        return;
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &own))
+            *ours += core_busy_s(i);
+        else if (CPU_ISSET(i, &its))
+            *server += core_busy_s(i);
+}
+
+static int server_uses_our_cores(void)
+{
+    cpu_set_t own, its, both;
+    if (sched_getaffinity(0, sizeof own, &own) || sched_getaffinity(pids[0], sizeof its, &its))
+        return 0;
+    CPU_AND(&both, &own, &its);
+    return CPU_COUNT(&both) > 0;
 }
 
 /* ---- the measured part ---- */
 
 static struct {
-    double wall, cpu, own, server_core, own_core;
+    double wall, cpu, own, server_cores, own_cores;
     uint64_t bytes, messages;
 } mark;
 uint64_t all_bytes, all_messages;
@@ -127,8 +140,8 @@ void measure_from_here(void)
 {
     mark.bytes = all_bytes;
     mark.messages = all_messages;
-    mark.server_core = pid_count ? core_busy_s(core_of(pids[0])) : 0;
-    mark.own_core = core_busy_s(core_of(0));
+    if (pid_count)
+        cores_busy_s(&mark.own_cores, &mark.server_cores);
     mark.own = own_cpu_s();
     mark.cpu = servers_cpu_s();
     mark.wall = now_s();
@@ -141,8 +154,15 @@ void measured_up_to_here(void)
     printf("wall_s %.6f\ncpu_s %.6f\nown_cpu_s %.6f\nbytes %llu\nmessages %llu\n", wall, cpu, own,
         (unsigned long long)(all_bytes - mark.bytes),
         (unsigned long long)(all_messages - mark.messages));
-    if (pid_count)
-        printf("others_on_server_core_s %.2f\nothers_on_own_core_s %.2f\n",
-            core_busy_s(core_of(pids[0])) - mark.server_core - cpu,
-            core_busy_s(core_of(0)) - mark.own_core - own);
+    if (!pid_count)
+        return;
+    double on_ours, on_servers;
+    cores_busy_s(&on_ours, &on_servers);
+    on_ours -= mark.own_cores + own;
+    on_servers -= mark.server_cores;
+    if (server_uses_our_cores()) { /* which of them its time was on is not known */
+        on_servers += on_ours;
+        on_ours = 0;
+    }
+    printf("others_on_server_core_s %.2f\nothers_on_own_core_s %.2f\n", on_servers - cpu, on_ours);
 }

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -19,12 +20,14 @@
 
 enum {
     READ_BLOCK = 256 * 1024,
-    DISCARD_FROM = 64 * 1024, /* a stretch of payload worth a recv of its own */
+    HEAD_BYTES = 64, /* a frame's header, and a little */
+    DISCARD_FROM = 4 * 1024, /* a stretch of payload worth a recv of its own */
     EVENTS = 256,
 };
 
 void (*on_payload)(struct client *c);
 void (*on_block)(struct client *c);
+void (*on_pong)(struct client *c);
 size_t loop_piece = 1 << 20;
 long loop_pause_us;
 
@@ -51,85 +54,6 @@ void die(const char *format, ...)
     va_end(args);
     printf("\n");
     exit(1);
-}
-
-static void *must(void *p)
-{
-    if (!p)
-        die("out of memory");
-    return p;
-}
-
-/* ---- frames built beforehand ---- */
-
-static size_t frame_append(uint8_t *to, const uint8_t *payload, size_t len, int rsv1)
-{
-    static uint32_t seed = 0x9e3779b9;
-    uint8_t mask[4], *p = to;
-    seed = seed * 1664525 + 1013904223;
-    memcpy(mask, &seed, 4);
-    *p++ = 0x81 | (rsv1 ? 0x40 : 0);
-    if (len < 126) {
-        *p++ = 0x80 | len;
-    } else if (len < 65536) {
-        *p++ = 0x80 | 126;
-        *p++ = len >> 8;
-        *p++ = len;
-    } else {
-        *p++ = 0x80 | 127;
-        for (int shift = 56; shift >= 0; shift -= 8)
-            *p++ = (uint64_t)len >> shift;
-    }
-    memcpy(p, mask, 4);
-    p += 4;
-    for (size_t i = 0; i < len; i++)
-        p[i] = payload[i] ^ mask[i & 3];
-    return p - to + len;
-}
-
-/* The driver's file: for each message a 32-bit little-endian length, a flag byte
- * (1: compressed), the payload. */
-struct script *script_load(const char *file)
-{
-    FILE *f = fopen(file, "rb");
-    if (!f)
-        die("cannot open %s", file);
-    fseek(f, 0, SEEK_END);
-    size_t size = ftell(f);
-    rewind(f);
-    uint8_t *raw = must(malloc(size + 1));
-    if (fread(raw, 1, size, f) != size)
-        die("cannot read %s", file);
-    fclose(f);
-
-    struct script *s = must(calloc(1, sizeof *s));
-    size_t most = size / 5 + 1;
-    s->payload = must(calloc(most, sizeof *s->payload));
-    s->payload_len = must(calloc(most, sizeof *s->payload_len));
-    s->compressed = must(calloc(most, sizeof *s->compressed));
-    s->wire = must(malloc(size + most * 16));
-    for (size_t at = 0; at + 5 <= size; s->messages++) {
-        uint32_t len;
-        memcpy(&len, raw + at, 4);
-        if (at + 5 + len > size)
-            die("%s is cut short", file);
-        s->compressed[s->messages] = raw[at + 4];
-        s->payload[s->messages] = raw + at + 5;
-        s->payload_len[s->messages] = len;
-        s->wire_len += frame_append(s->wire + s->wire_len, raw + at + 5, len, raw[at + 4]);
-        at += 5 + len;
-    }
-    return s;
-}
-
-struct script *script_repeat(const char *text, size_t len, size_t times)
-{
-    struct script *s = must(calloc(1, sizeof *s));
-    s->wire = must(malloc(times * (len + 14)));
-    s->messages = times;
-    for (size_t i = 0; i < times; i++)
-        s->wire_len += frame_append(s->wire + s->wire_len, (const uint8_t *)text, len, 0);
-    return s;
 }
 
 /* ---- the loop ---- */
@@ -179,7 +103,7 @@ static void flush(struct client *c)
         if ((size_t)n < piece)
             break;
     }
-    poll_for(c, c->out_left ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    poll_for(c, (c->ignored ? 0 : EPOLLIN) | (c->out_left ? EPOLLOUT : 0));
 }
 
 void client_send(struct client *c, const uint8_t *block, size_t block_len, uint64_t total)
@@ -203,6 +127,7 @@ void client_send(struct client *c, const uint8_t *block, size_t block_len, uint6
 static void message_done(struct client *c)
 {
     static const char bundle[] = "{\"type\":\"bundle", console[] = "{\"type\":\"console_log\"";
+    static const char pong[] = "{\"type\":\"pong\"";
     int payload;
     if (c->deflate) /* the start says nothing: a notice is short, a bundle is not */
         payload = c->message_len > 4096;
@@ -213,8 +138,11 @@ static void message_done(struct client *c)
         c->state = OPEN;
         opening--;
     }
-    if (!payload)
+    if (!payload) {
+        if (!c->deflate && !memcmp(c->start, pong, sizeof pong - 1))
+            on_pong(c);
         return;
+    }
     if (c->check) {
         if (c->check_off)
             die("%s: message %zu differs at its start", c->path, c->check_next);
@@ -252,6 +180,8 @@ static void payload_bytes(struct client *c, const uint8_t *p, size_t n)
     if (c->frame_left)
         return;
     c->head_have = 0;
+    if ((c->head[0] & 0x0f) == 10)
+        on_pong(c);
     if (!c->control && c->final) {
         message_done(c);
         c->in_message = 0;
@@ -326,31 +256,44 @@ static void handshake_done(struct client *c, uint8_t *p, size_t n)
     frames(c, end, p + n - end);
 }
 
+static int discards(const struct client *c)
+{
+    return c->frame_left >= DISCARD_FROM && !c->control && c->start_have == START_BYTES && !c->check;
+}
+
 static void readable(struct client *c)
 {
-    ssize_t n;
-    if (c->frame_left >= DISCARD_FROM && !c->control && c->start_have == START_BYTES && !c->check) {
-        size_t want = c->frame_left < loop_piece ? c->frame_left : loop_piece;
-        n = recv(c->fd, NULL, want, MSG_TRUNC); /* takes, and copies nothing */
-    } else {
-        n = recv(c->fd, read_block, sizeof read_block, 0);
-        if (n > 0) {
+    /* Behind payload that wasn't copied comes a header, and then more of that: whatever frames a
+     * server makes, little of them is copied here. */
+    size_t most = sizeof read_block, taken = 0;
+    ssize_t n = -1;
+    while (taken < loop_piece && c->state != CLOSED) {
+        if (discards(c)) {
+            size_t want = c->frame_left < loop_piece ? c->frame_left : loop_piece;
+            n = recv(c->fd, NULL, want, MSG_TRUNC); /* takes, and copies nothing */
+            if (n <= 0)
+                break;
+            payload_bytes(c, NULL, n);
+            on_block(c);
+            most = HEAD_BYTES;
+        } else {
+            n = recv(c->fd, read_block, most, 0);
+            if (n <= 0)
+                break;
             if (c->state == HANDSHAKE)
                 handshake_done(c, read_block, n);
             else
                 frames(c, read_block, n);
             on_block(c);
-            return;
+            if ((size_t)n < most || !discards(c))
+                return;
         }
+        taken += n;
     }
-    if (n > 0) {
-        payload_bytes(c, NULL, n);
-        on_block(c);
-    } else if (n == 0) {
+    if (n == 0)
         closed(c, "end of stream");
-    } else if (errno != EAGAIN) {
+    else if (n < 0 && errno != EAGAIN)
         closed(c, strerror(errno));
-    }
 }
 
 static void writable(struct client *c)
@@ -428,7 +371,7 @@ void client_prepare(struct client *c, const char *role, const char *session)
     snprintf(c->path, sizeof c->path, "/%s/%s", role, session);
 }
 
-static void client_connect(struct client *c)
+void client_open(struct client *c)
 {
     struct sockaddr_in to = {
         .sin_family = AF_INET,
@@ -442,6 +385,8 @@ static void client_connect(struct client *c)
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (c->receive_buffer)
         setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &c->receive_buffer, sizeof c->receive_buffer);
+    if (c->segment)
+        setsockopt(c->fd, IPPROTO_TCP, TCP_MAXSEG, &c->segment, sizeof c->segment);
     if (connect(c->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS)
         die("connect: %s", strerror(errno));
     c->state = CONNECTING;
@@ -454,7 +399,7 @@ void clients_open(struct client **list, size_t n, size_t at_once, double limit_s
     double until = now_s() + limit_s;
     for (size_t next = 0; next < n || opening;) {
         while (next < n && opening < at_once)
-            client_connect(list[next++]);
+            client_open(list[next++]);
         loop_step(100);
         if (now_s() > until)
             die("%zu of %zu clients were not welcomed in %g s", opening + n - next, n, limit_s);
@@ -463,7 +408,34 @@ void clients_open(struct client **list, size_t n, size_t at_once, double limit_s
 
 void client_ignore(struct client *c)
 {
-    poll_for(c, 0);
+    c->ignored = 1;
+    poll_for(c, c->out_left ? EPOLLOUT : 0);
+}
+
+size_t client_take(struct client *c, size_t most)
+{
+    if (most > sizeof read_block)
+        most = sizeof read_block;
+    if (c->state != OPEN || !most)
+        return 0;
+    ssize_t n = recv(c->fd, read_block, most, 0);
+    if (n > 0)
+        frames(c, read_block, n);
+    else if (n == 0)
+        closed(c, "end of stream");
+    else if (errno != EAGAIN)
+        closed(c, strerror(errno));
+    return n > 0 ? n : 0;
+}
+
+/* As if its network were gone: the server's packets are neither acknowledged nor refused. */
+void client_vanish(struct client *c)
+{
+    struct sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog program = {.len = 1, .filter = &drop_all};
+    client_ignore(c);
+    if (setsockopt(c->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program))
+        die("SO_ATTACH_FILTER: %s", strerror(errno));
 }
 
 void client_drop(struct client *c)

@@ -8,10 +8,13 @@
  * relay's own words (welcome, notices, pong).  Payload is discarded inside the kernel
  * (recv with MSG_TRUNC) wherever a long stretch of it is known to come.
  *
- * Not a general client: server frames must be unmasked, pings are not answered.
+ * Not a general client: server frames must be unmasked, pings are not answered (a client
+ * that the server would miss sends application pings).
  */
 #ifndef WSCLIENT_H
 #define WSCLIENT_H
+
+#include "script.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -19,16 +22,6 @@
 enum { START_BYTES = 20 };
 
 enum client_state { CONNECTING, HANDSHAKE, WELCOME, OPEN, CLOSED };
-
-/* Messages as they will be on the wire, and as they should arrive. */
-struct script {
-    uint8_t *wire; /* masked client frames, one after the other */
-    size_t wire_len;
-    size_t messages;
-    uint8_t **payload; /* each message unmasked, for the check of what arrives */
-    size_t *payload_len;
-    int *compressed; /* RSV1 of each message */
-};
 
 struct client {
     int fd;
@@ -40,7 +33,9 @@ struct client {
     int offer_deflate; /* in: offer permessage-deflate; */
     int deflate;       /* out: the relay agreed to it */
     int receive_buffer; /* SO_RCVBUF in bytes, 0 for the kernel's choice */
+    int segment;        /* the largest TCP segment in bytes, 0 for the loopback's, some 64 KiB */
     int may_close;     /* the relay may end this one: no error */
+    int ignored;       /* nobody reads it, but for client_take */
 
     /* going out: out_left bytes of the block, repeated, from out_at on */
     const uint8_t *out;
@@ -65,9 +60,11 @@ struct client {
     int check_off; /* this message is one of the relay's own */
 };
 
-/* Called for each payload message received, and after each block with any. */
+/* Called for each payload message received, after each block with any, and for each pong: a
+ * pong frame, or an application's that is not compressed. */
 extern void (*on_payload)(struct client *c);
 extern void (*on_block)(struct client *c);
+extern void (*on_pong)(struct client *c);
 
 /* The most one socket sends or discards before the others have their turn. */
 extern size_t loop_piece;
@@ -83,11 +80,11 @@ void loop_watch_timer(int fd, void (*on_tick)(void));
 void client_prepare(struct client *c, const char *role, const char *session);
 void clients_open(struct client **list, size_t n, size_t at_once, double limit_s);
 void client_send(struct client *c, const uint8_t *block, size_t block_len, uint64_t total);
+void client_open(struct client *c);   /* begin to connect */
 void client_ignore(struct client *c); /* leave its socket open and never read it again */
+size_t client_take(struct client *c, size_t most); /* but so much, if it is there */
+void client_vanish(struct client *c); /* from now on its kernel drops all that comes for it */
 void client_drop(struct client *c);   /* close with a reset: nothing lingers */
-
-struct script *script_load(const char *file);
-struct script *script_repeat(const char *text, size_t len, size_t times);
 
 double now_s(void);
 void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));

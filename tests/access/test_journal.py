@@ -16,7 +16,7 @@ from apptuner_relay.access import journal
 from apptuner_relay.access.claims import Claim, MemoryClaims
 from apptuner_relay.access.journal import FILE, Journal, lines_of, read_lines
 from apptuner_relay.access.tokens import make_proof
-from apptuner_relay.session import session_hash
+from apptuner_relay.session.session import session_hash
 from tests.memory import WallClock
 from tests.web.serving import ClockedReactor
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from apptuner_relay.access.limits import (
     GUESS_WINDOW_S,
     ConnectRate,
-    Guesses,
+    FailedJoins,
     Limited,
     SessionCount,
     customer,
@@ -47,7 +47,7 @@ class Connects(SynchronousTestCase):
 
 
 class Guessing(SynchronousTestCase):
-    def guess(self, guesses: Guesses, who: str | None, what: str, now_s: float = 0) -> bool:
+    def guess(self, guesses: FailedJoins, who: str | None, what: str, now_s: float = 0) -> bool:
         """Whether it was let try something that is not there."""
         try:
             guesses.check(who, what, now_s)
@@ -57,13 +57,13 @@ class Guessing(SynchronousTestCase):
         return True
 
     def test_waiting_is_no_guess(self) -> None:
-        guesses = Guesses(3, 0, 0)
+        guesses = FailedJoins(3, 0, 0)
         for _ in range(100):
             self.assertTrue(self.guess(guesses, OFFICE, "mine"))
         self.assertTrue(self.guess(guesses, OFFICE, "another"))
 
     def test_who_guessed_too_much_is_not_told_what_is_there(self) -> None:
-        guesses = Guesses(3, 0, 0)
+        guesses = FailedJoins(3, 0, 0)
         for n in range(3):
             self.assertTrue(self.guess(guesses, OFFICE, f"no {n}"))
         with self.assertRaises(Limited) as caught:
@@ -75,14 +75,14 @@ class Guessing(SynchronousTestCase):
         self.assertFalse(self.guess(guesses, OFFICE, "no 5", GUESS_WINDOW_S / 3))
 
     def test_what_was_there_once_stays_open(self) -> None:
-        guesses = Guesses(3, 0, 0)
+        guesses = FailedJoins(3, 0, 0)
         guesses.succeeded(OFFICE, "there")
         for n in range(3):
             self.guess(guesses, OFFICE, f"no {n}")
         guesses.check(OFFICE, "there", 0)
 
     def test_too_many_over_all_leave_each_address_a_tenth(self) -> None:
-        guesses = Guesses(100, 50, 0)
+        guesses = FailedJoins(100, 50, 0)
         for n in range(50):
             self.assertTrue(self.guess(guesses, f"198.51.100.{n}", "x"))
         got = sum(self.guess(guesses, OFFICE, f"no {n}") for n in range(100))
@@ -92,7 +92,7 @@ class Guessing(SynchronousTestCase):
         self.assertGreater(got, 40)
 
     def test_no_limit(self) -> None:
-        for guesses, who in ((Guesses(0, 0, 0), OFFICE), (Guesses(1, 1, 0), None)):
+        for guesses, who in ((FailedJoins(0, 0, 0), OFFICE), (FailedJoins(1, 1, 0), None)):
             for n in range(100):
                 self.assertTrue(self.guess(guesses, who, f"no {n}"))
 
@@ -101,7 +101,7 @@ class Guessing(SynchronousTestCase):
     def test_never_more_new_ones_than_allowed(
         self, most: int, tries: list[tuple[int, float]]
     ) -> None:
-        guesses = Guesses(most, 0, 0)
+        guesses = FailedJoins(most, 0, 0)
         now_s, known = 0.0, set[int]()
         for what, past_s in tries:
             now_s += past_s

@@ -75,6 +75,42 @@ class DeliveryTest(CheckerCase):
         self.get(1)
         self.outcome("delivered", "delivered", "disorder")
 
+    def test_a_bundle_whose_successor_was_cut_short_comes_back(self) -> None:
+        self.send(1, "bundle", version=1)
+        self.send(2)
+        self.send(3, "bundle", version=2)
+        self.get(2)
+        self.get(1, "bundle", version=1)
+        self.event("close", CLI, code=1006, reason="")
+        self.outcome("delivered", "delivered", "came back", "told the sender")
+
+    def test_a_bundle_that_is_replayed_is_in_order(self) -> None:
+        self.send(1, "bundle")
+        self.get(1, "bundle", version=1)
+        self.connect("late.1", "mobile")
+        self.send(2)
+        self.get(2)
+        self.get(2, to="late.1")
+        self.get(1, "bundle", to="late.1", version=1)
+        self.outcome("delivered", "delivered", "delivered", "replayed")
+
+    def test_a_replay_behind_another_bundle_is_in_disorder(self) -> None:
+        self.send(1, "bundle")
+        self.get(1, "bundle", version=1)
+        self.connect("late.1", "mobile")
+        self.send(2, "bundle")
+        self.get(2, "bundle", version=2)
+        self.get(2, "bundle", to="late.1", version=2)
+        self.get(1, "bundle", to="late.1", version=1)
+        self.outcome("delivered", "delivered", "delivered", "disorder")
+
+    def test_a_bundle_behind_its_successor_is_in_disorder(self) -> None:
+        self.send(1, "bundle", version=1)
+        self.send(2, "bundle", version=2)
+        self.get(2, "bundle", version=2)
+        self.get(1, "bundle", version=1)
+        self.outcome("delivered", "delivered", "disorder")
+
     def test_a_mixture(self) -> None:
         self.send(1, "bundle", part=1)
         self.get(1, "bundle", whole=False, version=1)

@@ -1,7 +1,7 @@
 """A relay small enough to see through, for tests: Autobahn's message API and no extensions.
 
 `LittleRelay` hands messages from the CLI to the phones and back, keeps what it saw, and can be
-told to misbehave. It serves bundles from a `LittleShelf`. It is not the relay of this project, and
+told to misbehave. It serves bundles from a `BundleServer`. It is not the relay of this project, and
 shares no code with it.
 """
 
@@ -23,7 +23,7 @@ from apptuner_relay.client.address import Relay
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.screen import Screen
 
-from .little_shelf import LittleShelf
+from .bundle_server import BundleServer
 
 
 class Peer(WebSocketServerProtocol):
@@ -38,7 +38,7 @@ class Peer(WebSocketServerProtocol):
     def serve(self, request: bytes) -> None:
         """Answer a plain HTTP request."""
         relay: LittleRelay = self.factory.relay
-        answer = relay.shelf.answer(request)
+        answer = relay.server.answer(request)
         body = b"" if answer.status == 304 else answer.body[: answer.cut]
         self.transport.write(answer.head() + body)
         relay.happened("request", self)
@@ -116,7 +116,7 @@ class LittleRelay:
         self.answers_pings = True
         self.names_devices = True
         self.lists = True
-        self.shelf = LittleShelf()
+        self.server = BundleServer()
         self.peers: list[Peer] = []
         self.all_peers: list[Peer] = []
         self.hooks: list[tuple[str, Callable[[Peer], None]]] = []
@@ -215,23 +215,23 @@ class RelayTestCase(TestCase):
         return Relay(False, "127.0.0.1", port.getHost().port), factory
 
     def begin(self, name: str, *arguments: str, quiet: bool = False) -> tuple[Any, Recorder]:
-        """Start a command as `main` would; returns its errand and its screen."""
-        from apptuner_relay.client.main import _commands, _parser
+        """Start a command as `main` would; returns its running and its screen."""
+        from apptuner_relay.client.main import commands, make_parser
 
         screen = Recorder(quiet=quiet)
         relay = [] if "--relay" in arguments else ["--relay", str(self.relay.address)]
         line = [name, *relay, "--session", "ABC234", *arguments]
-        parsed = _parser(_commands()).parse_args(line)
-        errand = parsed.command.start(parsed, reactor, screen)
+        parsed = make_parser(commands()).parse_args(line)
+        running = parsed.command.start(parsed, reactor, screen)
 
         def stop() -> Deferred[Exit] | None:
-            if not errand.done.called:
-                errand.leave(Exit.INTERRUPTED)
-                return errand.done
+            if not running.done.called:
+                running.leave(Exit.INTERRUPTED)
+                return running.done
             return None
 
         self.addCleanup(stop)
-        return errand, screen
+        return running, screen
 
 
 __all__ = ["LittleRelay", "Peer", "Recorder", "RelayTestCase"]

@@ -14,10 +14,10 @@ from apptuner_relay.client import bundles
 from apptuner_relay.client.bundles import (
     CHUNK_UNITS,
     MAX_MESSAGE_BYTES,
-    Bundle,
     BundleError,
     Form,
     Joiner,
+    ReadBundle,
     encode,
     split,
     utf16_units,
@@ -90,7 +90,7 @@ class SplitTests(SynchronousTestCase):
 
 class MessageTests(SynchronousTestCase):
     def test_up_to_512_ki_characters_go_in_one_message(self) -> None:
-        bundle = Bundle.of("x" * CHUNK_UNITS)
+        bundle = ReadBundle.of("x" * CHUNK_UNITS)
         self.assertIs(bundle.form, Form.SINGLE)
         [message] = bundle.messages(7)
         self.assertEqual(
@@ -100,7 +100,7 @@ class MessageTests(SynchronousTestCase):
         )
 
     def test_one_character_more_goes_in_chunks(self) -> None:
-        bundle = Bundle.of("x" * CHUNK_UNITS + "y")
+        bundle = ReadBundle.of("x" * CHUNK_UNITS + "y")
         self.assertIs(bundle.form, Form.CHUNKS)
         start, first, second = bundle.messages(7)
         self.assertEqual(
@@ -114,8 +114,8 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(second, b'{"type":"bundle_chunk","index":1,"totalChunks":2,"data":"y"}')
 
     def test_emoji_count_two(self) -> None:
-        self.assertIs(Bundle.of("😀" * (CHUNK_UNITS // 2)).form, Form.SINGLE)
-        bundle = Bundle.of("a" + "😀" * (CHUNK_UNITS // 2))
+        self.assertIs(ReadBundle.of("😀" * (CHUNK_UNITS // 2)).form, Form.SINGLE)
+        bundle = ReadBundle.of("a" + "😀" * (CHUNK_UNITS // 2))
         self.assertIs(bundle.form, Form.CHUNKS)
         start, first, second = map(received, bundle.messages(7))
         self.assertEqual(start["totalSize"], CHUNK_UNITS + 1)
@@ -123,29 +123,31 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(second["data"], "😀")
 
     def test_the_form_can_be_forced(self) -> None:
-        self.assertEqual(len(Bundle.of("x" * (CHUNK_UNITS + 1), form=Form.SINGLE).messages(7)), 1)
-        start, chunk = map(received, Bundle.of("x", form=Form.CHUNKS).messages(7))
+        self.assertEqual(
+            len(ReadBundle.of("x" * (CHUNK_UNITS + 1), form=Form.SINGLE).messages(7)), 1
+        )
+        start, chunk = map(received, ReadBundle.of("x", form=Form.CHUNKS).messages(7))
         self.assertEqual((start["totalChunks"], chunk["data"]), (1, "x"))
 
     def test_an_empty_bundle_in_chunks_has_one(self) -> None:
-        messages = [received(m) for m in Bundle.of("", form=Form.CHUNKS).messages(7)]
+        messages = [received(m) for m in ReadBundle.of("", form=Form.CHUNKS).messages(7)]
         self.assertEqual(joined(messages), b"")
 
     def test_the_target_follows_the_type(self) -> None:
         for form in Form:
-            for message in Bundle.of("x", form=form).messages(7, "phone-1"):
+            for message in ReadBundle.of("x", form=form).messages(7, "phone-1"):
                 kind = received(message)["type"]
                 head = f'{{"type":"{kind}","targetDeviceId":"phone-1",'.encode()
                 self.assertTrue(message.startswith(head))
 
     def test_a_source_map_goes_with_a_single_message(self) -> None:
-        [message] = Bundle.of("x", "{map}").messages(7)
+        [message] = ReadBundle.of("x", "{map}").messages(7)
         self.assertEqual(received(message)["payload"], {"code": "x", "sourceMap": "{map}"})
 
     def test_a_source_map_does_not_go_with_chunks(self) -> None:
-        forced = self.assertRaises(BundleError, Bundle.of, "x", "map", Form.CHUNKS)
+        forced = self.assertRaises(BundleError, ReadBundle.of, "x", "map", Form.CHUNKS)
         self.assertIn("leave out --chunks", str(forced))
-        large = self.assertRaises(BundleError, Bundle.of, "x" * (CHUNK_UNITS + 1), "map")
+        large = self.assertRaises(BundleError, ReadBundle.of, "x" * (CHUNK_UNITS + 1), "map")
         self.assertIn("add --single", str(large))
 
     def test_a_message_is_printed_as_javascript_prints_it(self) -> None:
@@ -155,11 +157,11 @@ class MessageTests(SynchronousTestCase):
         )
 
     def test_a_message_no_relay_would_take(self) -> None:
-        overhead = len(Bundle("").messages(7)[0])
-        [largest] = Bundle("x" * (MAX_MESSAGE_BYTES - overhead)).messages(7)
+        overhead = len(ReadBundle("").messages(7)[0])
+        [largest] = ReadBundle("x" * (MAX_MESSAGE_BYTES - overhead)).messages(7)
         self.assertEqual(len(largest), MAX_MESSAGE_BYTES)
         error = self.assertRaises(
-            BundleError, Bundle("x" * (MAX_MESSAGE_BYTES - overhead + 1)).messages, 7
+            BundleError, ReadBundle("x" * (MAX_MESSAGE_BYTES - overhead + 1)).messages, 7
         )
         self.assertIn("52,428,801", str(error))
         self.assertIn("--chunks", str(error))
@@ -168,7 +170,7 @@ class MessageTests(SynchronousTestCase):
 class JoinTests(SynchronousTestCase):
     @given(st.one_of(TEXT, ASTRAL), st.sampled_from(Form))
     def test_what_is_sent_is_what_arrives(self, text: str, form: Form) -> None:
-        messages = [received(m) for m in Bundle.of(text, form=form).messages(7)]
+        messages = [received(m) for m in ReadBundle.of(text, form=form).messages(7)]
         self.assertEqual(joined(messages), text.encode())
 
     @given(st.one_of(TEXT, ASTRAL).filter(bool), st.integers(1, 9))

@@ -22,8 +22,8 @@ from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.policy import Patience
 from apptuner_relay.client.screen import Screen
 
+from .bundle_server import ENCODERS, Answer, sha256
 from .little_relay import Recorder, RelayTestCase
-from .little_shelf import ENCODERS, Answer, sha256
 
 NOISE = random.Random(4)
 CODE = b"".join(b"let a%d = %d;\n" % (n, NOISE.getrandbits(200)) for n in range(20_000))
@@ -33,7 +33,7 @@ NEWER = CODE.replace(b"let", b"var")
 class DownloadTestCase(RelayTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.shelf = self.relay.shelf
+        self.server = self.relay.server
         self.here = Path(self.mktemp())
         self.here.mkdir()
         self.target = self.here / "got.js"
@@ -81,7 +81,7 @@ class DownloadTestCase(RelayTestCase):
         return turned
 
     def asked(self, name: str) -> list[str | None]:
-        return [request.fields.get(name) for request in self.shelf.requests]
+        return [request.fields.get(name) for request in self.server.requests]
 
     def etag(self, code: bytes, coding: str) -> str:
         return f'"{sha256(code)}"' if coding == "identity" else f'"{sha256(code)}-{coding}"'
@@ -90,32 +90,32 @@ class DownloadTestCase(RelayTestCase):
 class WholeTests(DownloadTestCase):
     @inlineCallbacks
     def test_in_every_coding(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         for codings in (["zstd", "gzip"], ["gzip"], []):
-            self.shelf.codings = codings
+            self.server.codings = codings
             self.target.write_bytes(b"before")
             yield self.gets(CODE)
         self.assertEqual(self.asked("accept-encoding"), ["zstd, gzip"] * 3)
 
     @inlineCallbacks
     def test_of_nothing(self) -> Any:
-        self.shelf.put(b"")
+        self.server.put(b"")
         for codings in (["zstd"], []):
-            self.shelf.codings = codings
+            self.server.codings = codings
             yield self.gets(b"")
 
     @inlineCallbacks
     def test_without_a_file(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         fetched = yield self.begin_download(target=None)
         self.assertEqual(fetched, Fetched(sha256(CODE), len(CODE)))
         self.assertNothingLeft()
 
     @inlineCallbacks
     def test_into_an_open_file(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         for codings in (["zstd"], []):
-            self.shelf.codings = codings
+            self.server.codings = codings
             with (self.here / "spool").open("w+b") as spool:
                 yield self.begin_download(target=spool)
                 spool.seek(0)
@@ -127,27 +127,27 @@ class WholeTests(DownloadTestCase):
         terminal.isatty = lambda: True
         self.screen = Screen(io.StringIO(), terminal)
         self.patch(os, "environ", {**os.environ, "TERM": "xterm"})
-        self.shelf.put(CODE)
-        self.shelf.codings = []
-        self.shelf.cut(1_000_000)
+        self.server.put(CODE)
+        self.server.codings = []
+        self.server.cut(1_000_000)
         yield self.begin_download()
         self.assertIn("receiving", terminal.getvalue())
         self.assertIn("1.0/1.5 MB", terminal.getvalue())
 
     @inlineCallbacks
     def test_without_a_length(self) -> Any:
-        self.shelf.put(CODE)
-        self.shelf.alter(Content_Length="", Transfer_Encoding="")
+        self.server.put(CODE)
+        self.server.alter(Content_Length="", Transfer_Encoding="")
         yield self.gets(CODE)
 
     @inlineCallbacks
     def test_unchanged(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         for codings in (["zstd"], ["gzip"], []):
-            self.shelf.codings = codings
+            self.server.codings = codings
             fetched = yield self.begin_download(have=sha256(CODE), keep=True)
             self.assertEqual(fetched, Fetched(sha256(CODE), None, unchanged=True))
-        self.shelf.twists.append(lambda answer: replace(self.shelf._honest(self.plain()), cut=10))
+        self.server.twists.append(lambda answer: replace(self.server._honest(self.plain()), cut=10))
         fetched = yield self.begin_download(have=sha256(CODE))
         self.assertTrue(fetched.unchanged)
         self.assertNothingLeft()
@@ -155,16 +155,16 @@ class WholeTests(DownloadTestCase):
 
     def plain(self) -> Any:
         """A request as from somebody who has nothing."""
-        return replace(self.shelf.requests[-1], fields={})
+        return replace(self.server.requests[-1], fields={})
 
     @inlineCallbacks
     def test_redirected(self) -> Any:
-        path = self.shelf.put(CODE)
+        path = self.server.put(CODE)
         moved = Answer(302, b"x" * 100_000, {"Location": path}, hangs=True)
-        self.shelf.twists.append(lambda _: moved)
+        self.server.twists.append(lambda _: moved)
         yield self.gets(CODE)
-        self.assertEqual(self.shelf.requests[1].path, path)
-        self.shelf.twists += [lambda _: replace(moved, hangs=False)] * 10
+        self.assertEqual(self.server.requests[1].path, path)
+        self.server.twists += [lambda _: replace(moved, hangs=False)] * 10
         yield self.fails(Exit.FAILED, "redirects too often")
 
     @inlineCallbacks
@@ -173,100 +173,100 @@ class WholeTests(DownloadTestCase):
         failed = Deferred.fromCoroutine(web.get(f"http://127.0.0.1:{self.relay.address.port}/", {}))
         error = yield self.assertFailure(failed, transfer.TransferError)
         self.assertTrue(error.final)
-        self.assertEqual(self.shelf.requests, [])
+        self.assertEqual(self.server.requests, [])
 
 
 class WrongTests(DownloadTestCase):
     @inlineCallbacks
     def test_a_bundle_that_is_not_there(self) -> Any:
         yield self.fails(Exit.NO_BUNDLE, "HTTP 404: no such bundle is kept")
-        self.shelf.refuse(410, "it was here")
+        self.server.refuse(410, "it was here")
         yield self.fails(Exit.NO_BUNDLE, "HTTP 410: it was here")
         self.assertNothingLeft()
 
     @inlineCallbacks
     def test_a_refusal(self) -> Any:
-        self.shelf.refuse(403, "your session is \x1b[2Jclosed")
+        self.server.refuse(403, "your session is \x1b[2Jclosed")
         yield self.fails(Exit.FAILED, "HTTP 403: your session is")
-        self.shelf.twists.append(lambda _: Answer(400, b"<html>" * 100_000))
+        self.server.twists.append(lambda _: Answer(400, b"<html>" * 100_000))
         yield self.fails(Exit.FAILED, "HTTP 400: Whatever")
-        self.assertEqual(len(self.shelf.requests), 2)
+        self.assertEqual(len(self.server.requests), 2)
 
     @inlineCallbacks
     def test_trouble_that_may_pass(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         for status in (500, 503, 429):
-            self.shelf.refuse(status)
+            self.server.refuse(status)
         yield self.gets(CODE)
         self.assertSaid("HTTP 503: not today; going on at byte 0 in 0 s (2 of 10)")
 
     @inlineCallbacks
     def test_trouble_that_does_not_pass(self) -> Any:
-        self.shelf.refuse(500)
+        self.server.refuse(500)
         yield self.fails(Exit.FAILED, "HTTP 500", resume=False)
-        self.assertEqual(len(self.shelf.requests), 1)
+        self.assertEqual(len(self.server.requests), 1)
         for _ in range(3):
-            self.shelf.refuse(500)
+            self.server.refuse(500)
         yield self.fails(Exit.FAILED, "HTTP 500", patience=Patience(2, 0, 0, forgiving=True))
-        self.assertEqual(len(self.shelf.requests), 4)
+        self.assertEqual(len(self.server.requests), 4)
 
     @inlineCallbacks
     def test_a_sha256_that_is_a_lie(self) -> Any:
         self.target.write_bytes(b"before")
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         for codings in (["zstd"], []):
-            self.shelf.codings = codings
-            self.shelf.alter(ETag=f'"{sha256(NEWER)}"')
+            self.server.codings = codings
+            self.server.alter(ETag=f'"{sha256(NEWER)}"')
             yield self.fails(Exit.FAILED, "damaged", sha256(CODE), sha256(NEWER), keep=True)
         self.assertEqual(self.target.read_bytes(), b"before")
         self.assertNothingLeft("got.js")
 
     @inlineCallbacks
     def test_another_bundle_than_was_announced(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         yield self.fails(Exit.FAILED, "another bundle came", sha256=sha256(NEWER))
-        self.shelf.alter(ETag="")
+        self.server.alter(ETag="")
         yield self.fails(Exit.FAILED, "damaged: its sha256 is", sha256=sha256(NEWER))
-        self.shelf.alter(ETag="")
+        self.server.alter(ETag="")
         yield self.fails(Exit.FAILED, "damaged: it is longer than 5 bytes", size=5)
         yield self.fails(Exit.FAILED, "and should be 10,000,000", size=10_000_000)
-        self.shelf.codings = []
+        self.server.codings = []
         yield self.fails(Exit.FAILED, "and should be 5", size=5)
         self.assertNothingLeft()
 
     @inlineCallbacks
     def test_a_body_that_is_garbled(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         for coding in ("zstd", "gzip"):
-            self.shelf.codings = [coding]
+            self.server.codings = [coding]
             for body in (b"garbage", ENCODERS[coding](CODE)[:-100], ENCODERS[coding](NEWER)):
-                self.shelf.twists.append(lambda answer, body=body: replace(answer, body=body))
+                self.server.twists.append(lambda answer, body=body: replace(answer, body=body))
                 yield self.fails(Exit.FAILED, "damaged")
         self.assertNothingLeft()
 
     @inlineCallbacks
     def test_a_body_that_is_a_bomb(self) -> Any:
         self.patch(download_module, "MAX_BUNDLE_BYTES", 1_000_000)
-        self.shelf.put(bytes(10_000_000))
+        self.server.put(bytes(10_000_000))
         for coding in ("zstd", "gzip"):
-            self.shelf.codings = [coding]
+            self.server.codings = [coding]
             yield self.fails(Exit.FAILED, "it is longer than 1,000,000 bytes")
-        self.shelf.codings = []
+        self.server.codings = []
         yield self.fails(Exit.FAILED, "10,000,000 bytes, which is too much")
-        self.shelf.alter(Content_Length="")
+        self.server.alter(Content_Length="")
         yield self.fails(Exit.FAILED, "more than 1,000,000 bytes came", keep=True)
         self.assertNothingLeft()
 
     @inlineCallbacks
     def test_a_coding_that_was_not_asked_for(self) -> Any:
-        self.shelf.put(CODE)
-        self.shelf.alter(Content_Encoding="br")
+        self.server.put(CODE)
+        self.server.alter(Content_Encoding="br")
         yield self.fails(Exit.FAILED, "content coding that was not asked for")
 
     @inlineCallbacks
     def test_a_server_that_does_not_say_the_sha256(self) -> Any:
-        self.shelf.put(CODE)
-        self.shelf.alter(ETag='"v1"')
+        self.server.put(CODE)
+        self.server.alter(ETag='"v1"')
         yield self.gets(CODE)
         self.assertSaid("does not say which sha256")
 
@@ -283,7 +283,7 @@ class WrongTests(DownloadTestCase):
 
     @inlineCallbacks
     def test_a_file_that_can_not_be_written(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         self.part.mkdir()
         yield self.fails(Exit.FAILED, "could not write the file: Is a directory")
         self.part.rmdir()
@@ -293,14 +293,14 @@ class WrongTests(DownloadTestCase):
 
     @inlineCallbacks
     def test_a_disk_that_is_full(self) -> Any:
-        self.shelf.put(CODE)
-        self.patch(download_module, "Part", FullPart)
+        self.server.put(CODE)
+        self.patch(download_module, "PartFile", FullPart)
         yield self.fails(Exit.FAILED, "could not write the file: No space left")
         self.assertNothingLeft()
 
     @inlineCallbacks
     def test_a_part_that_another_program_has(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         self.part.write_bytes(b"other's")
         with self.part.open() as other:
             fcntl.flock(other, fcntl.LOCK_EX)
@@ -309,7 +309,7 @@ class WrongTests(DownloadTestCase):
         yield self.gets(CODE)
 
 
-class FullPart(download_module.Part):
+class FullPart(download_module.PartFile):
     """A part on a disk with hardly any room."""
 
     def append(self, data: bytes) -> None:
@@ -320,11 +320,11 @@ class FullPart(download_module.Part):
 class CutTests(DownloadTestCase):
     @inlineCallbacks
     def test_it_goes_on_where_it_stopped(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         for codings in (["zstd"], ["gzip"], []):
-            self.shelf.requests.clear()
-            self.shelf.codings = codings
-            self.shelf.cut(0, 1, 100_000, 0, 1)
+            self.server.requests.clear()
+            self.server.codings = codings
+            self.server.cut(0, 1, 100_000, 0, 1)
             yield self.gets(CODE, sha256=sha256(CODE), size=len(CODE))
             spans = [None, None, "bytes=1-", "bytes=100001-", "bytes=100001-", "bytes=100002-"]
             self.assertEqual(self.asked("range"), spans)
@@ -335,15 +335,15 @@ class CutTests(DownloadTestCase):
 
     @inlineCallbacks
     def test_progress_makes_tries_good_again_and_only_that(self) -> Any:
-        self.shelf.put(CODE)
-        self.shelf.cut(*[1] * 10)
+        self.server.put(CODE)
+        self.server.cut(*[1] * 10)
         patience = Patience(2, 0, 0, forgiving=True)
         yield self.gets(CODE, patience=patience)
-        self.shelf.cut(10, 0, 0, 0)
+        self.server.cut(10, 0, 0, 0)
         yield self.fails(Exit.NO_CONNECTION, "the connection was lost", patience=patience)
         # Starting over again and again is none.
         for code in [CODE, NEWER] * 2:
-            self.shelf.twists.append(
+            self.server.twists.append(
                 lambda answer, code=code: Answer(200, code, {"ETag": f'"{sha256(code)}"'}, cut=10)
             )
         yield self.fails(Exit.NO_CONNECTION, patience=patience)
@@ -351,25 +351,25 @@ class CutTests(DownloadTestCase):
 
     @inlineCallbacks
     def test_not_without_being_asked_to(self) -> Any:
-        self.shelf.put(CODE)
-        self.shelf.cut(1000)
+        self.server.put(CODE)
+        self.server.cut(1000)
         yield self.fails(Exit.NO_CONNECTION, "the connection was lost", resume=False)
-        self.assertEqual(len(self.shelf.requests), 1)
+        self.assertEqual(len(self.server.requests), 1)
         self.assertNothingLeft()
 
     @inlineCallbacks
     def test_the_bundle_changed_meanwhile(self) -> Any:
-        self.shelf.put(CODE)
-        self.shelf.cut(1000)
-        self.relay.on("request", lambda _: self.shelf.put(NEWER))
+        self.server.put(CODE)
+        self.server.cut(1000)
+        self.relay.on("request", lambda _: self.server.put(NEWER))
         yield self.gets(NEWER)
         self.assertEqual(self.asked("range"), [None, "bytes=1000-"])
         self.assertSaid("something else by now; starting over")
 
     @inlineCallbacks
     def test_answers_that_do_not_fit_what_is_here(self) -> Any:
-        self.shelf.put(CODE)
-        self.shelf.codings = []
+        self.server.put(CODE)
+        self.server.codings = []
         for twist in (
             {"ETag": f'"{sha256(NEWER)}"'},
             {"Content_Range": f"bytes 999-{len(CODE) - 1}/{len(CODE)}"},
@@ -378,39 +378,39 @@ class CutTests(DownloadTestCase):
             {"Content_Range": "multipart"},
             {"Content_Encoding": "gzip"},
         ):
-            self.shelf.requests.clear()
-            self.shelf.cut(1000)
-            self.shelf.alter(**twist)
+            self.server.requests.clear()
+            self.server.cut(1000)
+            self.server.alter(**twist)
             yield self.gets(CODE)
             self.assertEqual(self.asked("range"), [None, "bytes=1000-", None])
-        self.shelf.cut(1000)
-        self.shelf.refuse(416)
+        self.server.cut(1000)
+        self.server.refuse(416)
         yield self.gets(CODE)
         self.assertSaid("starting over")
 
     @inlineCallbacks
     def test_a_206_to_who_asked_for_no_range(self) -> Any:
-        self.shelf.put(CODE)
-        self.shelf.twists.append(lambda answer: replace(answer, status=206))
+        self.server.put(CODE)
+        self.server.twists.append(lambda answer: replace(answer, status=206))
         yield self.fails(Exit.FAILED, "HTTP 206")
 
     @inlineCallbacks
     def test_a_rest_that_does_not_fit_is_found_out_and_all_is_fetched_again(self) -> Any:
-        self.shelf.put(CODE)
-        self.shelf.codings = []
-        self.shelf.cut(1000)
+        self.server.put(CODE)
+        self.server.codings = []
+        self.server.cut(1000)
         body = CODE[1000:].swapcase()
-        self.shelf.twists.append(lambda answer: replace(answer, body=body))
+        self.server.twists.append(lambda answer: replace(answer, body=body))
         yield self.gets(CODE)
         self.assertSaid("what was put together is damaged")
-        self.assertEqual(len(self.shelf.requests), 3)
+        self.assertEqual(len(self.server.requests), 3)
 
     @inlineCallbacks
     def test_a_server_that_can_not_resume(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         for etag in ("", f'W/"{sha256(CODE)}"'):
-            self.shelf.requests.clear()
-            self.shelf.twists.append(
+            self.server.requests.clear()
+            self.server.twists.append(
                 lambda answer, e=etag: replace(answer, fields=answer.fields | {"ETag": e}, cut=9)
             )
             yield self.gets(CODE)
@@ -419,9 +419,9 @@ class CutTests(DownloadTestCase):
 
     @inlineCallbacks
     def test_silence(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         clock = Clock()
-        self.shelf.twists.append(lambda answer: replace(answer, cut=1000, hangs=True))
+        self.server.twists.append(lambda answer: replace(answer, cut=1000, hangs=True))
         done = self.begin_download(clock=clock, resume=False, keep=True)
         yield self.relay.once("request")
         while not self.part.exists() or self.part.stat().st_size < 1000:
@@ -449,8 +449,8 @@ class CutTests(DownloadTestCase):
     @inlineCallbacks
     def test_backoff(self) -> Any:
         clock = Clock()
-        self.shelf.put(CODE)
-        self.shelf.cut(0, 0, 0, 1000, 0)
+        self.server.put(CODE)
+        self.server.cut(0, 0, 0, 1000, 0)
         done = self.begin_download(clock=clock, patience=download_module.RESUMING)
         for delay, tries in ((1, 1), (2, 2), (4, 3), (1, 1), (2, 2)):
             while f"in {delay} s ({tries} of 10)" not in self.screen.err.getvalue():
@@ -468,20 +468,20 @@ class EarlierRunTests(DownloadTestCase):
     def leave(self, size: int, code: bytes = CODE) -> Any:
         """Have a run leave a part of this many bytes."""
         self.target.unlink(missing_ok=True)
-        self.shelf.put(code)
-        self.shelf.cut(size)
+        self.server.put(code)
+        self.server.cut(size)
         yield self.fails(Exit.NO_CONNECTION, resume=False, keep=True)
         self.assertEqual(self.part.stat().st_size, size)
         self.assertNothingLeft("got.js.part", "got.js.part.json")
-        self.shelf.requests.clear()
+        self.server.requests.clear()
 
     @inlineCallbacks
     def test_a_part_that_was_left(self) -> Any:
         for codings in (["zstd"], ["gzip"], []):
-            self.shelf.codings = codings
+            self.server.codings = codings
             yield self.leave(1000)
             # Another coding is preferred now: it goes on in the one that it has.
-            self.shelf.codings = ["zstd", "gzip"]
+            self.server.codings = ["zstd", "gzip"]
             yield self.gets(CODE)
             self.assertEqual(self.asked("range"), ["bytes=1000-"])
         self.assertSaid("going on with the 1,000 bytes of an earlier run")
@@ -495,13 +495,13 @@ class EarlierRunTests(DownloadTestCase):
     @inlineCallbacks
     def test_of_another_bundle(self) -> Any:
         yield self.leave(1000)
-        self.shelf.put(NEWER)
+        self.server.put(NEWER)
         yield self.gets(NEWER)
         self.assertEqual(self.asked("range"), ["bytes=1000-"])
 
     @inlineCallbacks
     def test_that_was_damaged_since(self) -> Any:
-        self.shelf.codings = []
+        self.server.codings = []
         yield self.leave(1000)
         with self.part.open("r+b") as file:
             file.write(b"\0" * 500)
@@ -511,12 +511,12 @@ class EarlierRunTests(DownloadTestCase):
     @inlineCallbacks
     def test_that_lacks_nothing(self) -> Any:
         for code in (CODE, NEWER):
-            self.shelf.codings = ["gzip"]
+            self.server.codings = ["gzip"]
             whole = ENCODERS["gzip"](CODE)
             yield self.leave(len(whole) - 1)
             with self.part.open("ab") as file:
                 file.write(whole[-1:])
-            self.shelf.put(code)
+            self.server.put(code)
             yield self.gets(code)
             self.assertEqual(self.asked("range"), [None])
             self.assertIn(self.etag(CODE, "gzip"), self.asked("if-none-match")[0])
@@ -551,10 +551,10 @@ class EarlierRunTests(DownloadTestCase):
 class CancelTests(DownloadTestCase):
     @inlineCallbacks
     def test_in_the_middle(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         self.target.write_bytes(b"before")
         for keep in (False, True):
-            self.shelf.twists.append(lambda answer: replace(answer, cut=1000, hangs=True))
+            self.server.twists.append(lambda answer: replace(answer, cut=1000, hangs=True))
             done = self.begin_download(keep=keep)
             while not self.part.exists() or self.part.stat().st_size < 1000:
                 yield self.turn()
@@ -566,7 +566,7 @@ class CancelTests(DownloadTestCase):
 
     @inlineCallbacks
     def test_while_it_is_decoded(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         self.target.write_bytes(b"before")
         cancelled: list[Deferred[Fetched]] = []
         unpack = download_module.unpack
@@ -593,8 +593,8 @@ class CancelTests(DownloadTestCase):
 
     @inlineCallbacks
     def test_between_two_tries(self) -> Any:
-        self.shelf.put(CODE)
-        self.shelf.cut(1000)
+        self.server.put(CODE)
+        self.server.cut(1000)
         clock = Clock()
         done = self.begin_download(clock=clock, patience=Patience(1, 9, 9, forgiving=True))
         while "going on" not in self.screen.err.getvalue():

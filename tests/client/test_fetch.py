@@ -14,8 +14,8 @@ from apptuner_relay.client import download as download_module
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
 
+from .bundle_server import sha256
 from .little_relay import RelayTestCase
-from .little_shelf import sha256
 from .test_download import CODE, NEWER
 from .test_main import ProgramTestCase
 
@@ -23,7 +23,7 @@ from .test_main import ProgramTestCase
 class FetchTests(RelayTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.shelf = self.relay.shelf
+        self.server = self.relay.server
         self.here = Path(self.mktemp())
         self.here.mkdir()
         self.target = self.here / "got.js"
@@ -40,7 +40,7 @@ class FetchTests(RelayTestCase):
 
     @inlineCallbacks
     def test_the_last_bundle(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         screen = yield self.fetch(Exit.DONE)
         self.assertEqual(self.target.read_bytes(), CODE)
         self.assertEqual(
@@ -48,21 +48,21 @@ class FetchTests(RelayTestCase):
             f"{len(CODE)} bytes  sha256 {sha256(CODE)}  {os.path.realpath(self.target)}\n",
         )
         self.assertEqual(screen.err.getvalue(), "")
-        self.assertEqual(self.shelf.requests[0].path, "/bundles/ABC234")
-        self.assertRegex(self.shelf.requests[0].fields["user-agent"], "^apptuner-relay/")
+        self.assertEqual(self.server.requests[0].path, "/bundles/ABC234")
+        self.assertRegex(self.server.requests[0].fields["user-agent"], "^apptuner-relay/")
 
     @inlineCallbacks
     def test_quiet(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         screen = yield self.fetch(Exit.DONE, quiet=True)
         self.assertEqual(screen.out.getvalue() + screen.err.getvalue(), "")
 
     @inlineCallbacks
     def test_that_very_bundle_or_none(self) -> Any:
-        path = self.shelf.put(CODE)
+        path = self.server.put(CODE)
         yield self.fetch(Exit.DONE, "--sha256", sha256(CODE).upper())
-        self.assertEqual(self.shelf.requests[0].path, path)
-        self.shelf.put(NEWER)
+        self.assertEqual(self.server.requests[0].path, path)
+        self.server.put(NEWER)
         screen = yield self.fetch(Exit.NO_BUNDLE, "--sha256", sha256(CODE))
         self.assertIn("HTTP 404: no such bundle is kept", screen.err.getvalue())
         self.assertEqual(self.target.read_bytes(), CODE)
@@ -70,50 +70,50 @@ class FetchTests(RelayTestCase):
 
     @inlineCallbacks
     def test_only_when_it_changed(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         have = ["--have", str(self.target)]
         yield self.fetch(Exit.DONE, *have)
         inode = self.target.stat().st_ino
         screen = yield self.fetch(Exit.DONE, *have)
         self.assertEqual(screen.out.getvalue(), f"unchanged  sha256 {sha256(CODE)}\n")
         self.assertEqual(self.target.stat().st_ino, inode)
-        self.shelf.put(NEWER)
+        self.server.put(NEWER)
         yield self.fetch(Exit.DONE, *have)
         self.assertEqual(self.target.read_bytes(), NEWER)
 
     @inlineCallbacks
     def test_a_cut_and_another_run(self) -> Any:
-        self.shelf.put(CODE)
-        self.shelf.cut(1000)
+        self.server.put(CODE)
+        self.server.cut(1000)
         screen = yield self.fetch(Exit.NO_CONNECTION)
         self.assertIn("what came of it stays in got.js.part", screen.err.getvalue())
         self.assertHere("got.js.part", "got.js.part.json")
-        self.shelf.cut(500)
+        self.server.cut(500)
         yield self.fetch(Exit.DONE, "--resume")
-        ranges = [request.fields.get("range") for request in self.shelf.requests]
+        ranges = [request.fields.get("range") for request in self.server.requests]
         self.assertEqual(ranges, [None, "bytes=1000-", "bytes=1500-"])
         self.assertEqual(self.target.read_bytes(), CODE)
         self.assertHere("got.js")
 
     @inlineCallbacks
     def test_damaged(self) -> Any:
-        self.shelf.put(CODE)
+        self.server.put(CODE)
         self.target.write_bytes(b"before")
-        self.shelf.alter(ETag=f'"{sha256(NEWER)}"')
+        self.server.alter(ETag=f'"{sha256(NEWER)}"')
         screen = yield self.fetch(Exit.FAILED)
         self.assertIn("what came is damaged", screen.err.getvalue())
         self.assertEqual(self.target.read_bytes(), b"before")
 
     @inlineCallbacks
     def test_a_refusal_is_made_safe_to_print(self) -> Any:
-        self.shelf.refuse(403, "\x1b[2J")
+        self.server.refuse(403, "\x1b[2J")
         screen = yield self.fetch(Exit.FAILED)
         self.assertIn("HTTP 403: \\x1b[2J", screen.err.getvalue())
 
     @inlineCallbacks
     def test_interrupted(self) -> Any:
-        self.shelf.put(CODE)
-        self.shelf.twists.append(lambda answer: replace(answer, cut=1000, hangs=True))
+        self.server.put(CODE)
+        self.server.twists.append(lambda answer: replace(answer, cut=1000, hangs=True))
         fetch, _ = self.begin("fetch", "--output", str(self.target))
         part = self.here / "got.js.part"
         while not part.exists() or not part.stat().st_size:
@@ -145,7 +145,7 @@ class FetchTests(RelayTestCase):
 class StandardOutputTests(ProgramTestCase):
     @inlineCallbacks
     def test_a_pipe(self) -> Any:
-        self.relay.shelf.put(CODE, "A")
+        self.relay.server.put(CODE, "A")
         for arguments in ([], ["--output", "-"], ["--quiet"]):
             child = self.run_program("fetch", "--session", "A", *arguments)
             self.assertEqual((yield child.done), Exit.DONE, child.err)
@@ -155,8 +155,8 @@ class StandardOutputTests(ProgramTestCase):
 
     @inlineCallbacks
     def test_nothing_comes_out_before_it_is_checked(self) -> Any:
-        self.relay.shelf.put(CODE, "A")
-        self.relay.shelf.alter(ETag=f'"{sha256(NEWER)}"')
+        self.relay.server.put(CODE, "A")
+        self.relay.server.alter(ETag=f'"{sha256(NEWER)}"')
         child = self.run_program("fetch", "--session", "A")
         self.assertEqual((yield child.done), Exit.FAILED)
         self.assertEqual(child.out, b"")
@@ -164,7 +164,7 @@ class StandardOutputTests(ProgramTestCase):
 
     @inlineCallbacks
     def test_unchanged(self) -> Any:
-        self.relay.shelf.put(CODE, "A")
+        self.relay.server.put(CODE, "A")
         child = self.run_program("fetch", "--session", "A", "--have", sha256(CODE))
         self.assertEqual((yield child.done), Exit.DONE)
         self.assertEqual(child.out, b"")
@@ -172,8 +172,8 @@ class StandardOutputTests(ProgramTestCase):
 
     @inlineCallbacks
     def test_a_pipe_that_nobody_reads(self) -> Any:
-        self.relay.shelf.put(CODE, "A")
-        self.relay.shelf.twists.append(lambda answer: self.closed(child, answer))
+        self.relay.server.put(CODE, "A")
+        self.relay.server.twists.append(lambda answer: self.closed(child, answer))
         child = self.run_program("fetch", "--session", "A")
         self.assertEqual((yield child.done), Exit.DONE, child.err)
         self.assertNoTraceback(child)
@@ -184,7 +184,7 @@ class StandardOutputTests(ProgramTestCase):
 
     @inlineCallbacks
     def test_a_reader_that_stops_does_not_keep_it_from_ending(self) -> Any:
-        self.relay.shelf.put(CODE, "A")
+        self.relay.server.put(CODE, "A")
         child = self.run_program("fetch", "--session", "A")
         child.transport.pipes[1].pauseProducing()
         yield child.says(b"sha256")
@@ -195,7 +195,7 @@ class StandardOutputTests(ProgramTestCase):
 
     @inlineCallbacks
     def test_a_file(self) -> Any:
-        self.relay.shelf.put(CODE, "A")
+        self.relay.server.put(CODE, "A")
         path = self.mktemp()
         script = (
             "import os, sys\n"
@@ -208,7 +208,7 @@ class StandardOutputTests(ProgramTestCase):
 
     @inlineCallbacks
     def test_a_disk_that_is_full(self) -> Any:
-        self.relay.shelf.put(CODE, "A")
+        self.relay.server.put(CODE, "A")
         script = (
             "import os, sys\nos.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n"
             "from apptuner_relay.client.main import main\nsys.exit(main())"
@@ -222,8 +222,8 @@ class StandardOutputTests(ProgramTestCase):
     def test_a_kill_in_mid_download_and_another_run(self) -> Any:
         target = Path(self.mktemp())
         part = target.with_name(f"{target.name}.part")
-        self.relay.shelf.put(CODE, "A")
-        self.relay.shelf.twists.append(lambda answer: replace(answer, cut=1000, hangs=True))
+        self.relay.server.put(CODE, "A")
+        self.relay.server.twists.append(lambda answer: replace(answer, cut=1000, hangs=True))
         arguments = ["fetch", "--session", "A", "--output", str(target), "--resume"]
         child = self.run_program(*arguments)
         while not part.exists() or part.stat().st_size < 1000:
@@ -235,5 +235,5 @@ class StandardOutputTests(ProgramTestCase):
         child = self.run_program(*arguments)
         self.assertEqual((yield child.done), Exit.DONE, child.err)
         self.assertEqual(target.read_bytes(), CODE)
-        self.assertEqual(self.relay.shelf.requests[1].fields["range"], "bytes=1000-")
+        self.assertEqual(self.relay.server.requests[1].fields["range"], "bytes=1000-")
         self.assertFalse(part.exists())

@@ -1,4 +1,5 @@
-"""`join` where a relay keeps bundles: announcements, downloads, and what is here already."""
+"""`apptuner_relay.client.joining`: bundles that are announced, downloads, and code that is here
+already."""
 
 from __future__ import annotations
 
@@ -13,18 +14,18 @@ from apptuner_relay.client import join as join_module
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
 
+from .bundle_server import Answer, sha256
+from .cases import MemberCommandCase, now
 from .little_relay import Peer
-from .little_shelf import Answer, sha256
-from .test_commands import CommandTestCase, now
 from .test_download import CODE, NEWER
 
 
-class JoiningTestCase(CommandTestCase):
+class JoiningTestCase(MemberCommandCase):
     def setUp(self) -> None:
         super().setUp()
         self.patch(join_module, "PATIENCE", now())
         self.patch(download_module, "RESUMING", Patience(10, 0, 0, forgiving=True))
-        self.shelf = self.relay.shelf
+        self.server = self.relay.server
         self.target = self.here / "got.js"
 
     @inlineCallbacks
@@ -48,7 +49,7 @@ class JoiningTestCase(CommandTestCase):
 
     def hang(self, after: int = 1000) -> None:
         """Let the next download stop in its middle, and its connection stay."""
-        self.shelf.twists.append(lambda answer: replace(answer, cut=after, hangs=True))
+        self.server.twists.append(lambda answer: replace(answer, cut=after, hangs=True))
 
     @inlineCallbacks
     def until_part(self) -> Any:
@@ -68,7 +69,7 @@ class AnnounceTests(JoiningTestCase):
     def test_what_is_announced_is_downloaded(self) -> Any:
         join, screen, peer = yield self.joined("--announce", "--once")
         self.assertEqual(peer.query["announce"], "1")
-        ack = yield self.acked(peer, "bundle_available", **self.shelf.say(CODE))
+        ack = yield self.acked(peer, "bundle_available", **self.server.say(CODE))
         self.assertTrue(ack["success"])
         self.assertEqual((yield join.done), Exit.DONE)
         self.assertEqual(self.target.read_bytes(), CODE)
@@ -77,7 +78,7 @@ class AnnounceTests(JoiningTestCase):
     @inlineCallbacks
     def test_at_an_address_of_its_own(self) -> Any:
         _, _, peer = yield self.joined("--announce")
-        said = self.shelf.say(CODE)
+        said = self.server.say(CODE)
         said["url"] = f"http://127.0.0.1:{self.relay.address.port}{said['url']}"
         ack = yield self.acked(peer, "bundle_available", **said)
         self.assertTrue(ack["success"])
@@ -85,7 +86,7 @@ class AnnounceTests(JoiningTestCase):
     @inlineCallbacks
     def test_announcements_that_make_no_sense(self) -> Any:
         _, screen, peer = yield self.joined("--announce")
-        good = self.shelf.say(CODE)
+        good = self.server.say(CODE)
         for change, words in (
             ({"url": None}, "lacks its url"),
             ({"sha256": sha256(CODE).upper()}, "lacks its"),
@@ -99,36 +100,36 @@ class AnnounceTests(JoiningTestCase):
             self.assertFalse(ack["success"])
             self.assertIn(words, ack["error"])
             self.assertIn(words, screen.err.getvalue())
-        self.assertEqual(self.shelf.requests, [])
+        self.assertEqual(self.server.requests, [])
 
     @inlineCallbacks
     def test_a_download_that_fails(self) -> Any:
         _, screen, peer = yield self.joined("--announce")
         self.target.write_bytes(b"before")
-        said = self.shelf.say(CODE)
-        self.shelf.put(NEWER)
+        said = self.server.say(CODE)
+        self.server.put(NEWER)
         ack = yield self.acked(peer, "bundle_available", **said)
         self.assertEqual(ack["error"], "the server answered with HTTP 404: no such bundle is kept")
-        self.shelf.refuse(500)
-        ack = yield self.acked(peer, "bundle_available", **self.shelf.say(CODE))
+        self.server.refuse(500)
+        ack = yield self.acked(peer, "bundle_available", **self.server.say(CODE))
         self.assertIn("HTTP 500", ack["error"])
-        self.shelf.cut(1000)
-        ack = yield self.acked(peer, "bundle_available", **self.shelf.say(CODE))
+        self.server.cut(1000)
+        ack = yield self.acked(peer, "bundle_available", **self.server.say(CODE))
         self.assertIn("the connection was lost", ack["error"])
-        self.shelf.twists.append(lambda answer: replace(answer, body=NEWER, fields={}))
-        ack = yield self.acked(peer, "bundle_available", **self.shelf.say(CODE))
+        self.server.twists.append(lambda answer: replace(answer, body=NEWER, fields={}))
+        ack = yield self.acked(peer, "bundle_available", **self.server.say(CODE))
         self.assertIn("its sha256 is", ack["error"])
         self.assertIn("bundle failed: what came is damaged", screen.err.getvalue())
         self.assertEqual(self.target.read_bytes(), b"before")
         self.assertEqual(self.names(), ["got.js"])
-        ack = yield self.acked(peer, "bundle_available", **self.shelf.say(CODE))
+        ack = yield self.acked(peer, "bundle_available", **self.server.say(CODE))
         self.assertTrue(ack["success"])
 
     @inlineCallbacks
     def test_failure_with_once(self) -> Any:
         join, _, peer = yield self.joined("--announce", "--once")
-        said = self.shelf.say(CODE)
-        self.shelf.latest.clear()
+        said = self.server.say(CODE)
+        self.server.latest.clear()
         peer.say("bundle_available", **said)
         self.assertEqual((yield join.done), Exit.FAILED)
 
@@ -137,9 +138,9 @@ class AnnounceTests(JoiningTestCase):
         for resume in ([], ["--resume"]):
             join, screen, peer = yield self.joined("--announce", *resume)
             self.hang()
-            peer.say("bundle_available", **self.shelf.say(CODE))
+            peer.say("bundle_available", **self.server.say(CODE))
             yield self.until_part()
-            ack = yield self.acked(peer, "bundle_available", **self.shelf.say(NEWER))
+            ack = yield self.acked(peer, "bundle_available", **self.server.say(NEWER))
             self.assertTrue(ack["success"])
             self.assertEqual([m["type"] for m in peer.messages], ["bundle_ack"])
             self.assertEqual(self.target.read_bytes(), NEWER)
@@ -153,29 +154,29 @@ class AnnounceTests(JoiningTestCase):
         _, _, peer = yield self.joined("--announce")
         acked = self.relay.once("bundle_ack")
         for code in (CODE, b"let b", b"let c", NEWER):
-            peer.say("bundle_available", **self.shelf.say(code))
+            peer.say("bundle_available", **self.server.say(code))
         yield acked
         self.assertEqual(self.target.read_bytes(), NEWER)
-        self.assertEqual(self.shelf.requests[-1].path.split("/")[-1], sha256(NEWER))
+        self.assertEqual(self.server.requests[-1].path.split("/")[-1], sha256(NEWER))
 
     @inlineCallbacks
     def test_the_same_again_is_no_news(self) -> Any:
         _, _, peer = yield self.joined("--announce")
-        said = self.shelf.say(CODE)
+        said = self.server.say(CODE)
         acked = self.relay.once("bundle_ack")
         peer.say("bundle_available", **said)
         peer.say("bundle_available", **said)
         yield acked
-        self.assertEqual(len(self.shelf.requests), 1)
+        self.assertEqual(len(self.server.requests), 1)
         ack = yield self.acked(peer, "bundle_available", **said)
         self.assertTrue(ack["success"])
-        self.assertEqual(len(self.shelf.requests), 1)
+        self.assertEqual(len(self.server.requests), 1)
 
     @inlineCallbacks
     def test_a_bundle_over_the_connection_supersedes(self) -> Any:
         _, _, peer = yield self.joined("--announce")
         self.hang()
-        peer.say("bundle_available", **self.shelf.say(CODE))
+        peer.say("bundle_available", **self.server.say(CODE))
         yield self.until_part()
         ack = yield self.acked(peer, "bundle_update", payload={"code": "direct"})
         self.assertTrue(ack["success"])
@@ -186,16 +187,16 @@ class AnnounceTests(JoiningTestCase):
     def test_to_who_did_not_ask_they_mean_nothing(self) -> Any:
         _, _, peer = yield self.joined()
         self.assertEqual(set(peer.query), {"deviceId", "name"})
-        peer.say("bundle_available", **self.shelf.say(CODE))
+        peer.say("bundle_available", **self.server.say(CODE))
         yield self.acked(peer, "bundle_update", payload={"code": "x"})
-        self.assertEqual((len(peer.messages), self.shelf.requests), (1, []))
+        self.assertEqual((len(peer.messages), self.server.requests), (1, []))
 
     @inlineCallbacks
     def test_leaving_in_mid_download(self) -> Any:
         for resume, names in (([], []), (["--resume"], ["got.js.part", "got.js.part.json"])):
             join, _, peer = yield self.joined("--announce", *resume)
             self.hang()
-            peer.say("bundle_available", **self.shelf.say(CODE))
+            peer.say("bundle_available", **self.server.say(CODE))
             yield self.until_part()
             join.leave(Exit.INTERRUPTED)
             self.assertEqual((yield join.done), Exit.INTERRUPTED)
@@ -211,10 +212,10 @@ class ResumeTests(JoiningTestCase):
     @inlineCallbacks
     def test_a_cut(self) -> Any:
         _, screen, peer = yield self.joined("--announce", "--resume")
-        self.shelf.cut(1000, 5)
-        ack = yield self.acked(peer, "bundle_available", **self.shelf.say(CODE))
+        self.server.cut(1000, 5)
+        ack = yield self.acked(peer, "bundle_available", **self.server.say(CODE))
         self.assertTrue(ack["success"])
-        self.assertEqual(self.shelf.requests[-1].fields["range"], "bytes=1005-")
+        self.assertEqual(self.server.requests[-1].fields["range"], "bytes=1005-")
         self.assertEqual(self.target.read_bytes(), CODE)
         self.assertIn("going on at byte 1,005", screen.err.getvalue())
 
@@ -223,23 +224,23 @@ class ResumeTests(JoiningTestCase):
         opened = self.relay.once("open")
         self.begin("join", "--device-id", "ann", "--announce", "--resume")
         peer = yield opened
-        self.shelf.cut(1000)
-        ack = yield self.acked(peer, "bundle_available", **self.shelf.say(CODE))
+        self.server.cut(1000)
+        ack = yield self.acked(peer, "bundle_available", **self.server.say(CODE))
         self.assertTrue(ack["success"])
-        self.assertEqual(self.shelf.requests[-1].fields["range"], "bytes=1000-")
+        self.assertEqual(self.server.requests[-1].fields["range"], "bytes=1000-")
 
     @inlineCallbacks
     def test_a_part_of_an_earlier_run(self) -> Any:
         join, _, peer = yield self.joined("--announce", "--resume")
         self.hang()
-        peer.say("bundle_available", **self.shelf.say(CODE))
+        peer.say("bundle_available", **self.server.say(CODE))
         yield self.until_part()
         join.leave(Exit.INTERRUPTED)
         yield join.done
         _, _, peer = yield self.joined("--announce", "--resume")
-        ack = yield self.acked(peer, "bundle_available", **self.shelf.say(CODE))
+        ack = yield self.acked(peer, "bundle_available", **self.server.say(CODE))
         self.assertTrue(ack["success"])
-        self.assertEqual(self.shelf.requests[-1].fields["range"], "bytes=1000-")
+        self.assertEqual(self.server.requests[-1].fields["range"], "bytes=1000-")
         self.assertEqual(self.names(), ["got.js"])
 
     @inlineCallbacks
@@ -247,20 +248,20 @@ class ResumeTests(JoiningTestCase):
         join, _, peer = yield self.joined("--announce", "--once")
         gate: Deferred[None] = Deferred()
         self.relay.on("request", lambda http: gate.addCallback(self.finish, http))
-        self.shelf.twists.append(self.withheld)
-        peer.say("bundle_available", **self.shelf.say(CODE))
+        self.server.twists.append(self.withheld)
+        peer.say("bundle_available", **self.server.say(CODE))
         yield self.relay.once("request")
         opened, acked = self.relay.once("open"), self.relay.once("bundle_ack")
         peer.transport.abortConnection()
         peer = yield opened
         # Said again to who joins again: it is under way already.
-        peer.say("bundle_available", **self.shelf.say(CODE))
+        peer.say("bundle_available", **self.server.say(CODE))
         gate.callback(None)
         yield acked
         self.assertTrue(peer.messages[-1]["success"])
         self.assertEqual((yield join.done), Exit.DONE)
         self.assertEqual(self.target.read_bytes(), CODE)
-        self.assertEqual(len(self.shelf.requests), 1)
+        self.assertEqual(len(self.server.requests), 1)
 
     @inlineCallbacks
     def test_it_ends_while_there_is_no_connection(self) -> Any:
@@ -268,8 +269,8 @@ class ResumeTests(JoiningTestCase):
         join, screen, peer = yield self.joined("--announce", "--once")
         gate: Deferred[None] = Deferred()
         self.relay.on("request", lambda http: gate.addCallback(self.finish, http))
-        self.shelf.twists.append(self.withheld)
-        peer.say("bundle_available", **self.shelf.say(CODE))
+        self.server.twists.append(self.withheld)
+        peer.say("bundle_available", **self.server.say(CODE))
         yield self.relay.once("request")
         self.relay.welcomes = False  # A connection that is not good yet.
         opened = self.relay.once("open")
@@ -290,7 +291,7 @@ class ResumeTests(JoiningTestCase):
     def test_the_connection_is_lost_for_good_meanwhile(self) -> Any:
         join, _, peer = yield self.joined("--announce", "--resume")
         self.hang()
-        peer.say("bundle_available", **self.shelf.say(CODE))
+        peer.say("bundle_available", **self.server.say(CODE))
         yield self.until_part()
         peer.sendCloseFrame(1008, b"no more")
         self.assertEqual((yield join.done), Exit.NO_CONNECTION)
@@ -337,7 +338,7 @@ class HaveTests(JoiningTestCase):
         self.assertEqual(peer.query["have"], sha256(NEWER))
         for code, send in (
             (b"direct", ("bundle_update", {"payload": {"code": "direct"}})),
-            (CODE, ("bundle_available", self.shelf.say(CODE))),
+            (CODE, ("bundle_available", self.server.say(CODE))),
         ):
             yield self.acked(peer, send[0], **send[1])
             opened = self.relay.once("open")

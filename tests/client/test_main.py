@@ -300,11 +300,11 @@ class TLSTests(ProgramTestCase):
         opened = self.relay.once("open")
         join = self.run_program("join", *arguments, "--once", "--announce", **secure)
         peer = yield opened
-        peer.say("bundle_available", **self.relay.shelf.say(code, "A"))
+        peer.say("bundle_available", **self.relay.server.say(code, "A"))
         self.assertEqual((yield join.done), Exit.DONE, join.err)
         self.assertEqual(Path(output).read_bytes(), code)
-        self.relay.shelf.put(b"newer", "A")
-        self.relay.shelf.cut(3)
+        self.relay.server.put(b"newer", "A")
+        self.relay.server.cut(3)
         fetch = self.run_program("fetch", *arguments, "--resume", **secure)
         self.assertEqual((yield fetch.done), Exit.DONE, fetch.err)
         self.assertEqual(Path(output).read_bytes(), b"newer")
@@ -312,7 +312,7 @@ class TLSTests(ProgramTestCase):
 
     @inlineCallbacks
     def test_downloads_where_nobody_vouches_for_the_certificate(self) -> Any:
-        self.relay.shelf.put(b"x", "A")
+        self.relay.server.put(b"x", "A")
         url = self.url.replace("127.0.0.1", "localhost")
         for relay, trusted in ((self.url, {}), (url, {"SSL_CERT_FILE": self.certificate})):
             child = self.run_program(
@@ -322,7 +322,7 @@ class TLSTests(ProgramTestCase):
             self.assertIn(b"the relay's certificate could not be verified", child.err)
             self.assertNotIn(b"going on", child.err)
             self.assertNoTraceback(child)
-        self.assertEqual(self.relay.shelf.requests, [])
+        self.assertEqual(self.relay.server.requests, [])
 
     @inlineCallbacks
     def test_tls_where_none_is_spoken(self) -> Any:

@@ -12,8 +12,8 @@ from twisted.web.server import Site
 
 from apptuner_relay.client.outcome import Exit
 
+from .cases import TOKEN, Asked, OperatorCommandCase
 from .little_relay import Recorder
-from .test_billing import TOKEN, Asked, CommandCase
 
 ANSWER: dict[str, Any] = {
     "node": "a",
@@ -41,7 +41,7 @@ ANSWER: dict[str, Any] = {
 }
 
 
-class NodesTest(CommandCase):
+class NodesTest(OperatorCommandCase):
     def setUp(self) -> None:
         super().setUp()
         self.asked = Asked()
@@ -57,8 +57,8 @@ class NodesTest(CommandCase):
 
     @inlineCallbacks
     def ask(self, *arguments: str, code: Exit = Exit.DONE) -> Any:
-        errand, screen = self.begin("nodes", *arguments, "--relay", self.url)
-        ended = yield errand.done
+        running, screen = self.begin("nodes", *arguments, "--relay", self.url)
+        ended = yield running.done
         self.assertEqual(ended, code, screen.err.getvalue())
         return screen
 
@@ -98,7 +98,7 @@ class NodesTest(CommandCase):
         self.answer(away)
         for option in ([], ["--json"]):
             screen = yield self.ask(*option, code=Exit.FAILED)
-            self.assertIn("Redis has been away for 1 min 15 s", screen.err.getvalue())
+            self.assertIn("Redis has been unreachable for 1 min 15 s", screen.err.getvalue())
             self.assertIn("10.0.0.2", screen.out.getvalue())
 
     @inlineCallbacks

@@ -1,8 +1,7 @@
-"""What users come to: the plan's own table, and what must hold of any other."""
+"""`apptuner_relay.client.projection`: the plan's own table, and what must hold of any other."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
@@ -13,9 +12,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.client import amounts
-from apptuner_relay.client.measured import LEAST_SESSIONS, measure
-from apptuner_relay.client.projection import MEMORY_MARGIN, Figures, Stage, project
-from apptuner_relay.client.records import COUNTS, Day, Status, read_days, read_status
+from apptuner_relay.client.projection import MEMORY_MARGIN, Figures, ProjectionStage, project
+from apptuner_relay.client.records import COUNTS, DayRecord
 
 USERS = st.integers(1, 10**7)
 POSITIVE = st.fractions(Fraction(1, 1000), 1000, max_denominator=1000)
@@ -87,7 +85,7 @@ class ProjectionTest(SynchronousTestCase):
     def test_the_next_stage_begins_where_it_says(self, users: int, put_in: Figures) -> None:
         projection = project(users, put_in)
         begins = projection.next_stage_users
-        if projection.stage is Stage.SCALE_OUT:
+        if projection.stage is ProjectionStage.MANAGED:
             self.assertIsNone(begins)
             return
         assert begins is not None
@@ -96,126 +94,18 @@ class ProjectionTest(SynchronousTestCase):
         self.assertEqual(project(begins - 1, put_in).stage, projection.stage)
 
     def test_the_stages_are_the_relays_thresholds(self) -> None:
-        stages = [project(users, Figures()).stage for users in (1, 100, 101, 300, 301)]
-        self.assertEqual(stages, [1, 1, 2, 2, 3])
+        stages = [project(users, Figures()).stage for users in (1, 100, 101, 300, 301, 5000, 5001)]
+        self.assertEqual(stages, [1, 1, 2, 2, 3, 3, 4])
         self.assertEqual(project(50, Figures()).next_stage_users, 101)
         self.assertEqual(project(101, Figures()).next_stage_users, 301)
+        self.assertEqual(project(301, Figures()).next_stage_users, 5001)
         fifth = Figures(peak_share=Fraction(1, 5))
         self.assertEqual(project(50, fifth).next_stage_users, 501)
 
-
-class AmountTest(SynchronousTestCase):
-    def test_rounding(self) -> None:
-        for value, text in (
-            (0, "0 B"),
-            (999, "999 B"),
-            (9_949_999, "9.9 MB"),
-            (9_950_000, "10 MB"),
-            (999_499_999, "999 MB"),
-            (999_500_000, "1 GB"),
-            (22_500_000_000, "22 GB"),
-            (23_500_000_000, "24 GB"),
-            (2**62, "4.6 EB"),
-        ):
-            self.assertEqual(amounts.data(value), text)
-        self.assertEqual(amounts.memory(2**20 - 1), "1 MiB")
-        self.assertEqual(amounts.memory(3 * 2**29), "1.5 GiB")
-        self.assertEqual(amounts.rate(100_000_000), "100 Mbit/s")
-        self.assertEqual(amounts.number(Fraction(2000)), "2,000")
-        self.assertEqual(amounts.number(Fraction(1, 3)), "0.33")
-
-    @given(st.integers(1, 10**18))
-    def test_two_digits_are_right(self, value: int) -> None:
-        shown = re.fullmatch(r"(\d{1,3}(?:\.\d)?) (B|kB|MB|GB|TB|PB|EB)", amounts.data(value))
-        assert shown is not None
-        units = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
-        read = Fraction(shown[1]) * 1000 ** units.index(shown[2])
-        self.assertLessEqual(abs(read - value), value * Fraction(6, 100))
+    def test_a_managed_service_is_no_stage_before_scaling_out(self) -> None:
+        large = Figures(warning_sessions=Fraction(8000))
+        self.assertEqual([project(users, large).stage for users in (5001, 8000, 8001)], [2, 2, 4])
 
 
-def day(text: str, **counts: int) -> Day:
-    return Day(date.fromisoformat(text), **{name: counts.get(name, 0) for name in COUNTS})
-
-
-BUSY = day("2026-11-21", peak_sessions=10, bundles=100, bundle_bytes=10**9, bytes_out=3 * 10**9)
-QUIET = day("2026-11-22")
-TODAY = day("2026-11-23", peak_sessions=4, bundles=20, bundle_bytes=2 * 10**8, bytes_out=6 * 10**8)
-
-
-class MeasuredTest(SynchronousTestCase):
-    def measured(self, status: Status, users_now: int | None = None) -> dict[str, Fraction]:
-        found = measure(status, Figures(), users_now)
-        return {name: one.value for name, one in found.items()}
-
-    def test_a_relay_that_has_seen_nothing_measures_nothing(self) -> None:
-        empty = Status((), day("2026-11-23"), 0, 60_000_000)
-        self.assertEqual(self.measured(empty), {})
-        self.assertEqual(self.measured(empty, users_now=10), {})
-
-    def test_bundles_of_all_days_and_rates_of_whole_ones(self) -> None:
-        found = self.measured(Status((BUSY, QUIET), TODAY, 3, 60_000_000))
-        self.assertEqual(found, {"bundle_bytes": 10**7, "copies": 3, "bundles_per_day": 10})
-
-    def test_with_a_number_of_users(self) -> None:
-        found = self.measured(Status((BUSY, QUIET), TODAY, 3, 60_000_000), users_now=40)
-        self.assertEqual(found["peak_share"], Fraction(1, 4))
-        self.assertEqual(found["bundles_per_day"], Fraction(100, 2 * 40))
-
-    def test_the_same_users_come_to_what_was_measured(self) -> None:
-        found = self.measured(Status((BUSY,), QUIET, 3, 60_000_000), users_now=40)
-        projection = project(40, replace(Figures(), **found))
-        self.assertEqual(projection.day_bytes, BUSY.bytes_out)
-        self.assertEqual(projection.peak_sessions, BUSY.peak_sessions)
-
-    def test_memory_takes_enough_sessions(self) -> None:
-        base_bytes = int(Figures().base_memory_bytes)
-        for sessions, memory_bytes, expected in (
-            (LEAST_SESSIONS, base_bytes + 20_000, 1000),
-            (LEAST_SESSIONS - 1, base_bytes + 20_000, None),
-            (LEAST_SESSIONS, base_bytes, None),
-        ):
-            found = self.measured(Status((), QUIET, sessions, memory_bytes))
-            self.assertEqual(found.get("session_memory_bytes"), expected)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(("days", "today", "date", "sessions", *COUNTS, "2026-11-23")), inner
-        )
-    ),
-    max_leaves=20,
-)
-
-
-class RecordsTest(SynchronousTestCase):
-    counts = dict.fromkeys(COUNTS, 1)
-
-    def test_days_come_out_in_order(self) -> None:
-        read = read_days({"days": {"2026-11-23": self.counts, "2026-11-22": self.counts}, "x": 1})
-        self.assertEqual([one.date for one in read], [date(2026, 11, 22), date(2026, 11, 23)])
-
-    def test_what_is_wrong_is_named(self) -> None:
-        for value, words in (
-            ([], "the file is no JSON object"),
-            ({}, "days is no JSON object"),
-            ({"days": {"2026-11-23": 1}}, "days.2026-11-23 is no JSON object"),
-            ({"days": {"2026-02-30": self.counts}}, "has no date"),
-            ({"days": {"20261123": self.counts}}, "has no date"),
-            ({"days": {"2026-11-23": self.counts | {"bundles": -1}}}, "no count 'bundles'"),
-            ({"days": {"2026-11-23": self.counts | {"bundles": True}}}, "no count 'bundles'"),
-            ({"days": {"2026-11-23": self.counts | {"bundles": 2**63}}}, "no count 'bundles'"),
-            ({"days": {"2026-11-23": self.counts | {"bytes_out": 1.5}}}, "no count 'bytes_out'"),
-        ):
-            wrong = self.assertRaises(ValueError, read_days, value)
-            self.assertIn(words, str(wrong))
-
-    @given(JSON)
-    def test_anything_is_read_or_refused(self, value: object) -> None:
-        for read in (read_days, read_status):
-            try:
-                read(value)  # type: ignore[operator]
-            except ValueError as wrong:
-                self.assertTrue(str(wrong))
+def day(text: str, **counts: int) -> DayRecord:
+    return DayRecord(date.fromisoformat(text), **{name: counts.get(name, 0) for name in COUNTS})

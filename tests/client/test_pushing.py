@@ -1,4 +1,4 @@
-"""How a push goes, with a clock that is turned by hand and no socket at all."""
+"""`apptuner_relay.client.pushing`, with a clock that is turned by hand and no socket at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.client.bundles import Bundle, Form
+from apptuner_relay.client.bundles import Form, ReadBundle
+from apptuner_relay.client.carriers import MessageCarrier
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.pushing import SETTLE_SECONDS, Order, Push
 
@@ -38,7 +39,7 @@ class FakeUpload:
         self.done.callback(not self.stopped)
 
 
-class FakeLink:
+class FakeMembership:
     """Keeps what was asked of it."""
 
     def __init__(self) -> None:
@@ -57,12 +58,13 @@ class FakeLink:
 class PushTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.link = FakeLink()
+        self.membership = FakeMembership()
         self.screen = Recorder()
 
     def push(self, **order: Any) -> Push:
-        bundle = order.pop("bundle", Bundle.of("let x"))
-        self.part = Push(Order(bundle, **order), self.link, self.clock, self.screen)
+        bundle = order.pop("bundle", ReadBundle.of("let x"))
+        carrier = MessageCarrier(bundle, self.membership)
+        self.part = Push(Order(**order), carrier, self.membership, self.clock, self.screen)
         self.part.welcomed()
         return self.part
 
@@ -97,13 +99,13 @@ class PushTests(SynchronousTestCase):
         self.push()
         self.assertSaid("waiting for a phone (at most 60 s)")
         self.come(ANN)
-        [upload] = self.link.uploads
+        [upload] = self.membership.uploads
         self.assertEqual(upload.messages[0]["payload"], {"code": "let x"})
         self.assertNotIn("targetDeviceId", upload.messages[0])
         upload.finish()
-        self.assertIsNone(self.link.left)
+        self.assertIsNone(self.membership.left)
         self.ack(ANN)
-        self.assertEqual(self.link.left, Exit.DONE)
+        self.assertEqual(self.membership.left, Exit.DONE)
         self.assertSaid("Ann's (ios, ann): success")
         self.assertIdle()
 
@@ -112,33 +114,33 @@ class PushTests(SynchronousTestCase):
         self.come(ANN, listed=False)
         self.clock.advance(SETTLE_SECONDS / 2)
         self.come(BOB, listed=False)
-        self.assertEqual(self.link.uploads, [])
+        self.assertEqual(self.membership.uploads, [])
         self.clock.advance(SETTLE_SECONDS / 2)
-        self.link.uploads[0].finish()
+        self.membership.uploads[0].finish()
         self.ack(BOB)
-        self.assertIsNone(self.link.left)
+        self.assertIsNone(self.membership.left)
         self.ack(ANN)
-        self.assertEqual(self.link.left, Exit.DONE)
+        self.assertEqual(self.membership.left, Exit.DONE)
 
     def test_a_relay_without_names(self) -> None:
         self.push()
         self.hear("mobile_connected")
         self.hear("mobile_connected")
         self.clock.advance(SETTLE_SECONDS)
-        self.link.uploads[0].finish()
+        self.membership.uploads[0].finish()
         self.ack()
-        self.assertIsNone(self.link.left)
+        self.assertIsNone(self.membership.left)
         self.ack()
-        self.assertEqual(self.link.left, Exit.DONE)
+        self.assertEqual(self.membership.left, Exit.DONE)
         self.assertSaid("sending to 2 phones", "a phone: success")
 
     def test_nobody_comes(self) -> None:
         self.push(wait_seconds=3.0)
         self.clock.advance(2.9)
-        self.assertIsNone(self.link.left)
+        self.assertIsNone(self.membership.left)
         self.clock.advance(0.1)
-        self.assertEqual(self.link.left, Exit.NO_PHONE)
-        self.assertSaid("no phone came within 3 s")
+        self.assertEqual(self.membership.left, Exit.NO_PHONE)
+        self.assertSaid("no phone joined within 3 s")
         self.assertIdle()
 
     def test_a_phone_that_is_gone_before_anything_was_sent(self) -> None:
@@ -146,119 +148,119 @@ class PushTests(SynchronousTestCase):
         self.come(ANN, listed=False)
         self.hear("mobile_disconnected", **ANN)
         self.clock.advance(SETTLE_SECONDS)
-        self.assertEqual(self.link.uploads, [])
+        self.assertEqual(self.membership.uploads, [])
         self.clock.advance(3)
-        self.assertEqual(self.link.left, Exit.NO_PHONE)
+        self.assertEqual(self.membership.left, Exit.NO_PHONE)
 
     def test_a_phone_says_no(self) -> None:
         self.push()
         self.come(ANN, BOB)
-        self.link.uploads[0].finish()
+        self.membership.uploads[0].finish()
         self.ack(ANN, "\x1b[2Jsyntax")
-        self.assertIsNone(self.link.left)
+        self.assertIsNone(self.membership.left)
         self.ack(BOB)
-        self.assertEqual(self.link.left, Exit.FAILED)
+        self.assertEqual(self.membership.left, Exit.FAILED)
         self.assertSaid("Ann's (ios, ann): failed: \\x1b[2Jsyntax", "Bob's (android, bob): success")
 
     def test_a_phone_may_say_no_before_everything_is_sent(self) -> None:
         self.push()
         self.come(ANN)
         self.ack(ANN, "no room")
-        self.assertIsNone(self.link.left)
-        self.link.uploads[0].finish()
-        self.assertEqual(self.link.left, Exit.FAILED)
+        self.assertIsNone(self.membership.left)
+        self.membership.uploads[0].finish()
+        self.assertEqual(self.membership.left, Exit.FAILED)
 
     def test_a_yes_before_everything_is_sent_is_for_an_earlier_bundle(self) -> None:
         self.push()
         self.ack(ANN)
         self.come(ANN)
         self.ack(ANN)
-        self.link.uploads[0].finish()
-        self.assertIsNone(self.link.left)
+        self.membership.uploads[0].finish()
+        self.assertIsNone(self.membership.left)
         self.ack(ANN)
-        self.assertEqual(self.link.left, Exit.DONE)
+        self.assertEqual(self.membership.left, Exit.DONE)
         self.assertSaid("an earlier bundle")
 
     def test_a_yes_right_after_the_last_byte(self) -> None:
         # Over TLS it can come before the transport says that it wrote everything.
         self.push()
         self.come(ANN)
-        [upload] = self.link.uploads
+        [upload] = self.membership.uploads
         upload.progress(10**6)
         self.ack(ANN)
         upload.finish()
-        self.assertEqual(self.link.left, Exit.DONE)
+        self.assertEqual(self.membership.left, Exit.DONE)
 
     def test_an_answer_that_does_not_come(self) -> None:
         self.push(timeout_seconds=5.0)
         self.come(ANN, BOB)
         self.clock.advance(100)  # Sending may take its time.
-        self.link.uploads[0].finish()
+        self.membership.uploads[0].finish()
         self.ack(ANN)
         self.hear("mobile_disconnected", **BOB)
         self.clock.advance(5)
-        self.assertEqual(self.link.left, Exit.NO_ACK)
+        self.assertEqual(self.membership.left, Exit.NO_ACK)
         self.assertSaid("no acknowledgement in time from Bob's (android, bob), which left")
         self.assertIdle()
 
     def test_failure_outweighs_silence(self) -> None:
         self.push(timeout_seconds=5.0)
         self.come(ANN, BOB)
-        self.link.uploads[0].finish()
+        self.membership.uploads[0].finish()
         self.ack(ANN, "no")
         self.clock.advance(5)
-        self.assertEqual(self.link.left, Exit.FAILED)
+        self.assertEqual(self.membership.left, Exit.FAILED)
 
     def test_answers_without_names_that_do_not_come(self) -> None:
         self.push(timeout_seconds=5.0)
         self.come(ANN, BOB)
-        self.link.uploads[0].finish()
+        self.membership.uploads[0].finish()
         self.ack()
         self.clock.advance(5)
-        self.assertEqual(self.link.left, Exit.NO_ACK)
+        self.assertEqual(self.membership.left, Exit.NO_ACK)
         self.assertSaid("no acknowledgement in time from a phone")
 
     def test_one_device(self) -> None:
         self.push(device="bob")
         self.come(ANN)
-        self.assertEqual(self.link.uploads, [])
+        self.assertEqual(self.membership.uploads, [])
         self.come(ANN, BOB)
-        [upload] = self.link.uploads
+        [upload] = self.membership.uploads
         self.assertEqual(upload.messages[0]["targetDeviceId"], "bob")
         upload.finish()
         self.ack(BOB)
-        self.assertEqual(self.link.left, Exit.DONE)
+        self.assertEqual(self.membership.left, Exit.DONE)
 
     def test_one_device_that_does_not_come(self) -> None:
         self.push(device="bob", wait_seconds=3.0)
         self.come(ANN)
         self.clock.advance(3)
-        self.assertEqual(self.link.left, Exit.NO_PHONE)
+        self.assertEqual(self.membership.left, Exit.NO_PHONE)
         self.assertSaid("device bob did not come within 3 s; here: Ann's (ios, ann)")
 
     def test_the_relay_objects_while_it_is_sent(self) -> None:
-        self.push(bundle=Bundle.of("x", form=Form.CHUNKS))
+        self.push(bundle=ReadBundle.of("x", form=Form.CHUNKS))
         self.come(ANN)
         self.hear("error", error="no such\x07 device")
-        [upload] = self.link.uploads
+        [upload] = self.membership.uploads
         self.assertTrue(upload.stopped)
-        self.assertIsNone(self.link.left)
+        self.assertIsNone(self.membership.left)
         upload.finish()
-        self.assertEqual(self.link.left, Exit.FAILED)
+        self.assertEqual(self.membership.left, Exit.FAILED)
         self.assertSaid("the relay reports: no such\\x07 device")
 
     def test_the_relay_objects_afterwards(self) -> None:
         self.push()
         self.come(ANN)
-        self.link.uploads[0].finish()
+        self.membership.uploads[0].finish()
         self.hear("error", error=5)
-        self.assertEqual(self.link.left, Exit.FAILED)
+        self.assertEqual(self.membership.left, Exit.FAILED)
         self.assertIdle()
 
     def test_what_the_relay_says_before_does_not_concern_the_push(self) -> None:
         self.push()
         self.hear("error", error="slow down")
-        self.assertIsNone(self.link.left)
+        self.assertIsNone(self.membership.left)
         self.assertSaid("slow down")
 
     def test_a_lost_connection_and_everything_once_more(self) -> None:
@@ -268,71 +270,71 @@ class PushTests(SynchronousTestCase):
         self.assertIdle()
         self.part.welcomed()
         self.come(ANN)
-        first, second = self.link.uploads
+        first, second = self.membership.uploads
         self.assertEqual(first.messages[0]["payload"], second.messages[0]["payload"])
         second.finish()
         self.ack(ANN)
-        self.assertEqual(self.link.left, Exit.DONE)
+        self.assertEqual(self.membership.left, Exit.DONE)
         self.assertSaid("sending again to Ann's")
 
     def test_a_lost_connection_and_only_who_has_not_answered_once_more(self) -> None:
         self.push()
         self.come(ANN, BOB)
-        self.link.uploads[0].finish()
+        self.membership.uploads[0].finish()
         self.ack(ANN)
         self.part.disconnected()
         self.part.welcomed()
         self.come(ANN)
-        self.assertEqual(len(self.link.uploads), 1)
+        self.assertEqual(len(self.membership.uploads), 1)
         self.come(ANN, BOB)
-        self.assertEqual(self.link.uploads[1].messages[0]["targetDeviceId"], "bob")
-        self.link.uploads[1].finish()
+        self.assertEqual(self.membership.uploads[1].messages[0]["targetDeviceId"], "bob")
+        self.membership.uploads[1].finish()
         self.ack(BOB)
-        self.assertEqual(self.link.left, Exit.DONE)
+        self.assertEqual(self.membership.left, Exit.DONE)
 
     def test_who_has_not_answered_does_not_come_again(self) -> None:
         self.push(wait_seconds=3.0)
         self.come(ANN, BOB)
-        self.link.uploads[0].finish()
+        self.membership.uploads[0].finish()
         self.ack(ANN)
         self.part.disconnected()
         self.part.welcomed()
         self.come(ANN)
         self.clock.advance(3)
-        self.assertEqual(self.link.left, Exit.NO_ACK)
+        self.assertEqual(self.membership.left, Exit.NO_ACK)
 
     def test_a_phone_that_comes_again_is_sent_to_again(self) -> None:
         self.push()
         self.come(ANN, BOB)
-        self.link.uploads[0].finish()
+        self.membership.uploads[0].finish()
         self.hear("mobile_disconnected", **ANN)
         self.list(BOB)
-        self.assertEqual(len(self.link.uploads), 1)
+        self.assertEqual(len(self.membership.uploads), 1)
         self.come(BOB, ANN)
-        [again] = self.link.uploads[1:]
+        [again] = self.membership.uploads[1:]
         self.assertEqual(again.messages[0]["targetDeviceId"], "ann")
         self.ack(BOB)
         again.finish()
         self.ack(ANN)
-        self.assertEqual(self.link.left, Exit.DONE)
+        self.assertEqual(self.membership.left, Exit.DONE)
 
     def test_but_not_for_ever(self) -> None:
         self.push(sends=3, timeout_seconds=5.0)
         for _ in range(10):
             self.come(ANN)
-            if not self.link.uploads[-1].done.called:
-                self.link.uploads[-1].finish()
+            if not self.membership.uploads[-1].done.called:
+                self.membership.uploads[-1].finish()
             self.hear("mobile_disconnected", **ANN)
             self.list()
-        self.assertEqual(len(self.link.uploads), 3)
+        self.assertEqual(len(self.membership.uploads), 3)
         self.clock.advance(5)
-        self.assertEqual(self.link.left, Exit.NO_ACK)
+        self.assertEqual(self.membership.left, Exit.NO_ACK)
 
     def test_a_phone_that_comes_later_is_not_waited_for(self) -> None:
         self.push()
         self.come(ANN)
-        self.link.uploads[0].finish()
+        self.membership.uploads[0].finish()
         self.come(ANN, BOB)
-        self.assertEqual(len(self.link.uploads), 1)
+        self.assertEqual(len(self.membership.uploads), 1)
         self.ack(ANN)
-        self.assertEqual(self.link.left, Exit.DONE)
+        self.assertEqual(self.membership.left, Exit.DONE)

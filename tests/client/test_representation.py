@@ -1,9 +1,7 @@
-"""What is asked for a bundle and what answers mean; what a user has; where URLs lead."""
+"""`apptuner_relay.client.representation`: what is requested of a bundle, and what answers mean."""
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import Any
 
 from hypothesis import example, given
@@ -11,20 +9,17 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.client.address import Relay
-from apptuner_relay.client.codings import COMPRESSED, Garbled, unpack
-from apptuner_relay.client.content import had, sha256_hex
-from apptuner_relay.client.outcome import UsageError
+from apptuner_relay.client.codings import COMPRESSED
 from apptuner_relay.client.representation import (
     Head,
     Mark,
     Meaning,
-    is_sha256,
     meaning,
     request_headers,
     sha256_in,
 )
 
-from .little_shelf import ENCODERS, LittleShelf, sha256
+from .bundle_server import ENCODERS, BundleServer
 
 A, B = "a" * 64, "b" * 64
 MARK = Mark(f'"{A}-gzip"', "gzip", 100)
@@ -142,15 +137,15 @@ class MeaningTests(SynchronousTestCase):
     def test_an_honest_server_and_any_cuts_come_to_the_whole(
         self, code: bytes, coding: str, data: st.DataObject, changes: bool
     ) -> None:
-        shelf = LittleShelf()
+        server = BundleServer()
         path = "/bundles/A"
-        shelf.put(b"before" if changes else code, "A")
-        shelf.codings = [coding]
+        server.put(b"before" if changes else code, "A")
+        server.codings = [coding]
         mark, got = None, b""
         while True:
             headers = request_headers(mark, len(got), None, COMPRESSED)
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            answer = shelf.answer(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
+            answer = server.answer(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
             fields = {name.lower(): value for name, value in answer.fields.items() if value}
             fields["content-length"] = str(len(answer.body))
             head = Head.of(answer.status, fields)
@@ -166,7 +161,7 @@ class MeaningTests(SynchronousTestCase):
             if mark and mark.completed_by(len(got)):
                 break
             if changes:
-                shelf.put(code, "A")
+                server.put(code, "A")
                 changes = data.draw(st.booleans())
         assert mark is not None
         self.assertIn(got, [ENCODERS[mark.coding](c) for c in (code, b"before")])
@@ -191,63 +186,6 @@ class MarkTests(SynchronousTestCase):
             self.assertEqual(sha256_in(etag), A)
         for etag in (None, "", A, f'"{A}0"', f'"{A.upper()}"', f'"x{A}"', f'"{A}" '):
             self.assertIsNone(sha256_in(etag))
-
-
-class CodingTests(SynchronousTestCase):
-    @given(st.binary(max_size=2000), st.sampled_from(["identity", *COMPRESSED]))
-    def test_what_was_encoded(self, code: bytes, coding: str) -> None:
-        class Kept(io.BytesIO):
-            def close(self) -> None:
-                self.kept = self.getvalue()
-                super().close()
-
-        source, into = io.BytesIO(ENCODERS[coding](code)), Kept()
-        content = unpack(source, coding, into, 2000)
-        self.assertEqual((content.sha256, content.size), (sha256(code), len(code)))
-        self.assertEqual(into.kept, code)
-        self.assertTrue(source.closed)
-
-    @given(st.binary(max_size=200), st.sampled_from(COMPRESSED))
-    def test_garbage(self, garbage: bytes, coding: str) -> None:
-        into = io.BytesIO()
-        try:
-            unpack(io.BytesIO(garbage), coding, into, 10**6)
-        except Garbled as error:
-            self.assertIn(coding, str(error))
-        self.assertTrue(into.closed)
-
-    def test_the_limit_is_exact(self) -> None:
-        for coding, encode in ENCODERS.items():
-            self.assertEqual(unpack(io.BytesIO(encode(b"xy")), coding, None, 2).size, 2)
-            self.assertRaises(Garbled, unpack, io.BytesIO(encode(b"xy")), coding, None, 1)
-
-    def test_a_coding_that_is_unknown(self) -> None:
-        self.assertRaises(ValueError, unpack, io.BytesIO(), "br", None, 1)
-
-
-class HaveTests(SynchronousTestCase):
-    def test_a_sha256(self) -> None:
-        self.assertEqual(had(A.upper(), None), A)
-        self.assertIsNone(had(None, None))
-        self.assertRaises(ValueError, sha256_hex, A[1:])
-        self.assertRaises(ValueError, sha256_hex, A + "\n")
-        self.assertFalse(is_sha256(A.upper()) or is_sha256(5))
-
-    def test_a_file(self) -> None:
-        path = Path(self.mktemp())
-        path.write_bytes(b"code")
-        self.assertEqual(had(str(path), None), sha256(b"code"))
-
-    def test_a_file_that_is_missing(self) -> None:
-        path = Path(self.mktemp())
-        error = self.assertRaises(UsageError, had, str(path), None)
-        self.assertIn("neither a SHA-256 (64 hex digits) nor a file", str(error))
-        self.assertRaises(UsageError, had, str(path), Path(self.mktemp()))
-        self.assertIsNone(had(str(path), path.resolve()))
-
-    def test_a_file_that_can_not_be_read(self) -> None:
-        error = self.assertRaises(UsageError, had, "/", None)
-        self.assertIn("Is a directory", str(error))
 
 
 class UrlTests(SynchronousTestCase):

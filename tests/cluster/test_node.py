@@ -3,9 +3,9 @@
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.cluster.directory import check_address, check_node
 from apptuner_relay.cluster.node import NoAddress, find_address, find_own_address, name_node
-from apptuner_relay.cluster.redis_url import parse_redis_url
+from apptuner_relay.config.node_names import check_address, check_node
+from apptuner_relay.config.redis_url import parse_redis_url
 
 
 class Finding(SynchronousTestCase):

@@ -19,7 +19,7 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from apptuner_relay.web.bundles import BundlesResource
+from apptuner_relay.web.bundle_resource import BundlesResource
 from apptuner_relay.web.site import make_site
 from apptuner_relay.wire.deflate import BombGuard, Inflation, inflate_head
 from apptuner_relay.wire.frames import (
@@ -35,7 +35,7 @@ from apptuner_relay.wire.frames import (
 from apptuner_relay.wire.messages import NotAnObject, sniff
 from tests.fuzz.reference import read_stream
 from tests.memory import DEFLATE_TAIL, Client, Relay, masked, server_frames
-from tests.web.shelf import DECODE, DictShelf, FileBundle
+from tests.web.bundle_cache import DECODE, DictBundleCache, FileBundle
 
 LIMIT_BYTES = 3000
 """Of a message: small, so that inputs reach it."""
@@ -250,7 +250,7 @@ def handshake(data: bytes) -> None:
     with _calm():
         said = _converse(make_site(relay.service, None), relay.clock, raw, step)
     _see_answers(said, raw)
-    _promise(not relay.service.members and not relay.service.sessions, "somebody stays")
+    _promise(not relay.service.clients and not relay.service.sessions, "somebody stays")
 
 
 def http(data: bytes) -> None:
@@ -264,7 +264,7 @@ def http(data: bytes) -> None:
         bundle = FileBundle(Path(folder), CODE)
         site = make_site(relay.service, None)
         resource = BundlesResource(
-            DictShelf(ABC234=bundle), _InlineThreads(), 30.0, None, relay.service.access
+            DictBundleCache(ABC234=bundle), _InlineThreads(), 30.0, None, relay.service.access
         )
         site.resource.putChild(b"bundles", resource)
         said = _converse(site, relay.clock, raw, 4096)

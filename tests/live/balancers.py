@@ -88,11 +88,15 @@ class Balancer:
         return f"wss://{HOST}:{self.port}/{role}/{session}" + (f"?{query}" if query else "")
 
     async def get(
-        self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: str = "",
     ) -> Reply:
         """An HTTPS request."""
         endpoint = f"tls:{HOST}:{self.port}:trustRoots={self._trusted}"
-        return await http(endpoint, path, method, {"Host": HOST, **(headers or {})})
+        return await http(endpoint, path, method, {"Host": HOST, **(headers or {})}, body)
 
     async def get_plain(self, path: str) -> Reply:
         """An HTTP request."""
@@ -213,10 +217,13 @@ class HAProxy(Balancer):
     def fit(self, text: str) -> str:
         both = self.folder / "both.pem"
         both.write_text(self.certificate.read_text() + self.key.read_text())
-        relays = "".join(
-            f"    server relay{number} {HOST}:{relay.port}\n"
-            for number, relay in enumerate(self.relays, 1)
-        )
+
+        def servers(more: str = "") -> str:
+            return "".join(
+                f"    server relay{number} {HOST}:{relay.port}{more.format(number)}\n"
+                for number, relay in enumerate(self.relays, 1)
+            )
+
         return replace_all(
             text,
             # It would not start where it can't have the descriptors for them.
@@ -229,7 +236,11 @@ class HAProxy(Balancer):
             ("bind :::80 v4v6", f"bind {HOST}:{self.plain_port}"),
             ("bind :::443 v4v6", f"bind {HOST}:{self.port}"),
             ("/etc/haproxy/relay.pem", str(both)),
-            (r"~(    server relay\d 127\.0\.0\.1:300\d\n)+", relays),
+            (r"~(    server relay\d 127\.0\.0\.1:300\d\n)+", servers()),
+            (
+                r"~(    server relay\d 127\.0\.0\.1:300\d track relays/relay\d\n)+",
+                servers(" track relays/relay{}"),
+            ),
         )
 
     def command(self, path: Path) -> list[str]:
@@ -250,12 +261,14 @@ class Caddy(Balancer):
         return [str(program("caddy")), "run", "--config", str(path), "--adapter", "caddyfile"]
 
     def env(self) -> dict[str, str]:
+        relays = " ".join(f"{HOST}:{relay.port}" for relay in self.relays)
         return checkout_env(
             HOME=str(self.folder),
             XDG_DATA_HOME=str(self.folder),
             XDG_CONFIG_HOME=str(self.folder),
             RELAY_SITE=HOST,
-            RELAYS=" ".join(f"{HOST}:{relay.port}" for relay in self.relays),
+            RELAYS=relays,
+            RELAY_APP=relays,
             RELAY_TLS=f"tls {self.certificate} {self.key}",
         )
 

@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 from twisted.protocols.basic import LineReceiver
 
-from apptuner_relay.cluster.directory import DirectoryError, Events
-from apptuner_relay.cluster.redis import Timing, make_directory
-from apptuner_relay.cluster.redis_url import parse_redis_url
+from apptuner_relay.cluster.ownership.directory import DirectoryError, Events
+from apptuner_relay.cluster.ownership.redis_directory import Timing, make_directory
+from apptuner_relay.config.redis_url import parse_redis_url
 
 
 def say(**what: object) -> None:
@@ -32,10 +32,10 @@ class SaidEvents(Events):
     def moved(self, session: str) -> None:
         say(event=["moved", session])
 
-    def away(self) -> None:
+    def unreachable(self) -> None:
         say(event=["away"])
 
-    def back(self) -> None:
+    def reachable(self) -> None:
         say(event=["back"])
 
 

@@ -299,17 +299,23 @@ async def exchange(endpoint: str, request: str) -> bytes:
 
 
 async def http(
-    endpoint: str, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
+    endpoint: str,
+    path: str,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: str = "",
 ) -> Reply:
     """An HTTP request through an endpoint, and every header of the reply as it came."""
     fields = {"Host": "relay", "Connection": "close", **(headers or {})}
+    if body:
+        fields["Content-Length"] = str(len(body.encode()))
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {fields[name]}" for name in fields)]
-    raw = await exchange(endpoint, "\r\n".join([*lines, "", ""]))
-    head, _, body = raw.partition(b"\r\n\r\n")
+    raw = await exchange(endpoint, "\r\n".join([*lines, "", body]))
+    head, _, content = raw.partition(b"\r\n\r\n")
     status, *rest = head.decode("ascii").split("\r\n")
     pairs = (field.split(": ", 1) for field in rest)
     return Reply(
-        int(status.split()[1]), {name.lower(): value for name, value in pairs}, body.decode()
+        int(status.split()[1]), {name.lower(): value for name, value in pairs}, content.decode()
     )
 
 

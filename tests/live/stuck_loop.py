@@ -8,7 +8,7 @@ import sys
 
 from twisted.internet import reactor
 
-from apptuner_relay.notify import Notifier
+from apptuner_relay.operator.systemd import SystemdNotifier
 
 
 def stick() -> None:
@@ -18,7 +18,7 @@ def stick() -> None:
     print("goes on", flush=True)
 
 
-notifier = Notifier(reactor, os.environ, lambda: "watched")
+notifier = SystemdNotifier(reactor, os.environ, lambda: "watched")
 notifier.startService()
 signal.signal(signal.SIGUSR1, lambda number, frame: reactor.callFromThread(stick))
 reactor.run()

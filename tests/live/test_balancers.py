@@ -5,9 +5,10 @@ their sessions through Redis.
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from apptuner_relay.options import Settings
+from apptuner_relay.config.settings import Settings
 from tests.live.balancers import HOST, Balancer, Caddy, HAProxy, Nginx, program
 from tests.live.clients import TYPESCRIPT, Client, NodeClients, missing
 from tests.live.cluster import ClusterCase
@@ -45,18 +46,23 @@ class Behind:
     clients: NodeClients
 
     async def begin(
-        self: Any, shared: bool = True, affinity: bool = True, api: int | None = None
+        self: Any,
+        shared: bool = True,
+        affinity: bool = True,
+        api: int | None = None,
+        more: Sequence[str] = (),
     ) -> None:
         """Two relays, the balancer before them, and a process for clients.
 
         ``shared``: sessions are, through Redis. ``affinity``: the file is as it is shipped.
-        ``api``: the port of a program to which the other paths go.
+        ``api``: the port of a program to which the other paths go. ``more``: options of the
+        relays.
         """
         if shared:
             redis = await self.redis()
-            starting = [self.member(redis.url, name, *TRUST) for name in "ab"]
+            starting = [self.member(redis.url, name, *TRUST, *more) for name in "ab"]
         else:
-            starting = [self.relay(*TRUST) for _ in "ab"]
+            starting = [self.relay(*TRUST, *more) for _ in "ab"]
         self.relays = await together(*starting)
         self.balancer = self.balancer_class(self.relays)
         if not affinity:
@@ -77,7 +83,7 @@ class Behind:
         await cli.settle()
         return cli, phone
 
-    async def homes(self, session: str) -> list[RelayProcess]:
+    async def owners(self, session: str) -> list[RelayProcess]:
         """The relays at which the session is."""
         return [relay for relay in self.relays if label(session) in await rows(relay)]
 
@@ -87,8 +93,8 @@ class Behind:
         for number in range(MANY_SESSIONS):
             session = f"SECRET{number}"
             client = await self.join("cli", session)
-            (home,) = await self.homes(session)
-            found.setdefault(home, session)
+            (owner,) = await self.owners(session)
+            found.setdefault(owner, session)
             await client.close()
             await client.closed()
             if len(found) == len(self.relays):
@@ -103,8 +109,10 @@ class Behind:
             minutes = re.findall(rf"^ +{name} +(\d+)m;?$", text, re.MULTILINE)
             self.assertEqual(len(minutes), 1, name)
             wait_s = int(minutes[0]) * 60
-            self.assertGreater(wait_s, 3 * settings.slow_time)
-            self.assertGreater(wait_s, 3 * max(settings.ping_interval, settings.ping_timeout))
+            self.assertGreater(wait_s, 3 * settings.slow.slow_time)
+            self.assertGreater(
+                wait_s, 3 * max(settings.limits.ping_interval, settings.limits.ping_timeout)
+            )
 
     async def kill(self, relay: RelayProcess) -> None:
         relay.forget()
@@ -133,7 +141,7 @@ class Behind:
                 self.assertEqual((await receiver.bundle()).code, sent.code)
                 await receiver.send({"type": "bundle_ack", "success": True, "timestamp": 1})
             await together(cli.expect("bundle_ack"), dashboard.expect("bundle_ack"))
-        self.assertEqual(len(await self.homes(SESSION)), 1)
+        self.assertEqual(len(await self.owners(SESSION)), 1)
 
         download = await self.balancer.get(f"/bundles/{SESSION}")
         self.assertEqual(download.status, 200)
@@ -157,8 +165,8 @@ class Behind:
         """As a client does that comes another way, or did before the balancer lost a relay."""
         await self.begin()
         near = await self.join("mobile", perMessageDeflate=True)
-        (home,) = await self.homes(SESSION)
-        (other,) = [relay for relay in self.relays if relay is not home]
+        (owner,) = await self.owners(SESSION)
+        (other,) = [relay for relay in self.relays if relay is not owner]
         far = await self.clients.join(
             "mobile", SESSION, url=other.url("mobile", SESSION), localAddress="127.0.0.4"
         )
@@ -167,8 +175,8 @@ class Behind:
             sent = await cli.push(TYPESCRIPT, chunked=chunked)
             self.assertEqual((await near.bundle()).code, sent.code)
             self.assertEqual((await far.bundle()).code, sent.code)
-        self.assertEqual(await self.homes(SESSION), [home])
-        addresses = [one["address"] for one in (await rows(home))[label(SESSION)]["clients"]]
+        self.assertEqual(await self.owners(SESSION), [owner])
+        addresses = [one["address"] for one in (await rows(owner))[label(SESSION)]["clients"]]
         self.assertEqual(addresses, [ELSEWHERE, HOST, "127.0.0.4"])
 
     async def test_without_affinity(self: Any) -> None:
@@ -181,8 +189,8 @@ class Behind:
             self.assertEqual((await phone.bundle()).code, sent.code)
             await phone.send({"type": "bundle_ack", "success": True, "timestamp": 1})
             await cli.expect("bundle_ack")
-        (home,) = await self.homes(SESSION)
-        row = (await rows(home))[label(SESSION)]
+        (owner,) = await self.owners(SESSION)
+        row = (await rows(owner))[label(SESSION)]
         addresses = {one["address"] for one in row["clients"]}
         self.assertEqual(addresses, {ELSEWHERE, *(f"127.0.1.{n}" for n in range(1, 5))})
         at_each = [(await relay.get("/health")).json()["connections"] for relay in self.relays]
@@ -195,8 +203,8 @@ class Behind:
         await self.join("mobile", headers={"X-Forwarded-For": SPOOFED}, localAddress=ELSEWHERE)
         spoofed = f"{SPOOFED}, {HOST}"
         await self.join("dashboard", headers={"X-Forwarded-For": spoofed}, localAddress="127.0.0.3")
-        (home,) = await self.homes(SESSION)
-        row = (await rows(home))[label(SESSION)]
+        (owner,) = await self.owners(SESSION)
+        row = (await rows(owner))[label(SESSION)]
         self.assertEqual(
             row["clients"],
             [
@@ -206,8 +214,8 @@ class Behind:
             ],
         )
         for role in ("cli", "mobile"):
-            await home.logged(rf"{role} connected from {ELSEWHERE}$")
-        self.assertNotIn(SPOOFED, home.log)
+            await owner.logged(rf"{role} connected from {ELSEWHERE}$")
+        self.assertNotIn(SPOOFED, owner.log)
 
     async def test_what_is_not_for_clients(self: Any) -> None:
         await self.begin()
@@ -240,6 +248,24 @@ class Behind:
         refused = await self.clients.refused("cli", "bad.id", ca=self.balancer.ca)
         self.assertEqual(refused.status, 400)
         self.assertIn("Bad session id", refused.json()["error"])
+
+    async def test_a_bundle_over_http(self: Any) -> None:
+        """Larger than any other request."""
+        await self.begin()
+        code = "console.log(1);\n" * 20_000
+        put = await self.balancer.get("/bundles/ABC234", "PUT", body=code)
+        self.assertEqual(put.status // 100, 2, put)
+        got = await self.balancer.get("/bundles/ABC234")
+        self.assertEqual((got.status, got.body), (200, code))
+
+    async def test_channels_of_managed_services(self: Any) -> None:
+        await self.begin(more=("--managed", "relay://apptuner-key"))
+        kind = {"Content-Type": "application/json"}
+        asked = await self.balancer.get("/pusher/auth", "POST", kind, "{}")
+        self.assertEqual(asked.status, 400)
+        self.assertIn("lacks socket_id", asked.json()["error"])
+        found = await self.balancer.get("/app/apptuner-key")
+        self.assertEqual(found.status, 426)
 
     async def test_the_node_relays_other_paths(self: Any) -> None:
         upstream = Upstream()

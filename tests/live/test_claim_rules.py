@@ -16,8 +16,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.access.claims import Claim, MemoryClaims
-from apptuner_relay.cluster.claims import ANSWER_S, PATIENCE_S, RedisClaims
-from apptuner_relay.cluster.redis_link import LinkLost
+from apptuner_relay.cluster.ownership.redis_claims import ANSWER_S, PATIENCE_S, RedisClaims
+from apptuner_relay.cluster.ownership.redis_link import LinkLost
 from tests.live.redis import RedisClient, blocking_server, missing_redis
 
 SESSIONS = [digit * 64 for digit in "ab"]
@@ -32,8 +32,8 @@ class InlineCommands:
     def __init__(self, path: Path) -> None:
         self._client = RedisClient(path)
         self.is_up = False
-        self.on_up: Callable[[], None] = lambda: None
-        self.on_down: Callable[[str], None] = lambda reason: None
+        self.on_connected: Callable[[], None] = lambda: None
+        self.on_disconnected: Callable[[str], None] = lambda reason: None
         self.greet: Any = None
 
     def start(self) -> None:
@@ -42,7 +42,7 @@ class InlineCommands:
 
     def _greeted(self, _: None) -> None:
         self.is_up = True
-        self.on_up()
+        self.on_connected()
 
     async def stop(self) -> None:
         self.is_up = False
@@ -50,7 +50,7 @@ class InlineCommands:
 
     def cut(self) -> None:
         self.is_up = False
-        self.on_down("cut")
+        self.on_disconnected("cut")
 
     def run(self, script: str, *args: str | int) -> Deferred[Any]:
         return self._run(script, *args) if self.is_up else fail(LinkLost("cut"))

@@ -8,9 +8,9 @@ from twisted.trial.unittest import TestCase
 
 from apptuner_relay.access.claims import Claim
 from apptuner_relay.access.tokens import make_proof
-from apptuner_relay.cluster.claims import RedisClaims, make_claims
-from apptuner_relay.cluster.redis_url import parse_redis_url
-from apptuner_relay.session import session_hash
+from apptuner_relay.cluster.ownership.redis_claims import RedisClaims, make_claims
+from apptuner_relay.config.redis_url import parse_redis_url
+from apptuner_relay.session.session import session_hash
 from tests.live.redis import RedisProcess, client_of, missing_redis
 from tests.live.test_directory import RIGHTS, SECRET, until
 

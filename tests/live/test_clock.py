@@ -70,7 +70,7 @@ class ClockTest(LiveCase):
                 await systemd.told("WATCHDOG=1")
 
     async def test_a_dead_phone_goes(self) -> None:
-        relay, clock = await self.set_relay("--ping-interval", "1", "--ping-timeout", "1")
+        relay, clock = await self.set_relay("--ping-interval", "1", "--tune", "ping-timeout=1")
         node = await self.node(relay)
         cli = await node.join("cli", "ABC234")
         await DeadPhone.join(relay, "ABC234")

@@ -281,7 +281,7 @@ class RedisTest(FaultCase):
     async def test_redis_is_killed_and_started_again(self) -> None:
         redis, (a, b, c), node, cli, phone = await self.begin()
         await redis.kill()
-        await together(*(relay.logged("can't be used, trying on") for relay in (a, b, c)))
+        await together(*(relay.logged("unreachable, trying again") for relay in (a, b, c)))
         await self.works(cli, phone)
         # A client of a session that is known finds it.
         near = await self.join(node, b, "mobile", query="deviceId=near")
@@ -296,7 +296,7 @@ class RedisTest(FaultCase):
         await redis.kill()
         a, b = [await self.member(redis.url, name) for name in "ab"]
         node = await self.node(a)
-        await together(*(relay.logged("can't be used, trying on") for relay in (a, b)))
+        await together(*(relay.logged("unreachable, trying again") for relay in (a, b)))
         cli = await self.join(node, a, "cli")
         here = await self.join(node, a, "mobile", query="deviceId=here")
         await self.works(cli, here)
@@ -322,7 +322,7 @@ class RedisTest(FaultCase):
         cli = await self.join(node, b, "cli")
         await self.works(cli, phone)
         await master.kill()
-        await together(*(relay.logged("can't be used, trying on") for relay in (a, b)))
+        await together(*(relay.logged("unreachable, trying again") for relay in (a, b)))
         await self.works(cli, phone)
         await together(*(relay.logged("reached again") for relay in (a, b)))
         await self.owned_by_one_of(replica, "a")

@@ -14,7 +14,7 @@ from tests.live.processes import MIB, RelayProcess, within_patience
 
 LIMIT = 200
 KEPT = 32
-"""What `descriptors.Descriptors` keeps back of that."""
+"""What `descriptors.DescriptorReserve` keeps back of that."""
 HANDSHAKE = (
     "GET /mobile/A{number:05} HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\n"
     "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"

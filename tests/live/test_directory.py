@@ -15,17 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from apptuner_relay.cluster.directory import DirectoryAway, Events, Lease
-from apptuner_relay.cluster.redis import RedisDirectory, Timing, make_directory
-from apptuner_relay.cluster.redis_endpoint import BadCertificates, read_authorities
-from apptuner_relay.cluster.redis_url import parse_redis_url
+from apptuner_relay.cluster.ownership.directory import DirectoryUnreachable, Events, Lease
+from apptuner_relay.cluster.ownership.redis_directory import RedisDirectory, Timing, make_directory
+from apptuner_relay.config.redis_url import parse_redis_url
 from tests.live.harness import together
 from tests.live.processes import PATIENCE_S, Child, checkout_env, within_patience
 from tests.live.redis import RedisProcess, SentinelProcess, client_of, free_port, missing_redis
 from tests.live.test_ownership import SESSIONS
+from tests.log_capture import capture_log
 
 QUICK = Timing(lease=1.5, renew=0.5)
 SECRET = "hunter2-hunter2"
@@ -70,10 +69,10 @@ class Heard(Events):
     def kicked(self, session: str, role: str, reason: str) -> None:
         self._note("kicked", session, role, reason)
 
-    def away(self) -> None:
+    def unreachable(self) -> None:
         self._note("away")
 
-    def back(self) -> None:
+    def reachable(self) -> None:
         self._note("back")
 
 
@@ -168,17 +167,6 @@ class DirectoryCase(TestCase):
         await process.ready()
         return process
 
-    def log(self) -> list[str]:
-        """What is logged from now on."""
-        lines: list[str] = []
-
-        def observe(event: LogEvent) -> None:
-            lines.append(formatEvent(event))
-
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
-        return lines
-
 
 class TwoNodesTest(DirectoryCase):
     async def test_they_agree_whose_a_session_is(self) -> None:
@@ -208,7 +196,7 @@ class TwoNodesTest(DirectoryCase):
         await two.release(SESSIONS[0])
         self.assertIsNone(await one.look(SESSIONS[0]))
         await server.kill()
-        with self.assertRaises(DirectoryAway):
+        with self.assertRaises(DirectoryUnreachable):
             await one.look(SESSIONS[0])
 
     async def test_claims_at_once_have_one_winner_each(self) -> None:
@@ -232,7 +220,7 @@ class TwoNodesTest(DirectoryCase):
         await heard.event("moved")
         self.assertEqual([info.node for info in await two.nodes()], ["n2"])
         self.assertEqual((await two.claim(SESSIONS[0])).epoch, 2)
-        with self.assertRaises(DirectoryAway):
+        with self.assertRaises(DirectoryUnreachable):
             await one.claim(SESSIONS[1])
 
     async def test_kicks_and_drains_are_heard(self) -> None:
@@ -320,7 +308,7 @@ class ServerFaultsTest(DirectoryCase):
         self.assertEqual(await one.claim(SESSIONS[1]), second)
         self.assertEqual(await two.claim(SESSIONS[0]), first)
         self.assertEqual(heard_one.seen + heard_two.seen, [("away",), ("back",)] * 2)
-        self.assertEqual((one.state, one.away_since_s), ("connected", None))
+        self.assertEqual((one.state, one.unreachable_since_s), ("connected", None))
         # Subscribed again, too.
         await one.release(SESSIONS[0])
         await heard_two.event("moved")
@@ -333,7 +321,7 @@ class ServerFaultsTest(DirectoryCase):
         first = await one.claim(SESSIONS[0])
         server.freeze()
         failing = two.claim(SESSIONS[0])
-        with self.assertRaises(DirectoryAway):
+        with self.assertRaises(DirectoryUnreachable):
             await failing
         await heard_one.event("away")
         await until(lambda: self.is_stale(one))
@@ -356,17 +344,17 @@ class ServerFaultsTest(DirectoryCase):
         self.assertEqual(one.held(), [])
 
     async def test_a_server_that_comes_after_the_nodes(self) -> None:
-        lines = self.log()
+        lines = capture_log(self)
         server = RedisProcess()
         self.addCleanup(lambda: ensureDeferred(server.remove()))
         one, heard = await self.started(server.url, "n1")
         self.assertEqual((one.state, heard.seen), ("away", [("away",)]))
-        with self.assertRaises(DirectoryAway):
+        with self.assertRaises(DirectoryUnreachable):
             await one.claim(SESSIONS[0])
         await server.start()
         await heard.event("back")
         self.assertEqual((await one.claim(SESSIONS[0])).node, "n1")
-        self.assertEqual(len([line for line in lines if "can't be used" in line]), 1, lines)
+        self.assertEqual(len([line for line in lines if "unreachable" in line]), 1, lines)
 
     async def test_a_failing_over_under_sentinel(self) -> None:
         master = await self.server()
@@ -399,19 +387,19 @@ class ServerFaultsTest(DirectoryCase):
 
 class SecretsTest(DirectoryCase):
     async def test_a_wrong_password_is_said_and_not_shown(self) -> None:
-        lines = self.log()
+        lines = capture_log(self)
         server = await self.server("--requirepass", "right")
         url = f"redis://:{SECRET}@127.0.0.1:{server.port}"
         one, heard = await self.started(url, "n1")
         self.assertEqual((one.state, heard.seen), ("away", [("away",)]))
-        with self.assertRaises(DirectoryAway) as caught:
+        with self.assertRaises(DirectoryUnreachable) as caught:
             await one.claim(SESSIONS[0])
         self.assertTrue(any("WRONGPASS" in line for line in lines), lines)
         for text in (*lines, str(caught.exception), repr(one.__dict__)):
             self.assertNotIn(SECRET, text)
 
     async def test_no_password_where_one_is_needed(self) -> None:
-        lines = self.log()
+        lines = capture_log(self)
         server = await self.server("--requirepass", "right")
         one, _ = await self.started(server.url, "n1")
         self.assertEqual(one.state, "away")
@@ -420,7 +408,7 @@ class SecretsTest(DirectoryCase):
         self.assertEqual(right.state, "connected")
 
     async def test_a_sentinel_with_a_password_of_its_own(self) -> None:
-        lines = self.log()
+        lines = capture_log(self)
         server = await self.server("--requirepass", "right")
         sentinel = SentinelProcess(
             server, f"requirepass {SECRET}", "sentinel auth-pass relay right"
@@ -439,7 +427,7 @@ class SecretsTest(DirectoryCase):
         self.assertFalse(any(SECRET in line for line in lines), lines)
 
     async def test_a_user_that_may_not_run_scripts(self) -> None:
-        lines = self.log()
+        lines = capture_log(self)
         server = await self.server()
         with client_of(server) as redis:
             redis("ACL", "SETUSER", "relay", "on", f">{SECRET}", "~*", "&*", "+ping")
@@ -450,7 +438,7 @@ class SecretsTest(DirectoryCase):
 
 class TlsTest(DirectoryCase):
     async def test_only_a_certificate_that_can_be_verified(self) -> None:
-        lines = self.log()
+        lines = capture_log(self)
         ours, others = Authority(Path(self.mktemp())), Authority(Path(self.mktemp()))
         good, _, _ = await self.tls(ours, "127.0.0.1", ours)
         self.assertEqual(good.state, "connected")
@@ -477,16 +465,6 @@ class TlsTest(DirectoryCase):
         directory, heard = self.directory(server.url, "n1", authorities)
         await directory.start()
         return directory, heard, server.url
-
-    def test_a_file_that_holds_no_authorities(self) -> None:
-        path = Path(self.mktemp())
-        self.assertIn(
-            "can't be read", str(self.assertRaises(BadCertificates, read_authorities, path))
-        )
-        path.write_text("nothing")
-        self.assertIn("no cert", str(self.assertRaises(BadCertificates, read_authorities, path)))
-        path.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-        self.assertIn("damaged", str(self.assertRaises(BadCertificates, read_authorities, path)))
 
 
 class Authority:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from apptuner_relay.options import LISTEN_VARIABLE, OPTIONS
+from apptuner_relay.config.settings import OPTIONS
 from tests.live.processes import REPOSITORY, RelayProcess, run
 
 DOCKER = REPOSITORY / "ops/docker"
@@ -71,8 +71,9 @@ class FilesTest(SynchronousTestCase):
         for stage in (self.build, self.final):
             image = the(stage, "FROM").rest.split()[0]
             self.assertRegex(image, r"^\S+:\d", image)
-        for image in re.findall(r"image: (\S+)", (DOCKER / "compose.yaml").read_text()):
-            self.assertTrue(image == "apptuner-relay" or re.search(r":\d", image), image)
+        for name in ("compose.yaml", "compose.soketi.yaml"):
+            for image in re.findall(r"image: (\S+)", (DOCKER / name).read_text()):
+                self.assertTrue(image == "apptuner-relay" or re.search(r":\d", image), image)
 
     def test_it_is_not_root(self) -> None:
         self.assertRegex(the(self.final, "USER").rest, r"^[1-9]\d+:[1-9]\d+$")
@@ -91,8 +92,8 @@ class FilesTest(SynchronousTestCase):
                     self.assertTrue(any(fnmatch(source, pattern) for pattern in kept), source)
 
     def test_every_option_is_one(self) -> None:
-        known = {option.variable for option in OPTIONS} | {LISTEN_VARIABLE}
-        for name in ("Dockerfile", "compose.yaml", "README.md"):
+        known = {option.variable for option in OPTIONS}
+        for name in ("Dockerfile", "compose.yaml", "compose.soketi.yaml", "README.md"):
             for variable in re.findall(r"APPTUNER_[A-Z_]+", (DOCKER / name).read_text()):
                 self.assertIn(variable, known, name)
 

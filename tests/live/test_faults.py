@@ -44,7 +44,7 @@ class LostPhoneTest(FaultCase):
         await self.assertWorks(cli, other)
 
     async def test_a_phone_that_vanishes_silently(self) -> None:
-        _, node = await self.stage("--ping-interval", "1", "--ping-timeout", "1")
+        _, node = await self.stage("--ping-interval", "1", "--tune", "ping-timeout=1")
         cli, other = await self.session(node, "cli", "mobile")
         phone = await node.join("mobile", "ABC234", "deviceId=d0")
         await cli.expect("device_list")

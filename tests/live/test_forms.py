@@ -47,7 +47,7 @@ class FormTest(LiveCase):
 
 class SlowTest(LiveCase):
     async def test_a_phone_that_reads_nothing_is_closed_and_the_others_go_on(self) -> None:
-        _, node = await self.stage("--slow-time", "4")
+        _, node = await self.stage("--spool-dir", "off")
         cli, reader, sleeper = await together(
             node.join("cli", "ABC234"),
             node.join("mobile", "ABC234"),

@@ -17,7 +17,7 @@ class HeldTest(LiveCase):
 
     async def test_a_cli_whose_phone_stops_reading(self) -> None:
         options = ("--spool-dir", "off", "--slow-time", f"{SLOW_S}", "--trusted-proxy", HOST)
-        relay = await self.relay(*options, "--ping-interval", "1", "--ping-timeout", "60")
+        relay = await self.relay(*options, "--ping-interval", "1", "--tune", "ping-timeout=60")
         balancer = Nginx([relay])
         balancer.changes = [(f"{name} 3m", f"{name} {CUT_S}s") for name in balancer.quiet]
         self.addCleanup(balancer.stop)

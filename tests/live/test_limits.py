@@ -5,8 +5,10 @@ import json
 import random
 import shutil
 import socket
+from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from apptuner_relay.wire.deflate import NO_CONTEXT_TAKEOVER
@@ -82,13 +84,13 @@ class EndTest(LiveCase):
 
 
 class NativeTest(LiveCase):
-    """Node's own WebSocket: in 20 to 22 it takes no message that inflates to more than 4 MiB, and
-    it leaves it to the relay to end TCP."""
+    """Node's own WebSocket: 20.20 and 22.22 take no frame that inflates to more than 4 MiB, and all
+    leave it to the relay to end TCP."""
 
-    async def said(self, relay_url: str) -> Child:
+    async def said(self, relay_url: str, on_line: Callable[[str], None]) -> Child:
         node = shutil.which("node") or "node"
         argv = [node, "--no-warnings", "--experimental-websocket", "native.mjs", relay_url]
-        child = Child(argv, NODE_DIRECTORY)
+        child = Child(argv, NODE_DIRECTORY, on_line=on_line)
         self.addCleanup(child.signal, "KILL")
         return child
 
@@ -97,12 +99,18 @@ class NativeTest(LiveCase):
         if "--experimental-websocket" not in known.out:
             self.skipTest("needs Node 20.10 or newer")
         relay, node = await self.stage()
-        cli = await node.join("cli", "ABC234")
-        child = await self.said(relay.url("mobile", "ABC234", "deviceId=d"))
+        cli = await node.join("cli", "ABC234", perMessageDeflate=True)
+        told: Deferred[None] = Deferred()
+
+        def on_line(line: str) -> None:
+            # What it got, or how it ended before that.
+            if not told.called and ("bundle_update" in line or "wasClean" in line):
+                told.callback(None)
+
+        child = await self.said(relay.url("mobile", "ABC234", "deviceId=d"), on_line)
         await cli.expect("mobile_connected")
-        code = await cli.start_filler(3 * MIB)
-        await cli.expect("device_list")
-        await cli.settle()
+        code = await cli.start_filler(9 * MIB)
+        await within_patience(told, lambda: repr(child))
         # Somebody takes its place: it is closed, and its process ends, as nothing is open any more.
         await node.join("mobile", "ABC234", "deviceId=d")
         await within_patience(child.over(), lambda: repr(child))

@@ -113,7 +113,7 @@ def process_is_there(pid: int) -> bool:
 
 
 class SignalTest(LiveCase):
-    """Those of `apptuner_relay.signals`."""
+    """Those of `apptuner_relay.operator.signals`."""
 
     async def survives(self, relay: RelayProcess, said: str) -> None:
         for name in ("USR1", "USR2", "HUP"):

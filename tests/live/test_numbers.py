@@ -99,16 +99,18 @@ class NumbersTest(ClusterCase):
         await browser.until(f"{row}?.includes('ws://127.0.0.1:{a.port}')")
         await browser.shows("redis", "connected")
         await redis.kill()
-        await browser.shows("redis", "away")
-        await browser.until("document.querySelector('#worry-list li[data-level=warning]')")
+        await browser.shows("redis", "unreachable")
+        await browser.until("document.querySelector('#warning-list li[data-level=warning]')")
         await browser.screenshot("cluster-live")
 
     async def test_redis_goes_and_comes_back(self) -> None:
-        redis, (a,), _ = await self.cluster(1, "--worry-time", "1s", "--lag-limit", "60s")
+        redis, (a,), _ = await self.cluster(
+            1, "--tune", "warning-time=1s", "--tune", "lag-limit=60s"
+        )
         await self.becomes(a, "redis_up", 1)
         await redis.kill()
         await self.becomes(a, "redis_up", 0)
-        await a.logged("warning: Redis has been away for")
+        await a.logged("warning: Redis has been unreachable for")
         self.assertEqual((await self.metrics(a))["worry"], 1)
         health = await self.health(a)
         self.assertEqual((health["status"], health["cluster"]["redis"]), ("ok", "away"))
@@ -116,7 +118,7 @@ class NumbersTest(ClusterCase):
         self.assertEqual([worry["name"] for worry in status["worries"]], ["redis"])
         asked = await self.nodes(a)
         self.assertEqual(asked.exit_code, 1)
-        self.assertIn("Redis has been away for", asked.err)
+        self.assertIn("Redis has been unreachable for", asked.err)
         await redis.start()
         await a.logged("warning redis is over after")
         await self.becomes(a, "redis_up", 1)

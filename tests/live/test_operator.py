@@ -43,25 +43,26 @@ class OperatorCase(LiveCase):
 
 class LogTest(OperatorCase):
     async def test_the_minute_line_shows_what_passed(self) -> None:
-        relay, node = await self.stage("--log-interval", "1s")
+        relay, node = await self.stage("--tune", "log-interval=1s")
         cli, phone = await node.join("cli", "ABC234"), await node.join("mobile", "ABC234")
         await cli.push_filler(FILLER)
         await phone.bundle()
         await relay.logged(
-            r"2 connections \(cli 1, dashboard 0, desktop 0, mobile 1\) in 1 session, peak today "
-            r"1; 1 bundle, 3\.0 MB since the start; 1 bundle, 3\.0 MB in the last minute; "
-            r"memory \d+\.\d MiB, loop lag \d+ ms"
+            r"2 connections \(cli 1, dashboard 0, desktop 0, mobile 1, upload 0\) in 1 session, "
+            r"peak today 1; 1 bundle, 3\.0 MB since the start; "
+            r"1 bundle, 3\.0 MB in the last minute; memory \d+\.\d MiB, loop lag \d+ ms"
         )
         await node.stop()
         await relay.stop()
         day = await relay.logged(r"day \d{4}-\d\d-\d\d so far: (.*)")
         self.assertRegex(
             day[1],
-            r"^peak 1 session, 2 connections; 1 bundle, 3\.0 MB; 3\.\d MB sent; 2 clients came$",
+            r"^peak 1 session, 2 connections; 1 bundle, 3\.0 MB; "
+            r"3\.\d MB sent; 2 clients connected$",
         )
 
     async def test_json(self) -> None:
-        relay, node = await self.stage("--log-format", "json", "--log-interval", "1s")
+        relay, node = await self.stage("--log-format", "json", "--tune", "log-interval=1s")
         await node.join("mobile", "ABC234", "name=L%C3%BCcke%0A")
         await relay.logged('"kind":"minute","connections":1')
         await relay.stop()
@@ -157,7 +158,7 @@ class HttpTest(OperatorCase):
         self.assertNotIn("correct-horse", relay.log)
 
     async def test_degraded(self) -> None:
-        relay = await self.relay("--memory-limit", "16MiB", "--worry-time", "1s")
+        relay = await self.relay("--memory-limit", "16MiB", "--tune", "warning-time=1s")
         await relay.logged(r"warning: \d+\.\d MiB of memory, above 90% of its limit, 16\.0 MiB")
         reply = await relay.get("/health")
         self.assertEqual((reply.status, reply.json()["status"]), (503, "degraded"))
@@ -203,7 +204,7 @@ class AlertTest(OperatorCase):
         self.addCleanup(lambda: maybeDeferred(port.stopListening))
         url = f"http://me:pass@127.0.0.1:{port.getHost().port}/hook/s3cret?key=s3cret"
         relay, node = await self.stage(
-            *("--alert-url", url, "--warning-sessions", "0", "--worry-time", "1s")
+            *("--alert-url", url, "--warning-sessions", "0", "--tune", "warning-time=1s")
         )
         cli = await node.join("cli", "ABC234")
         await receiver.have(1)
@@ -218,7 +219,9 @@ class AlertTest(OperatorCase):
         self.assertIn("1 session, consistently above 0", started["text"])
         self.assertEqual(started["since_ms"], ended["since_ms"])
         self.assertEqual(receiver.paths, {b"/hook/s3cret?key=s3cret"})
-        await relay.logged(r"alert sessions_warning was not taken by http://127\.0\.0\.1:\d+: ans")
+        await relay.logged(
+            r"alert sessions_warning was not accepted by http://127\.0\.0\.1:\d+: ans"
+        )
         for secret in ("s3cret", "pass"):
             self.assertNotIn(secret, relay.log)
         values = self.values((await relay.get("/metrics")).body)
@@ -229,9 +232,9 @@ class AlertTest(OperatorCase):
         url = f"http://127.0.0.1:{port.getHost().port}/"
         await maybeDeferred(port.stopListening)
         relay = await self.relay(
-            *("--alert-url", url, "--memory-limit", "16MiB", "--worry-time", "1s")
+            *("--alert-url", url, "--memory-limit", "16MiB", "--tune", "warning-time=1s")
         )
-        await relay.logged("was not taken by .* refused")
+        await relay.logged("was not accepted by .* refused")
         await relay.stop()
         await relay.logged("given up")
 
@@ -260,7 +263,7 @@ class StateTest(OperatorCase):
 
     async def test_a_killed_relay_is_told_of_and_its_day_goes_on(self) -> None:
         directory = self.directory()
-        options = ("--state-dir", str(directory), "--log-interval", "1s")
+        options = ("--state-dir", str(directory), "--tune", "log-interval=1s")
         relay, node = await self.stage(*options)
         cli, phone = await node.join("cli", "ABC234"), await node.join("mobile", "ABC234")
         await cli.push_filler(FILLER)
@@ -290,5 +293,5 @@ class StateTest(OperatorCase):
         options = ("--state-dir", str(self.directory()))
         await self.relay(*options)
         second = await self.relay(*options)
-        await second.logged("the days' figures are not kept: .*another relay has it")
+        await second.logged("daily metrics are not saved: .*another relay has it")
         self.assertEqual((await second.get("/health")).status, 200)

@@ -24,9 +24,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.cluster.directory import DirectoryAway, Draining, Events, Lease
-from apptuner_relay.cluster.redis import RedisDirectory, Timing
-from apptuner_relay.cluster.redis_link import LinkLost
+from apptuner_relay.cluster.ownership.directory import DirectoryUnreachable, Draining, Events, Lease
+from apptuner_relay.cluster.ownership.redis_directory import RedisDirectory, Timing
+from apptuner_relay.cluster.ownership.redis_link import LinkLost
 from tests.live.redis import RedisClient, blocking_server, missing_redis
 
 SESSIONS = [digit * 64 for digit in "abc"]
@@ -42,12 +42,12 @@ class InlineCommands:
         self.is_up = False
         self.loses_replies = False
         self.sent = 0
-        self.on_up: Callable[[], None] = lambda: None
-        self.on_down: Callable[[str], None] = lambda reason: None
+        self.on_connected: Callable[[], None] = lambda: None
+        self.on_disconnected: Callable[[str], None] = lambda reason: None
 
     def start(self) -> None:
         self.is_up = True
-        self.on_up()
+        self.on_connected()
 
     async def stop(self) -> None:
         self.is_up = False
@@ -55,7 +55,7 @@ class InlineCommands:
 
     def reset(self, reason: str) -> None:
         self.is_up = False
-        self.on_down(reason)
+        self.on_disconnected(reason)
 
     def run(self, script: str, *args: str | int) -> Deferred[Any]:
         if not self.is_up:
@@ -74,13 +74,13 @@ class InlineNotices:
 
     def __init__(self, path: Path) -> None:
         self._client = RedisClient(path)
-        self.on_up: Callable[[], None] = lambda: None
-        self.on_down: Callable[[str], None] = lambda reason: None
+        self.on_connected: Callable[[], None] = lambda: None
+        self.on_disconnected: Callable[[str], None] = lambda reason: None
         self.on_notice: Callable[[str, str], None] = lambda channel, text: None
         self._early: list[tuple[str, str]] = []
 
     def start(self) -> None:
-        self.on_up()
+        self.on_connected()
 
     async def stop(self) -> None:
         self._client.close()
@@ -163,10 +163,10 @@ class Node(Events):
     def emptied(self) -> None:
         self.times_emptied += 1
 
-    def away(self) -> None:
+    def unreachable(self) -> None:
         self.events.append(("away", None))
 
-    def back(self) -> None:
+    def reachable(self) -> None:
         self.events.append(("back", None))
 
     def claim(self, session: str) -> Lease | Exception:
@@ -251,7 +251,7 @@ class Ownership(RuleBasedStateMachine):
         result = node.claim(session)
         if isinstance(result, Exception):
             settling = self.redis("EXISTS", "apptuner:settling")
-            assert isinstance(result, DirectoryAway)
+            assert isinstance(result, DirectoryUnreachable)
             assert settling or not was_in_touch
             return
         if result.node == node.directory.node and result != had:
@@ -270,7 +270,7 @@ class Ownership(RuleBasedStateMachine):
         if not node.in_touch or session in node.has:
             return
         node.commands.loses_replies = True
-        assert isinstance(node.claim(session), DirectoryAway)
+        assert isinstance(node.claim(session), DirectoryUnreachable)
         node.commands.loses_replies = False
         node.heal() if not node.in_touch else None
         # It may have been written down, and was taken back.
@@ -293,7 +293,7 @@ class Ownership(RuleBasedStateMachine):
             return
         result = taker.take_over(lease)
         if isinstance(result, Exception):
-            assert isinstance(result, DirectoryAway)
+            assert isinstance(result, DirectoryUnreachable)
         elif result.node == taker.directory.node:
             if giver.in_touch:
                 assert result.epoch == lease.epoch + 1
@@ -497,7 +497,7 @@ class StoryTest(SynchronousTestCase):
         self.two.cut()
         self.redis("DEL", "apptuner:pulse", "apptuner:node:n1", "apptuner:node:n2")
         self.two.heal()
-        self.assertIsInstance(self.two.claim(SESSIONS[0]), DirectoryAway)
+        self.assertIsInstance(self.two.claim(SESSIONS[0]), DirectoryUnreachable)
         self.one.heal()
         self.assertEqual(self.two.claim(SESSIONS[0]), first)
 
@@ -530,9 +530,9 @@ class StoryTest(SynchronousTestCase):
         lease = self.owned(self.one.claim(SESSIONS[0]))
         self.one.cut()
         self.assertEqual(self.one.claim(SESSIONS[0]), lease)
-        self.assertIsInstance(self.one.claim(SESSIONS[1]), DirectoryAway)
+        self.assertIsInstance(self.one.claim(SESSIONS[1]), DirectoryUnreachable)
         self.assertEqual(self.one.directory.state, "away")
-        self.assertIsInstance(self.one.directory.away_since_s, float)
+        self.assertIsInstance(self.one.directory.unreachable_since_s, float)
 
     def test_after_so_long_a_silence_that_epochs_are_forgotten_all_leases_are_lost(self) -> None:
         self.owned(self.one.claim(SESSIONS[0]))
@@ -544,7 +544,7 @@ class StoryTest(SynchronousTestCase):
 
     def test_an_event_that_fails_disturbs_nothing(self) -> None:
         lease = self.owned(self.one.claim(SESSIONS[0]))
-        self.patch(self.one, "away", lambda: 1 / 0)
+        self.patch(self.one, "unreachable", lambda: 1 / 0)
         self.one.cut()
         self.one.heal()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -596,7 +596,7 @@ class StoryTest(SynchronousTestCase):
     def test_what_is_not_the_givers_any_more_is_not_taken(self) -> None:
         first = self.owned(self.one.claim(SESSIONS[0]))
         self.one.release(SESSIONS[0])
-        self.assertIsInstance(self.two.take_over(first), DirectoryAway)
+        self.assertIsInstance(self.two.take_over(first), DirectoryUnreachable)
         again = self.owned(self.one.claim(SESSIONS[0]))
         self.assertEqual(self.two.take_over(first), again)
         self.assertEqual(self.two.has, {})
@@ -610,7 +610,7 @@ class StoryTest(SynchronousTestCase):
     def test_an_answer_that_is_lost(self) -> None:
         first = self.owned(self.one.claim(SESSIONS[0]))
         self.two.commands.loses_replies = True
-        self.assertIsInstance(self.two.take_over(first), DirectoryAway)
+        self.assertIsInstance(self.two.take_over(first), DirectoryUnreachable)
         self.two.heal()
         self.two.beat()
         # It doesn't keep what it doesn't know to have.
@@ -719,7 +719,7 @@ class StoryTest(SynchronousTestCase):
         """Who has a session writes that again before anybody else can claim it."""
         first = self.owned(self.one.claim(SESSIONS[0]))
         self.redis("FLUSHALL")
-        self.assertIsInstance(self.two.claim(SESSIONS[0]), DirectoryAway)
+        self.assertIsInstance(self.two.claim(SESSIONS[0]), DirectoryUnreachable)
         deliver([self.one, self.two])
         self.assertGreater(self.one.times_emptied, 0)
         self.settle()

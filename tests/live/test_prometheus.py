@@ -9,12 +9,16 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
+from apptuner_relay.web.metrics import MeterCollector
 from tests.live.cluster import ClusterCase
 from tests.live.processes import REPOSITORY, run
 from tests.live.redis import missing_redis
+from tests.memory import Relay
+from tests.operator.fake_managed import MadeManaged
 
 PROMETHEUS = REPOSITORY / "ops/prometheus"
 DASHBOARD = REPOSITORY / "ops/grafana/apptuner-relay.json"
@@ -82,6 +86,17 @@ class QueryTest(SynchronousTestCase):
             self.assertEqual(metrics_in(query), names)
 
 
+def of_a_managed_service() -> Iterator[Metric]:
+    """What a relay with one shows besides."""
+    meters = Relay().service.meters
+    managed = MadeManaged()
+    managed.counters.round_trip_s = 0.01
+    meters.watch_managed(managed)
+    for family in MeterCollector(meters).collect():
+        if "managed" in family.name or family.name == "apptuner_relay_worry":
+            yield family
+
+
 class MetricsTest(ClusterCase):
     skip = missing_redis()
 
@@ -92,7 +107,7 @@ class MetricsTest(ClusterCase):
         reply = await relay.get("/metrics")
         self.assertEqual(reply.status, 200)
         found: dict[str, list[dict[str, str]]] = {}
-        for family in text_string_to_metric_families(reply.body):
+        for family in (*text_string_to_metric_families(reply.body), *of_a_managed_service()):
             for sample in family.samples:
                 found.setdefault(sample.name, []).append(sample.labels)
         return found
@@ -131,12 +146,12 @@ class MetricsTest(ClusterCase):
         child = await run(["sh", "-c", command])
         self.assertEqual((child.exit_code, child.out, child.err), (0, "", ""), repr(child))
 
-    async def test_every_worry_has_its_alert(self) -> None:
+    async def test_every_warning_has_its_alert(self) -> None:
         exposed = await self.exposed()
-        worries = {labels["name"] for labels in exposed["apptuner_relay_worry"]}
-        self.assertTrue(worries)
+        warnings = {labels["name"] for labels in exposed["apptuner_relay_worry"]}
+        self.assertTrue(warnings)
         alerts = " ".join(alert_queries().values())
-        for name in worries:
+        for name in warnings:
             self.assertIn(f'name="{name}"', alerts)
 
 
@@ -157,7 +172,16 @@ class DashboardTest(SynchronousTestCase):
         self.assertEqual(len(ids), len(set(ids)))
         rows = [each["title"] for each in self.dashboard["panels"] if each["type"] == "row"]
         self.assertEqual(
-            rows, ["Now", "Traffic", "Flow", "Process", "Kept bundles", "Several relays"]
+            rows,
+            [
+                "Now",
+                "Traffic",
+                "Flow",
+                "Process",
+                "Cached bundles",
+                "Several relays",
+                "Managed service",
+            ],
         )
         taken: set[tuple[int, int]] = set()
         for panel in self.dashboard["panels"]:

@@ -94,7 +94,7 @@ class EmptyTest(ClusterCase):
         redis, relays, node, clis = await self.begin()
         await redis.kill()
         for relay in relays:
-            await relay.logged("claims: Redis: can't be used")
+            await relay.logged("claims: Redis: unreachable")
         await redis.start()
         await self.nobody_gets_in(node, relays, clis)
         for n in range(len(clis)):
@@ -104,7 +104,7 @@ class EmptyTest(ClusterCase):
         """While Redis is away a relay that has not seen a claim can't know of it."""
         redis, (a, b), node, clis = await self.begin()
         await redis.kill()
-        await b.logged("claims: Redis: can't be used")
+        await b.logged("claims: Redis: unreachable")
         strangers = [
             await self.join(node, b, "cli", f"S-{n}", **bearer(OTHER)) for n in range(len(clis))
         ]

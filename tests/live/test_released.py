@@ -130,7 +130,7 @@ class TwoCLIsTest(ReleasedCase):
         await first.opened(2)
         phone = await self.join(released, relay, "mobile")
         await phone.until(lambda: phone.those("bundle") or None)
-        await relay.logged("a CLI that does not answer makes room")
+        await relay.logged("a CLI that does not answer a ping")
         self.assertEqual(first.closes, [TAKEN_OVER])
         self.assertEqual(page.messages("cli_disconnected"), [])
         second.leave()
@@ -194,7 +194,7 @@ class ClusterTest(ReleasedCase, ClusterCase):  # type: ignore[misc]
         second = await ReleasedCase.join(self, released, b, "cli")
         second.freeze()
         await first.opened(2)
-        await a.logged("a CLI that does not answer makes room")
+        await a.logged("a CLI that does not answer a ping")
         self.assertEqual(first.closes, [TAKEN_OVER])
         self.assertNotIn("CLIs are connected", a.log)
         second.leave()
@@ -238,7 +238,7 @@ class GoneTest(LiveCase):
     skip = missing()
 
     async def test_pages_are_not_told_that_it_has_gone(self) -> None:
-        relay = await self.relay("--ping-interval", "1", "--ping-timeout", "1")
+        relay = await self.relay("--ping-interval", "1", "--tune", "ping-timeout=1")
         node = await self.node(relay)
         cli, page = await node.join("cli", "ABC234"), await node.join("dashboard", "ABC234")
         old = await node.join("mobile", "ABC234")
@@ -258,7 +258,7 @@ class ClusterPhonesTest(ClusterCase):
 
     async def test_a_dead_one_at_another_relay_makes_room_for_a_sixth(self) -> None:
         # In this test none is dropped for a ping that it leaves unanswered.
-        options = ("--ping-interval", "1", "--ping-timeout", "1h")
+        options = ("--ping-interval", "1", "--tune", "ping-timeout=1h")
         _, (a, b), node = await self.cluster(2, *options)
         released = Released()
         self.addCleanup(released.stop)

@@ -93,7 +93,7 @@ class HurryTest(StopCase):
         await cli.send_half(half, 200_000)
         await phone.bytes_arrived(50_000)
         a.child.signal("TERM")
-        await a.logged("draining: 1 sessions go to other relays")
+        await a.logged("draining: handing over 1 sessions")
         await self.stop_now(a)
         self.assertEqual((await cli.closed())[0], 1012)
         self.assertEqual((await phone.closed())[0], 1011)

@@ -210,7 +210,7 @@ class TakeoverTest(LiveCase):
         self.assertEqual(await second.settle(), [])
 
     async def test_a_cli_while_the_first_is_still_closing(self) -> None:
-        _, node = await self.stage("--close-timeout", "60s")
+        _, node = await self.stage("--tune", "close-timeout=60s")
         phone = await node.join("mobile", "ABC234")
         dashboard = await node.join("dashboard", "ABC234")
         first = await node.join("cli", "ABC234")
@@ -234,7 +234,7 @@ class TakeoverTest(LiveCase):
             self.assertEqual(await member.settle(), [])
 
     async def test_what_the_first_says_then_counts_no_more(self) -> None:
-        _, node = await self.stage("--close-timeout", "60s")
+        _, node = await self.stage("--tune", "close-timeout=60s")
         phone = await node.join("mobile", "ABC234")
         first = await node.join("cli", "ABC234")
         await first.pause()
@@ -300,7 +300,7 @@ class LimitTest(LiveCase):
 
     async def test_one_of_five_comes_back_before_its_old_connection_is_gone(self) -> None:
         # Its network has changed, and the relay can't know yet. It is the same phone, no sixth.
-        _, node = await self.stage("--close-timeout", "60s")
+        _, node = await self.stage("--tune", "close-timeout=60s")
         cli = await node.join("cli", "ABC234")
         phones = [await node.join("mobile", "ABC234", f"deviceId=d{i}") for i in range(5)]
         await cli.settle()

@@ -1,18 +1,20 @@
 """The last bundle: late joiners, slow phones, downloads, and disks that fail, with real bundles."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
-from tests.live.clients import TYPESCRIPT, Client, Code
+from tests.live.clients import TYPESCRIPT, Client, Code, NodeClients
 from tests.live.harness import LiveCase, together
 from tests.live.processes import MIB, RelayProcess, checkout_env, run
 from tests.live.slow_phone import SlowPhone
 from tests.live.test_bundles import code_of
 
 CURL = shutil.which("curl")
+UNSHARE = shutil.which("unshare")
 
 
 class SpoolCase(LiveCase):
@@ -20,8 +22,9 @@ class SpoolCase(LiveCase):
         self.spool = Path(self.mktemp()).resolve()
 
     def files(self) -> list[Path]:
-        """The bundles that are on the disk."""
-        return sorted(self.spool.glob("relay-*/*.frames"))
+        """The bundles that are on the disk, and were: not the files that are ready for more."""
+        files = sorted(self.spool.glob("relay-*/*.frames"))
+        return [path for path in files if path.stat().st_size]
 
     async def spooling(self, *options: str) -> RelayProcess:
         return await self.relay("--spool-dir", str(self.spool), *options)
@@ -188,7 +191,7 @@ class CrashTest(SpoolCase):
         self.assertTrue(left)
 
         relay = await self.spooling()
-        await relay.logged(r"keeping each session's last bundle .* \(1 left by others cleared\)")
+        await relay.logged(r"caching each session's last bundle .* \(1 left by others cleared\)")
         self.assertEqual(self.files(), [])
         node = await self.node(relay)
         for session in ("ABC234", "XYZ789"):
@@ -217,49 +220,142 @@ class CrashTest(SpoolCase):
         self.assertEqual((await phone.bundle()).code, sent.code)
 
 
-class FullDiskTest(SpoolCase):
-    async def small_disk(self, size: str) -> None:
-        """Put the spool on a file system of that size."""
-        mount = shutil.which("mount")
-        self.spool.mkdir(mode=0o700)
-        if mount is None:
-            raise SkipTest("no mount here to make a small file system with")
-        argv = [mount, "-t", "tmpfs", "-o", f"size={size},mode=700", "none", str(self.spool)]
-        child = await run(argv, env=checkout_env())
-        if child.exit_code:
-            raise SkipTest(f"a small file system can't be made here: {child.err.strip()}")
-
-        async def unmount() -> None:
-            child = await run([str(shutil.which("umount")), str(self.spool)])
-            self.assertEqual(child.exit_code, 0, repr(child))
-
-        self.addCleanup(unmount)
-
+class FailingDiskCase(SpoolCase):
     async def check_relays(self, cli: Client, phone: Client) -> Code:
         sent = await cli.push(TYPESCRIPT)
         self.assertEqual((await phone.bundle()).code, sent.code)
         return sent.code
 
-    async def test_relaying_goes_on(self) -> None:
-        await self.small_disk("12m")
-        relay = await self.spooling()
-        node = await self.node(relay)
-        cli, phone = await together(node.join("cli", "ABC234"), node.join("mobile", "ABC234"))
-        await cli.settle()
-        code = await self.check_relays(cli, phone)
-        late = await node.join("mobile", "ABC234", "replay=1")
+    async def check_late(self, node: NodeClients, session: str, code: Code) -> None:
+        """A phone that joins late gets that."""
+        late = await node.join("mobile", session, "replay=1")
         self.assertEqual((await late.bundle()).code, code)
-        # The second doesn't fit beside the first.
+        await late.close()
+        await late.closed()
+
+    async def pair(self, node: NodeClients, session: str) -> list[Client]:
+        cli, phone = await together(node.join("cli", session), node.join("mobile", session))
+        await cli.settle()
+        return [cli, phone]
+
+    async def spool_off(self, relay: RelayProcess) -> str | None:
+        """Why it is, as the status page has it."""
+        off: str | None = (await relay.get("/api/status")).json()["spool"]["off"]
+        return off
+
+
+class FullDiskTest(FailingDiskCase):
+    async def small_disk(self, size: str) -> RelayProcess:
+        """A relay with its spool on a file system of that size, in a namespace of its own, so that
+        it takes no rights to mount it."""
+        if UNSHARE is None:
+            raise SkipTest("needs util-linux: ops/test installs it")
+        own = [UNSHARE, "--user", "--map-root-user", "--mount"]
+        mount = f'mount -t tmpfs -o size={size},mode=700 none "$0" && exec "$@"'
+        self.spool.mkdir(mode=0o700)
+        probe = await run([*own, "sh", "-c", mount, str(self.spool), "true"], env=checkout_env())
+        if probe.exit_code:
+            raise SkipTest(f"a small file system can't be made here: {probe.err.strip()}")
+        options = ["--listen", "tcp:0:interface=127.0.0.1", "--spool-dir", str(self.spool)]
+        relay = RelayProcess(options, within=[*own, "sh", "-c", mount, str(self.spool)])
+        self.addCleanup(relay.stop)
+        await relay.listening()
+        self.spool = Path(f"/proc/{relay.child.pid}/root{self.spool}")
+        return relay
+
+    async def test_others_fill_it_and_make_room(self) -> None:
+        relay = await self.small_disk("24m")
+        node = await self.node(relay)
+        (other, _), (cli, phone) = [await self.pair(node, one) for one in ("XYZ789", "ABC234")]
+        before = (await other.push(TYPESCRIPT)).code
+        await self.check_late(node, "XYZ789", before)
+        ballast = self.spool / "ballast"
+        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(MIB)):
+                pass
         await self.check_relays(cli, phone)
         await relay.logged("THE SPOOL IS OFF: No space left on device")
-        await self.check_relays(cli, phone)
-        self.assertEqual(relay.log.count("THE SPOOL IS OFF"), 1)
+        self.assertEqual(await self.spool_off(relay), "No space left on device")
+        # What was kept before is there, and what could not be is not.
+        await self.check_late(node, "XYZ789", before)
         self.assertEqual((await relay.get("/bundles/ABC234")).status, 404)
+        await self.check_relays(cli, phone)
+        ballast.unlink()
+        await relay.logged("the spool is on again")
+        self.assertIsNone(await self.spool_off(relay))
+        await self.check_late(node, "ABC234", await self.check_relays(cli, phone))
+        self.assertEqual(relay.log.count("THE SPOOL IS OFF"), 1)
 
+    async def test_it_makes_room_itself(self) -> None:
+        relay = await self.small_disk("12m")
+        node = await self.node(relay)
+        cli, phone = await self.pair(node, "ABC234")
+        await self.check_late(node, "ABC234", await self.check_relays(cli, phone))
+        # The second doesn't fit beside the first, which is not the last bundle any more.
+        await self.check_relays(cli, phone)
+        await relay.logged("THE SPOOL IS OFF: No space left on device")
+        self.assertEqual((await relay.get("/bundles/ABC234")).status, 404)
+        await relay.logged("the spool is on again")
+        await self.check_late(node, "ABC234", await self.check_relays(cli, phone))
+        self.assertEqual(relay.log.count("THE SPOOL IS OFF"), 1)
+
+
+class SlowDiskTest(FailingDiskCase):
+    is_frozen = False
+
+    async def command(self, *argv: str) -> None:
+        name = shutil.which(argv[0])
+        if name is None:
+            raise SkipTest(f"needs {argv[0]}")
+        child = await run([name, *argv[1:]], env=checkout_env())
+        if child.exit_code:
+            raise SkipTest(f"{argv[0]} can't be used here: {child.err.strip()}")
+
+    async def disk_of_its_own(self) -> RelayProcess:
+        """A relay with its spool on a file system that can be stopped."""
+        image = Path(self.mktemp()).resolve()
+        with image.open("wb") as file:
+            file.truncate(96 * MIB)
+        await self.command("mkfs.ext4", "-q", "-F", str(image))
+        self.spool.mkdir(mode=0o700)
+        await self.command("mount", "-o", "loop", str(image), str(self.spool))
+        self.addCleanup(self.command, "umount", str(self.spool))
+        relay = await self.spooling()
+        # It has to go before its disk does.
+        self.addCleanup(relay.stop)
+        return relay
+
+    async def freeze(self) -> None:
+        await self.command("fsfreeze", "--freeze", str(self.spool))
+        self.addCleanup(self.thaw)
+        self.is_frozen = True
+
+    async def thaw(self) -> None:
+        if self.is_frozen:
+            self.is_frozen = False
+            await self.command("fsfreeze", "--unfreeze", str(self.spool))
+
+    async def test_nobody_waits_for_a_disk_that_stands_still(self) -> None:
+        relay = await self.disk_of_its_own()
+        node = await self.node(relay)
+        (other, _), (cli, phone) = [await self.pair(node, one) for one in ("XYZ789", "ABC234")]
+        before = (await other.push(TYPESCRIPT)).code
+        await self.check_late(node, "XYZ789", before)
+        await self.freeze()
+        await self.check_relays(cli, phone)
+        await relay.logged("THE SPOOL IS OFF: the disk is too slow")
+        self.assertEqual(await self.spool_off(relay), "the disk is too slow")
+        await self.check_relays(cli, phone)
+        await self.check_late(node, "XYZ789", before)
+        await self.thaw()
+        await relay.logged("the spool is on again")
+        await self.check_late(node, "ABC234", await self.check_relays(cli, phone))
+        await self.check_late(node, "XYZ789", before)
+
+
+class NoPlaceTest(FailingDiskCase):
     async def test_a_folder_that_is_not_to_be_had(self) -> None:
         relay = await self.relay("--spool-dir", "/proc/no/such/place")
         await relay.logged("THE SPOOL IS OFF")
         node = await self.node(relay)
-        cli, phone = await together(node.join("cli", "ABC234"), node.join("mobile", "ABC234"))
-        await cli.settle()
-        await self.check_relays(cli, phone)
+        await self.check_relays(*await self.pair(node, "ABC234"))

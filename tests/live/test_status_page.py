@@ -14,13 +14,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
-from apptuner_relay.options import Settings
-from apptuner_relay.service import RelayService
+from apptuner_relay.config.settings import Settings
+from apptuner_relay.operator.views import Views
+from apptuner_relay.relay.service import RelayService
 from apptuner_relay.web.site import make_site
 from tests.live.browser import DESKTOP, PHONE, Browser, missing
 from tests.live.harness import LiveCase, together
 from tests.live.processes import KIB, MIB, RelayProcess
-from tests.web import figures
+from tests.web import sample_status
+from tests.workers import Inline
 
 SESSION = "ABC234"
 LABEL = hashlib.sha256(SESSION.encode()).hexdigest()[:8]
@@ -74,11 +76,12 @@ class TrafficTest(PageCase):
         await browser.shows("connections", "2")
         await browser.shows("connections-note", "1 phone, 1 CLI")
         await browser.shows("sessions", "1")
-        await node.join("mobile", SESSION, f"deviceId=d2&name={EVIL_NAME}&platform=ios")
+        evil = await node.join("mobile", SESSION, f"deviceId=d2&name={EVIL_NAME}&platform=ios")
         await browser.shows("connections-note", "2 phones, 1 CLI")
         for _ in range(3):
             await cli.push_filler(5 * MIB, chunked=True)
-            await phone.bundle()
+            # One that has not taken all of it yet would get the next one instead.
+            await together(phone.bundle(), evil.bundle())
         await browser.shows("today-bundles", "3")
         await browser.shows("bundles", "3")
         await browser.until("document.getElementById('today-in').innerText.startsWith('15.')")
@@ -95,7 +98,12 @@ class TrafficTest(PageCase):
 
     async def test_on_a_phone_and_in_the_dark(self) -> None:
         relay, node = await self.stage(
-            "--state-dir", self.state_of_a_month(), "--notice-sessions", "0", "--worry-time", "1s"
+            "--state-dir",
+            self.state_of_a_month(),
+            "--notice-sessions",
+            "0",
+            "--tune",
+            "warning-time=1s",
         )
         browser = await self.browser()
         await browser.look_from(PHONE, "dark")
@@ -107,7 +115,7 @@ class TrafficTest(PageCase):
         )
         await browser.until("document.querySelectorAll('#session-rows tr').length === 2")
         await browser.until("document.querySelectorAll('#day-rows tr').length === 30")
-        await browser.until("document.querySelector('#worry-list li[data-level=notice]')")
+        await browser.until("document.querySelector('#warning-list li[data-level=notice]')")
         await self.assertFits(browser)
         shown = (
             "[...document.querySelectorAll('#day-rows tr')].filter((r) => r.offsetHeight).length"
@@ -172,12 +180,12 @@ class TrafficTest(PageCase):
 
 
 class FiguresTest(PageCase):
-    """What the page makes of the figures of a busy relay, which `tests.web.figures` makes up."""
+    """How the page shows the metrics of a busy relay, as `tests.web.sample_status` has them."""
 
     async def show(self, **changes: Any) -> Browser:
-        relay = RelayService(Settings(), reactor)  # type: ignore[arg-type]
-        self.patch(relay.meters, "status", lambda: figures.status(**changes))
-        self.patch(relay.meters, "sessions", lambda most: figures.sessions()[:most])
+        relay = RelayService(Settings(), reactor, Inline())  # type: ignore[arg-type]
+        self.patch(Views, "status", lambda _: sample_status.status(**changes))
+        self.patch(Views, "sessions", lambda _, most: sample_status.sessions()[:most])
         site = WatchedFactory(make_site(relay))
         port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(port.stopListening)
@@ -225,17 +233,18 @@ class FiguresTest(PageCase):
     async def test_alone(self) -> None:
         browser = await self.show()
         await browser.shows("sessions", "72")
-        hidden = "return document.getElementById('cluster').hidden"
-        self.assertTrue(await browser.run(hidden))
+        for section in ("cluster", "managed"):
+            hidden = f"return document.getElementById('{section}').hidden"
+            self.assertTrue(await browser.run(hidden))
 
     async def test_one_of_several(self) -> None:
-        browser = await self.show(cluster=figures.cluster())
+        browser = await self.show(cluster=sample_status.cluster())
         for element, text in {
             "relays": "3",
             "relays-note": "1 draining",
             "bridged": "17",
             "bridged-note": "8% of 204 clients here",
-            "visitors": "23",
+            "inbound": "23",
             "redis": "connected",
             "more-nodes": "",
         }.items():
@@ -257,21 +266,49 @@ class FiguresTest(PageCase):
         await browser.screenshot("cluster-phone")
         self.assertEqual(await browser.complaints(), [])
 
-    async def test_redis_away(self) -> None:
-        worry = {
+    async def test_redis_unreachable(self) -> None:
+        warning = {
             "name": "redis",
             "level": "warning",
-            "since_ms": figures.NOW_MS - 75_000,
-            "text": "Redis has been away for 1 min 15 s",
+            "since_ms": sample_status.NOW_MS - 75_000,
+            "text": "Redis has been unreachable for 1 min 15 s",
         }
-        away = figures.cluster(redis="away", redis_away_s=75.2, bridged=0, node_count=120)
-        browser = await self.show(cluster=away, worries=[worry])
+        away = sample_status.cluster(redis="away", redis_away_s=75.2, bridged=0, node_count=120)
+        browser = await self.show(cluster=away, worries=[warning])
         await browser.shows("state", "1 warning")
-        await browser.shows("redis", "away")
+        await browser.shows("redis", "unreachable")
         await browser.shows("redis-note", "for 1 min 15 s")
         await browser.shows("bridged-note", "0% of 204 clients here")
         await browser.shows("more-nodes", "and 117 more")
         await browser.screenshot("cluster-away")
+
+    async def test_a_managed_service(self) -> None:
+        browser = await self.show(managed=sample_status.managed())
+        for element, text in {
+            "managed-state": "up",
+            "managed-note": "answers in 12.4 ms",
+            "managed-members": "74",
+            "managed-members-note": "in 61 channels",
+            "managed-billed": "99,300",
+            "managed-billed-note": "48,200 events, and their deliveries",
+            "managed-dropped": "0",
+            "managed-dropped-note": "1 refusal",
+        }.items():
+            await browser.shows(element, text)
+        await self.assertFits(browser)
+        await browser.screenshot("managed")
+        self.assertEqual(await browser.complaints(), [])
+
+    async def test_a_managed_service_that_refuses(self) -> None:
+        refusal = {"code": 4004, "text": "no more connections"}
+        refused = sample_status.managed(state="refused", refusal=refusal)
+        browser = await self.show(managed=refused)
+        await browser.shows("managed-state", "refused")
+        await browser.shows("managed-note", "4004: no more connections")
+        away = sample_status.managed(state="away", away_s=75.2)
+        browser = await self.show(managed=away)
+        await browser.shows("managed-state", "unreachable")
+        await browser.shows("managed-note", "for 1 min 15 s")
 
     async def test_more_sessions_than_are_shown(self) -> None:
         browser = await self.show(sessions=1_172)
@@ -289,32 +326,32 @@ class FiguresTest(PageCase):
         )
         self.assertEqual(await browser.run(f"return (async () => {{{rows}}})()"), "abac")
 
-    async def test_when_to_worry(self) -> None:
-        worry = {
+    async def test_warnings(self) -> None:
+        warning = {
             "name": "sessions_warning",
             "level": "warning",
-            "since_ms": figures.NOW_MS - 840_000,
+            "since_ms": sample_status.NOW_MS - 840_000,
             "text": "310 sessions, consistently above 300: optimise or scale out",
         }
-        late = worry | {"name": "loop_lag", "text": "The event loop is 612 ms late"}
+        late = warning | {"name": "loop_lag", "text": "The event loop is 612 ms late"}
         browser = await self.show(
             state="degraded",
             reasons=[late["text"]],
-            worries=[late, worry],
+            worries=[late, warning],
             memory_bytes=500_000_000,
         )
         await browser.shows("state", "Degraded")
         await browser.shows(
-            "worry-list",
+            "warning-list",
             "Warning The event loop is 612 ms late since 11:46 (14 min) "
             "Warning 310 sessions, consistently above 300: optimise or scale out "
             "since 11:46 (14 min)",
         )
         await browser.until("document.querySelector('#memory-gauge[data-high]') && true")
-        await browser.screenshot("worries")
+        await browser.screenshot("warnings")
 
     async def test_an_hour_with_a_gap(self) -> None:
-        hour = figures.status()["hour"]
+        hour = sample_status.status()["hour"]
         browser = await self.show(hour=hour[100:200] + hour[250:])
         lines = "document.querySelectorAll('[data-chart=sessions] .line').length"
         self.assertEqual(await browser.until(lines), 2)
@@ -322,7 +359,7 @@ class FiguresTest(PageCase):
     async def test_draining(self) -> None:
         browser = await self.show(state="draining", reasons=["The relay restarts"])
         await browser.shows("state", "Draining")
-        await browser.shows("worry-list", "Draining The relay restarts")
+        await browser.shows("warning-list", "Draining The relay restarts")
 
 
 class ClosingTest(PageCase):

@@ -236,7 +236,7 @@ class AdoptedTest(LiveCase):
             await relay.logged(rf"listening on tcp:127\.0\.0\.1:{relay.port}$")
             self.assertEqual((await relay.get("/live")).status, 200)
         await relay.logged(
-            rf"nobody listens on .*\(admin\), 127\.0\.0\.1:{idle.getsockname()[1]}\."
+            rf"no endpoint of --listen is for .*\(admin\), 127\.0\.0\.1:{idle.getsockname()[1]}\."
         )
 
     async def test_an_ipv6_socket_of_the_units_as_whatever(self) -> None:

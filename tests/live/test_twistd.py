@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from apptuner_relay import __version__
 from tests.live.harness import LiveCase
 from tests.live.processes import (
     REPOSITORY,
@@ -41,6 +42,19 @@ class TwistdCase(LiveCase):
         lines = child.err.splitlines()
         self.assertEqual(len(lines), 1, repr(child))
         return lines[0]
+
+
+class ReleaseTest(TwistdCase):
+    async def test_it_is_said_everywhere(self) -> None:
+        """The first line of the log, `/health` and ``--version`` say the same."""
+        relay = await self.relay()
+        health = (await relay.get("/health")).json()
+        commit = health["commit"]
+        release = f"{__version__} ({commit})" if commit else __version__
+        first = relay.log.splitlines()[0]
+        self.assertTrue(first.endswith(f"AppTuner Relay {release} starts"), first)
+        child = await run([*twistd_command(), "apptuner-relay", "--version"], env=checkout_env())
+        self.assertEqual(child.out, f"apptuner-relay {release}\n")
 
 
 class OptionTest(TwistdCase):
@@ -95,6 +109,29 @@ class OptionTest(TwistdCase):
         node = await self.node(relay)
         await node.join("mobile", "ABC234")
         self.assertEqual((await node.refused("mobile", "ABC234")).status, 403)
+
+    async def test_older_spellings_go_on_working_with_a_line_each(self) -> None:
+        relay = self.start(
+            *("--listen", "tcp:0:interface=127.0.0.1", "--header-limit", "1KiB"),
+            *("--tune", "log-interval=1h"),
+            env={"APPTUNER_CLOSE_TIMEOUT": "1s"},
+        )
+        await relay.listening()
+        self.assertEqual((await relay.get("/health?" + "x" * 2048)).status, 431)
+        lines = [line for line in relay.log.splitlines() if "older spelling" in line]
+        self.assertEqual(len(lines), 2, relay.log)
+        for line, old, name in zip(
+            lines,
+            ("--header-limit", "APPTUNER_CLOSE_TIMEOUT"),
+            ("header-limit", "close-timeout"),
+            strict=True,
+        ):
+            said = f"{old} is an older spelling: use --tune {name}=VALUE or APPTUNER_TUNE"
+            self.assertTrue(line.endswith(said), line)
+
+    async def test_an_unknown_detail_is_one_line_with_all_there_are(self) -> None:
+        line = await self.refused("--tune", "windows=1MiB")
+        self.assertIn("'windows' is none of close-timeout, descriptors-limit,", line)
 
     async def test_the_command_line_wins(self) -> None:
         relay = self.start(
@@ -210,7 +247,9 @@ class PluginTest(TwistdCase):
         self.assertEqual(child.out.strip(), str(site_packages / "apptuner_relay/tap.py"))
 
         child = await run([*twistd_command(python), "apptuner-relay", "--version"], home, env)
-        self.assertRegex(child.out, r"^apptuner-relay \d+\.\d+")
+        self.assertEqual(child.out, f"apptuner-relay {__version__} (5e5866a)\n")
+        # Who imports the relay has its types checked.
+        self.assertTrue((site_packages / "apptuner_relay/py.typed").exists())
 
         script = Path(python).with_name("apptuner-relay")
         self.assertTrue(script.exists(), "no console script")
@@ -239,7 +278,8 @@ class PluginTest(TwistdCase):
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
         offline = ["--quiet", "--no-index", "--no-deps"]
         await self.do(
-            *(*pip, "wheel", *offline, "--no-build-isolation", f"--wheel-dir={base}", str(source))
+            *(*pip, "wheel", *offline, "--no-build-isolation", f"--wheel-dir={base}", str(source)),
+            RELAY_COMMIT="5e5866a",
         )
         (wheel,) = base.glob("apptuner_relay-*.whl")
         await self.do(*pip, "--python", python, "install", *offline, str(wheel))
@@ -247,8 +287,8 @@ class PluginTest(TwistdCase):
         (site_packages / "here.pth").write_text("\n".join(here) + "\n")
         return python, site_packages
 
-    async def do(self, *argv: str) -> Child:
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    async def do(self, *argv: str, **more: str) -> Child:
+        env = more | {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         child = await run(argv, env=env)
         self.assertEqual(child.exit_code, 0, repr(child))
         return child

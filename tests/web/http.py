@@ -8,7 +8,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IAddress
 from twisted.internet.testing import StringTransport
 
-from apptuner_relay.service import RelayService
+from apptuner_relay.relay.service import RelayService
 from apptuner_relay.web.site import make_site
 
 LOCAL = IPv4Address("TCP", "127.0.0.1", 50000)
@@ -31,7 +31,7 @@ class Answer:
         return str(self.json()["error"])
 
 
-class Visitor:
+class Requester:
     """A connection to the site, from ``peer``."""
 
     def __init__(self, relay: RelayService, peer: IAddress = LOCAL) -> None:

@@ -1,5 +1,6 @@
-"""What the tests of bundles stand on: `BundlesCase`, which serves a shelf on a free loopback port,
-and clients of plain HTTP on sockets of their own, which read only when they are told to."""
+"""What the tests of bundles stand on: `BundlesCase`, which serves a `BundleCache` on a free
+loopback port, and clients of plain HTTP on sockets of their own, which read only when they are told
+to."""
 
 import socket
 import struct
@@ -17,10 +18,11 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from apptuner_relay.bundles.bundle import Shelf
-from apptuner_relay.transport import tune
-from apptuner_relay.web.bundles import BundlesResource
-from apptuner_relay.web.json import JsonResource
+from apptuner_relay.config.settings import ListeningSettings
+from apptuner_relay.edge.transport import tune
+from apptuner_relay.spool.bundle import BundleCache
+from apptuner_relay.web.bundle_resource import BundlesResource
+from apptuner_relay.web.json_body import JsonResource
 from apptuner_relay.web.site import RelaySite
 from tests.live.processes import PATIENCE_S, exchange, within_patience
 
@@ -159,13 +161,13 @@ class BundlesCase(TestCase):
         self.directory = Path(directory.name)
 
     def serve(
-        self, shelf: Shelf, site_clock: Any = reactor, download_reactor: Any = reactor
+        self, bundle_cache: BundleCache, site_clock: Any = reactor, download_reactor: Any = reactor
     ) -> WatchedSite:
-        """A site on `self.port` that has this shelf at ``/bundles``, on a transport as in
+        """A site on `self.port` that has this cache at ``/bundles``, on a transport as in
         production but for the size of its send buffer."""
         root = JsonResource()
-        root.putChild(b"bundles", BundlesResource(shelf, download_reactor))
-        site = WatchedSite(root, timeout=10, reactor=site_clock)
+        root.putChild(b"bundles", BundlesResource(bundle_cache, download_reactor))
+        site = WatchedSite(root, site_clock, ListeningSettings(handshake_timeout=10))
         port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
         tune(port)
         port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

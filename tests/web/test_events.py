@@ -9,9 +9,10 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from apptuner_relay.operator.views import Views
 from apptuner_relay.web.events import INTERVAL_S, MAX_LISTENERS, PATIENCE_S
 from tests.memory import Relay
-from tests.web.http import Visitor, parse
+from tests.web.http import Requester, parse
 
 
 def statuses(transport: StringTransport) -> list[int]:
@@ -25,14 +26,14 @@ def statuses(transport: StringTransport) -> list[int]:
 class Events(SynchronousTestCase):
     def setUp(self) -> None:
         self.relay = Relay()
-        self.visitor = Visitor(self.relay.service)
+        self.requester = Requester(self.relay.service)
 
     @property
     def clock(self) -> Clock:
         return self.relay.clock
 
     def listen(self) -> StringTransport:
-        return self.visitor.open("/api/events")
+        return self.requester.open("/api/events")
 
     def test_one_at_once_and_then_at_intervals(self) -> None:
         listener = self.listen()
@@ -81,18 +82,18 @@ class Events(SynchronousTestCase):
         self.assertEqual(refused.status, 503)
         self.assertIn("retry-after", refused.headers)
         self.assertTrue(refused.error)
-        self.assertEqual(self.visitor.ask("/api/events", "HEAD").status, 503)
+        self.assertEqual(self.requester.ask("/api/events", "HEAD").status, 503)
         listeners[0].protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(parse(self.listen().value()).status, 200)
 
     def test_head_has_no_stream(self) -> None:
-        answer = self.visitor.ask("/api/events", "HEAD")
+        answer = self.requester.ask("/api/events", "HEAD")
         self.assertEqual((answer.status, answer.body), (200, b""))
 
     def test_a_status_that_fails_ends_the_streams_and_not_the_relay(self) -> None:
-        figures = [{"sessions": 7}]
-        self.patch(self.relay.service.meters, "status", lambda: figures.pop())
-        listener = Visitor(self.relay.service).open("/api/events")
+        made = [{"sessions": 7}]
+        self.patch(Views, "status", lambda _: made.pop())
+        listener = Requester(self.relay.service).open("/api/events")
         self.assertEqual(statuses(listener), [7])
         self.clock.advance(INTERVAL_S)
         self.assertTrue(listener.disconnecting)

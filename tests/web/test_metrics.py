@@ -8,20 +8,22 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from twisted.trial.unittest import SynchronousTestCase
 
+from apptuner_relay import __version__
+from apptuner_relay.support.version import commit
 from tests.memory import Relay
-from tests.web.http import REMOTE, Visitor
+from tests.web.http import REMOTE, Requester
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 class MetricsCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.relay = Relay(memory_limit=1 << 30, warning_sessions=0, worry_time=60.0)
-        self.visitor = Visitor(self.relay.service)
+        self.relay = Relay(memory_limit=1 << 30, warning_sessions=0, warning_time=60.0)
+        self.requester = Requester(self.relay.service)
 
     def scrape(self) -> dict[str, float]:
         """Every sample by its name and labels."""
-        answer = self.visitor.ask("/metrics")
+        answer = self.requester.ask("/metrics")
         self.assertEqual(answer.status, 200)
         samples = {}
         for family in parse_text(answer.body.decode()):
@@ -41,8 +43,8 @@ class ValueTest(MetricsCase):
         phones[0].send(type="bundle_ack", success=True)
         self.relay.connect("/cli/bad.id", welcome=False)
         phones[1].lose()
-        self.relay.service.meters.closes[4321] += 2
-        self.relay.service.meters.closes[4322] += 1
+        self.relay.service.meters.counters.closes[4321] += 2
+        self.relay.service.meters.counters.closes[4322] += 1
         got = self.scrape()
         prefix = "apptuner_relay_"
         for name, value in {
@@ -77,16 +79,16 @@ class ValueTest(MetricsCase):
         }.items():
             self.assertEqual(got[prefix + name], value, name)
         meters = self.relay.service.meters
-        self.assertEqual(got[prefix + "bytes_total{direction=in}"], meters.bytes_in)
-        self.assertEqual(got[prefix + "bytes_total{direction=out}"], meters.bytes_out)
+        self.assertEqual(got[prefix + "bytes_total{direction=in}"], meters.counters.bytes_in)
+        self.assertEqual(got[prefix + "bytes_total{direction=out}"], meters.counters.bytes_out)
 
-    def test_a_worry(self) -> None:
+    def test_a_warning(self) -> None:
         cli = self.relay.connect("/cli/ABC234")
         for _ in range(3):
             cli.send(type="ping")
-            self.relay.service.meters.check_worries()
+            self.relay.service.meters.health.check()
             self.relay.clock.advance(50)
-        self.relay.service.meters.check_worries()
+        self.relay.service.meters.health.check()
         got = self.scrape()
         self.assertEqual(got["apptuner_relay_worry{level=warning,name=sessions_warning}"], 1)
 
@@ -101,20 +103,20 @@ class ValueTest(MetricsCase):
         before = set(self.scrape())
         self.relay.connect("/cli/XYZ234")
         self.assertEqual(set(self.scrape()), before)
-        self.assertNotIn(b"ABC234", self.visitor.ask("/metrics").body)
+        self.assertNotIn(b"ABC234", self.requester.ask("/metrics").body)
 
 
 class FormatTest(MetricsCase):
     def families(self, accept: str, parse: Any) -> list[Any]:
-        answer = self.visitor.ask("/metrics", Accept=accept)
+        answer = self.requester.ask("/metrics", Accept=accept)
         return list(parse(answer.body.decode()))
 
     def test_content_types(self) -> None:
-        plain = self.visitor.ask("/metrics")
+        plain = self.requester.ask("/metrics")
         self.assertTrue(plain.headers["content-type"].startswith("text/plain; version=0.0.4"))
-        head = self.visitor.ask("/metrics", "HEAD")
+        head = self.requester.ask("/metrics", "HEAD")
         self.assertEqual((head.status, head.body), (200, b""))
-        openmetrics = self.visitor.ask("/metrics", Accept=OPENMETRICS)
+        openmetrics = self.requester.ask("/metrics", Accept=OPENMETRICS)
         self.assertIn("application/openmetrics-text", openmetrics.headers["content-type"])
         self.assertTrue(openmetrics.body.endswith(b"# EOF\n"))
 
@@ -125,7 +127,7 @@ class FormatTest(MetricsCase):
             "text/plain;version=1.x",
             "application/openmetrics-text; version=\udcff; escaping=\udcff",
         ):
-            answer = self.visitor.ask("/metrics", Accept=accept)
+            answer = self.requester.ask("/metrics", Accept=accept)
             self.assertEqual(answer.status, 200, accept)
             self.assertEqual(answer.headers["content-type"].partition(";")[0], "text/plain")
 
@@ -134,6 +136,15 @@ class FormatTest(MetricsCase):
         other = {family.name for family in self.families(OPENMETRICS, parse_openmetrics)}
         ours = {name.removesuffix("_info") for name in plain if name.startswith("apptuner")}
         self.assertLessEqual(ours - {"apptuner_relay"}, other)
+
+    def test_the_release(self) -> None:
+        (info,) = [
+            one for one in self.families("", parse_text) if one.name == "apptuner_relay_info"
+        ]
+        (sample,) = info.samples
+        self.assertEqual(
+            (sample.labels["version"], sample.labels["commit"]), (__version__, commit() or "")
+        )
 
     def test_every_family_is_explained_and_has_its_unit_last(self) -> None:
         for family in self.families("", parse_text):
@@ -146,12 +157,12 @@ class FormatTest(MetricsCase):
 
 class AccessTest(MetricsCase):
     def test_guarded_by_default(self) -> None:
-        self.assertEqual(Visitor(self.relay.service, REMOTE).ask("/metrics").status, 403)
+        self.assertEqual(Requester(self.relay.service, REMOTE).ask("/metrics").status, 403)
         service = Relay(admin_token="correct-horse").service
-        self.assertEqual(Visitor(service, REMOTE).ask("/metrics").status, 401)
-        let_in = Visitor(service, REMOTE).ask("/metrics", Authorization="Bearer correct-horse")
+        self.assertEqual(Requester(service, REMOTE).ask("/metrics").status, 401)
+        let_in = Requester(service, REMOTE).ask("/metrics", Authorization="Bearer correct-horse")
         self.assertEqual(let_in.status, 200)
 
     def test_open(self) -> None:
         service = Relay(admin_token="correct-horse", metrics="open").service
-        self.assertEqual(Visitor(service, REMOTE).ask("/metrics").status, 200)
+        self.assertEqual(Requester(service, REMOTE).ask("/metrics").status, 200)

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.web.streaming import Outlet
+from apptuner_relay.web.streaming import ResponseWriter
 
 SLOW_S = 30.0
 
@@ -32,12 +32,12 @@ class Channel:
 
 
 class StubRequest:
-    """What an outlet needs of a request; full after every write."""
+    """What an writer needs of a request; full after every write."""
 
     def __init__(self, transport: Any) -> None:
         self.transport = transport
         self.channel = Channel()
-        self.producer: Outlet | None = None
+        self.producer: ResponseWriter | None = None
         self.written: list[bytes] = []
         self.finished = False
         self._finish: Deferred[None] = Deferred()
@@ -45,7 +45,7 @@ class StubRequest:
     def notifyFinish(self) -> Deferred[None]:
         return self._finish
 
-    def registerProducer(self, producer: Outlet, streaming: bool) -> None:
+    def registerProducer(self, producer: ResponseWriter, streaming: bool) -> None:
         assert streaming
         self.producer = producer
 
@@ -74,63 +74,63 @@ class Outlets(SynchronousTestCase):
 
     def start(self, transport: Any) -> None:
         self.request = StubRequest(transport)
-        self.outlet = Outlet(self.request, self.clock, SLOW_S)  # type: ignore[arg-type]
+        self.writer = ResponseWriter(self.request, self.clock, SLOW_S)  # type: ignore[arg-type]
 
     def wait(self, seconds: float) -> None:
         self.clock.pump([0.5] * int(seconds * 2))
 
     def test_room_comes_with_the_kernel(self) -> None:
-        self.outlet.write(b"a")
-        room = self.outlet.room()
+        self.writer.write(b"a")
+        room = self.writer.room()
         self.assertNoResult(room)
-        self.outlet.resumeProducing()
+        self.writer.resumeProducing()
         self.successResultOf(room)
-        self.successResultOf(self.outlet.room())
-        self.outlet.finish(b"b")
+        self.successResultOf(self.writer.room())
+        self.writer.finish(b"b")
         self.assertEqual((self.request.written, self.request.finished), ([b"a", b"b"], True))
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertFalse(self.outlet.gone)
+        self.assertFalse(self.writer.gone)
 
     def test_nothing_is_taken(self) -> None:
-        self.outlet.write(b"a")
-        room = self.outlet.room()
+        self.writer.write(b"a")
+        room = self.writer.room()
         self.wait(SLOW_S - 1)
         self.assertNoResult(room)
         self.assertFalse(self.transport.aborted)
         self.wait(2)
         self.successResultOf(room)
-        self.assertTrue(self.transport.aborted and self.outlet.gone and self.outlet.cut)
+        self.assertTrue(self.transport.aborted and self.writer.gone and self.writer.cut)
         # The connection's end is news no more.
         self.request.lose()
-        self.outlet.write(b"b")
-        self.outlet.finish()
+        self.writer.write(b"b")
+        self.writer.finish()
         self.assertEqual(self.request.written, [b"a"])
 
     def test_a_byte_now_and_then_is_enough(self) -> None:
         # On a slow connection it takes minutes until the kernel takes more.
-        self.outlet.write(b"a")
-        room = self.outlet.room()
+        self.writer.write(b"a")
+        room = self.writer.room()
         for _ in range(20):
             self.wait(SLOW_S * 3 / 4)
             self.transport.unsent_bytes -= 1
         self.assertNoResult(room)
         self.wait(SLOW_S * 5 / 4)
-        self.assertTrue(self.outlet.cut)
+        self.assertTrue(self.writer.cut)
 
     def test_a_transport_that_can_not_tell(self) -> None:
         transport: Any = type("Plain", (), {"abortConnection": lambda self: None})()
         self.start(transport)
         for _ in range(3):
-            self.outlet.write(b"a")
-            room = self.outlet.room()
+            self.writer.write(b"a")
+            room = self.writer.room()
             self.wait(SLOW_S - 1)
-            self.outlet.resumeProducing()
+            self.writer.resumeProducing()
             self.successResultOf(room)
-        self.outlet.write(b"a")
-        room = self.outlet.room()
+        self.writer.write(b"a")
+        room = self.writer.room()
         self.wait(SLOW_S)
         self.successResultOf(room)
-        self.assertTrue(self.outlet.cut)
+        self.assertTrue(self.writer.cut)
 
     def test_what_was_written_goes_out_before_the_connection_is_dropped(self) -> None:
         calls: list[str] = []
@@ -140,19 +140,19 @@ class Outlets(SynchronousTestCase):
             "abortConnection": lambda self: calls.append("abort"),
         }
         self.start(type("Written", (), calling)())
-        self.outlet.abort()
+        self.writer.abort()
         self.assertEqual(calls, ["send", "abort"])
 
     def test_the_client_leaves(self) -> None:
-        self.outlet.write(b"a")
-        room = self.outlet.room()
+        self.writer.write(b"a")
+        room = self.writer.room()
         self.request.lose()
         self.successResultOf(room)
-        self.assertTrue(self.outlet.gone)
-        self.assertFalse(self.outlet.cut or self.transport.aborted)
-        self.successResultOf(self.outlet.room())
+        self.assertTrue(self.writer.gone)
+        self.assertFalse(self.writer.cut or self.transport.aborted)
+        self.successResultOf(self.writer.room())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_nobody_is_cut_who_has_nothing_to_take(self) -> None:
         self.wait(SLOW_S * 2)
-        self.assertFalse(self.outlet.gone)
+        self.assertFalse(self.writer.gone)

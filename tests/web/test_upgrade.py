@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.access.origins import Origins
+from apptuner_relay.config.origins import Origins
 from apptuner_relay.web.site import make_site
 from apptuner_relay.wire.frames import PONG as PONG_OPCODE
 from apptuner_relay.wire.frames import TEXT

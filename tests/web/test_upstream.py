@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Request
 from twisted.web.test.requesthelper import DummyChannel
 
-from apptuner_relay.forwarded import NOBODY, TrustedProxies
+from apptuner_relay.support.client_address import NOBODY, TrustedProxies
 from apptuner_relay.web.upstream import make_headers
 
 

@@ -11,8 +11,8 @@ from apptuner_relay.wire.chunks import (
     CHUNK_BYTES,
     LOOK_AHEAD_BYTES,
     NotABundle,
-    Part,
     Rechunker,
+    TextPart,
     begins_bundle,
 )
 
@@ -30,14 +30,14 @@ MIB = 1024 * 1024
 LIMIT = 50 * MIB
 
 
-def feed(rechunker: Rechunker, text: bytes, step: int) -> list[Part]:
-    parts: list[Part] = []
+def feed(rechunker: Rechunker, text: bytes, step: int) -> list[TextPart]:
+    parts: list[TextPart] = []
     for at in range(0, len(text), step):
         parts += rechunker.feed(text[at : at + step], at + step >= len(text))
     return parts
 
 
-def texts(parts: list[Part]) -> list[bytes]:
+def texts(parts: list[TextPart]) -> list[bytes]:
     """The messages that those are parts of."""
     built: list[bytes] = []
     inside = False

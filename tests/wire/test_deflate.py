@@ -58,6 +58,17 @@ class Negotiating(SynchronousTestCase):
 
 
 class Inflating(SynchronousTestCase):
+    def test_it_tells_when_what_it_was_fed_is_used_up(self) -> None:
+        inflation = Inflation(LIMIT)
+        payload = deflated(b"abc" * 100_000)
+        inflation.feed(memoryview(payload), False)
+        self.assertEqual(len(inflation.read(1000)), 1000)
+        self.assertFalse(inflation.is_used_up)
+        while len(inflation.read(1000)) == 1000:
+            pass
+        self.assertTrue(inflation.is_used_up)
+        self.assertEqual(inflation.size, 300_000)
+
     @settings(deadline=None)
     @given(
         st.binary(max_size=3000) | st.text(max_size=50).map(lambda t: t.encode() * 100),

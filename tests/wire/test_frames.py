@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.wire import masking
 from apptuner_relay.wire.frames import (
     BINARY,
     CLOSE,
@@ -308,13 +307,3 @@ class Building(SynchronousTestCase):
         self.assertEqual(frame(CONTINUATION, b"x" * 126, False)[:4], b"\x00\x7e\x00\x7e")
         self.assertEqual(frame(BINARY, bytes(65536))[:10], b"\x82\x7f" + (65536).to_bytes(8, "big"))
         self.assertEqual(frame(PONG, b""), b"\x8a\x00")
-
-
-class Masking(SynchronousTestCase):
-    @given(st.binary(max_size=300), st.binary(min_size=4, max_size=4), st.integers(0, 40))
-    def test_both_ways_are_plain_xor(self, data: bytes, mask: bytes, start: int) -> None:
-        for unmask in (masking.unmask, masking.xor_with_integers):
-            buffer = bytearray(start) + data + b"after"
-            unmask(buffer, start, start + len(data), mask)
-            expected = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
-            self.assertEqual(buffer, bytes(start) + expected + b"after")

@@ -26,15 +26,20 @@ def framed(opcode: int, parts: list[bytes]) -> bytes:
 
 
 class ReadingServerFrames(SynchronousTestCase):
-    @given(messages, st.lists(st.integers(0, 1 << 30), max_size=12))
-    def test_any_split(self, sent: list[tuple[int, list[bytes]]], cuts: list[int]) -> None:
+    @given(messages, st.lists(st.integers(0, 1 << 30), max_size=12), st.booleans())
+    def test_any_split(
+        self, sent: list[tuple[int, list[bytes]]], cuts: list[int], as_views: bool
+    ) -> None:
         wire = b"".join(framed(opcode, parts) for opcode, parts in sent)
         edges = [0, *sorted(cut % (len(wire) + 1) for cut in cuts), len(wire)]
         reader = ServerFrames()
         got: list[tuple[int, bytes]] = []
         inside = False
         for a, b in pairwise(edges):
-            for opcode, end, payload in reader.feed(wire[a:b]):
+            data = wire[a:b]
+            for opcode, end, piece in reader.feed(memoryview(data) if as_views else data):
+                assert isinstance(piece, memoryview if as_views else bytes)
+                payload = bytes(piece)
                 assert payload or end
                 assert (opcode == CONTINUATION) == inside
                 if inside:

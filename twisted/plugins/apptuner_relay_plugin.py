@@ -1,6 +1,6 @@
 """Makes ``twistd apptuner-relay`` known to Twisted."""
 
-from apptuner_relay.maker import RelayMaker
+from apptuner_relay.service_maker import RelayMaker
 
 relay = RelayMaker(
     "AppTuner Relay",

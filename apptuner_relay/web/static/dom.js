@@ -10,7 +10,7 @@ export function setText(element, text) {
 }
 
 /** Show [number, unit], the unit small. */
-export function setFigure(element, [number, unit]) {
+export function setMetric(element, [number, unit]) {
   if (element.dataset.shown === `${number} ${unit}`) return;
   element.dataset.shown = `${number} ${unit}`;
   element.replaceChildren(number, unit ? make('span', { class: 'unit' }, `\u00a0${unit}`) : '');

@@ -1,4 +1,4 @@
-// Figures for people. Traffic counts in powers of ten, as providers bill it; memory in powers of
+// Metrics for people. Traffic counts in powers of ten, as providers bill it; memory in powers of
 // two, as it is sold and limited.
 
 const WHOLE = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });

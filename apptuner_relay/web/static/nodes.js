@@ -1,7 +1,7 @@
 // The relays that share sessions with this one, and the Redis through which they do.
 
 import { count, counted, duration } from './format.js';
-import { $, make, setFigure, setRows, setText } from './dom.js';
+import { $, make, setMetric, setRows, setText } from './dom.js';
 
 const LABELS = ['Address', 'Sessions', 'Connections', 'Version', 'Up for'];
 
@@ -12,15 +12,15 @@ export function showCluster({ cluster, connections, node: own }) {
   const { nodes, node_count: nodeCount, bridged, redis } = cluster;
   const clients = Object.values(connections).reduce((a, b) => a + b, 0);
   const draining = nodes.filter((node) => node.draining).length;
-  setFigure($('relays'), [count(nodeCount)]);
+  setMetric($('relays'), [count(nodeCount)]);
   setText($('relays-note'), draining ? `${count(draining)} draining` : '');
-  setFigure($('bridged'), [count(bridged)]);
+  setMetric($('bridged'), [count(bridged)]);
   setText($('bridged-note'), share(bridged, clients));
-  setFigure($('visitors'), [count(cluster.visitors)]);
-  const isAway = redis !== 'connected';
-  setFigure($('redis'), [redis]);
-  $('redis').toggleAttribute('data-away', isAway);
-  setText($('redis-note'), isAway ? `for ${duration(cluster.redis_away_s)}` : 'knows whose a session is');
+  setMetric($('inbound'), [count(cluster.visitors)]);
+  const isUnreachable = redis !== 'connected';
+  setMetric($('redis'), [redis === 'away' ? 'unreachable' : redis]);
+  $('redis').toggleAttribute('data-unreachable', isUnreachable);
+  setText($('redis-note'), isUnreachable ? `for ${duration(cluster.redis_away_s)}` : 'knows the owner of each session');
   showNodes(nodes, own);
   const more = nodeCount - nodes.length;
   $('more-nodes').hidden = !more;

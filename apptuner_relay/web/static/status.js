@@ -1,9 +1,10 @@
-// The status page: puts each status that comes where it belongs.
+// The status page: shows each status that arrives.
 
 import { Charts } from './charts.js';
-import { $, draw, make, setFigure, setRows, setText } from './dom.js';
+import { $, draw, make, setMetric, setRows, setText } from './dom.js';
 import { clock, count, counted, day, duration, joined, memory, milliseconds, rate, traffic } from './format.js';
 import { follow } from './live.js';
+import { showManaged } from './managed.js';
 import { showCluster } from './nodes.js';
 import { refreshSessions } from './sessions.js';
 
@@ -11,7 +12,7 @@ const HIGH = 0.8; // of a limit
 const DAYS_ON_A_PHONE = 7; // the style sheet hides more, until they are asked for
 
 const charts = new Charts($('charts'), $('hour-rows'));
-let version = null;
+let shownRelease = null;
 let shownMs = 0;
 let sessions = null;
 
@@ -19,7 +20,7 @@ follow({
   onStatus: show,
   onLost: (why) => {
     document.body.dataset.link = 'lost';
-    const since = shownMs ? ` The figures are from ${clock(shownMs, true)}.` : '';
+    const since = shownMs ? ` The metrics are from ${clock(shownMs, true)}.` : '';
     $('lost').hidden = false;
     setText($('lost'), `${why}${since} Trying again…`);
     setText($('state'), 'Not connected');
@@ -39,15 +40,17 @@ fetch('api/login', { cache: 'no-store' }).then(async (answer) => {
 }).catch(() => null);
 
 function show(status) {
-  if (version !== null && version !== status.version) location.reload();
-  version = status.version;
+  const release = status.commit ? `${status.version} (${status.commit})` : status.version;
+  if (shownRelease !== null && shownRelease !== release) location.reload();
+  shownRelease = release;
   shownMs = Date.now();
   document.body.dataset.link = 'live';
   $('lost').hidden = true;
   showTop(status);
-  showWorries(status);
+  showWarnings(status);
   showNow(status);
   showCluster(status);
+  showManaged(status);
   charts.update(status.hour, status.now_ms);
   showToday(status.today);
   showDays([...status.days]);
@@ -57,7 +60,7 @@ function show(status) {
 
 function showTop(status) {
   setText($('node'), status.node);
-  setText($('version'), `version ${status.version}`);
+  setText($('version'), `version ${shownRelease}`);
   setText($('uptime'), `up ${duration(status.uptime_s)}`);
   $('uptime').title = `since ${new Date(status.started_ms).toLocaleString()}`;
   setText($('updated'), `Updated ${clock(shownMs, true)}.`);
@@ -67,26 +70,26 @@ function showTop(status) {
   document.title = `${state === 'ok' ? '' : '▲ '}${counted(status.sessions, 'session')} · AppTuner Relay`;
 }
 
-function verdict({ state, worries }) {
+function verdict({ state, worries: warnings }) {
   if (state === 'draining') return ['draining', 'Draining'];
   if (state === 'degraded') return ['degraded', 'Degraded'];
-  const warnings = worries.filter((worry) => worry.level === 'warning').length;
-  if (warnings) return ['warning', counted(warnings, 'warning')];
-  if (worries.length) return ['notice', counted(worries.length, 'notice')];
+  const serious = warnings.filter(({ level }) => level === 'warning').length;
+  if (serious) return ['warning', counted(serious, 'warning')];
+  if (warnings.length) return ['notice', counted(warnings.length, 'notice')];
   return ['ok', 'All well'];
 }
 
-function showWorries({ state, reasons, worries, now_ms: nowMs }) {
-  const items = worries.map((worry) => ({
-    key: worry.name, level: worry.level, text: worry.text,
-    since: `since ${clock(worry.since_ms)} (${duration((nowMs - worry.since_ms) / 1000)})`,
+function showWarnings({ state, reasons, worries: warnings, now_ms: nowMs }) {
+  const items = warnings.map((warning) => ({
+    key: warning.name, level: warning.level, text: warning.text,
+    since: `since ${clock(warning.since_ms)} (${duration((nowMs - warning.since_ms) / 1000)})`,
   }));
-  const told = new Set(worries.map((worry) => worry.text));
-  for (const reason of reasons.filter((text) => !told.has(text)).reverse()) {
+  const shown = new Set(warnings.map((warning) => warning.text));
+  for (const reason of reasons.filter((text) => !shown.has(text)).reverse()) {
     items.unshift({ key: reason, level: state, text: reason, since: '' });
   }
-  $('worries').hidden = !items.length;
-  setRows($('worry-list'), items, (item) => `${item.level} ${item.key}`,
+  $('warnings').hidden = !items.length;
+  setRows($('warning-list'), items, (item) => `${item.level} ${item.key}`,
     () => make('li', {}, make('b'), make('span'), make('small')),
     (row, item) => {
       row.dataset.level = item.level;
@@ -100,22 +103,22 @@ function showNow(status) {
   const { connections, total, last_minute: minute } = status;
   const clients = Object.values(connections).reduce((a, b) => a + b, 0);
   const today = status.today;
-  setFigure($('sessions'), [count(status.sessions)]);
+  setMetric($('sessions'), [count(status.sessions)]);
   setText($('sessions-note'), today ? `today at most ${count(today.peak_sessions)}` : '');
-  setFigure($('connections'), [count(clients)]);
+  setMetric($('connections'), [count(clients)]);
   setText($('connections-note'), roles(connections));
-  setFigure($('sending'), rate(minute.bytes_out / 60));
+  setMetric($('sending'), rate(minute.bytes_out / 60));
   setText($('sending-note'), `${joined(traffic(minute.bytes_out))} in the last minute`);
-  setFigure($('bundles'), [count(minute.bundles)]);
+  setMetric($('bundles'), [count(minute.bundles)]);
   setText($('bundles-note'), minute.bundles
     ? `${joined(traffic(minute.bundle_bytes))}, ${joined(traffic(minute.bundle_bytes / minute.bundles))} each`
     : `${count(total.bundles)} since start`);
-  setFigure($('lag'), milliseconds(status.loop_lag_ms));
+  setMetric($('lag'), milliseconds(status.loop_lag_ms));
   setText($('lag-note'), 'how late work gets done');
   showGauge('memory', status.memory_bytes, status.memory_limit_bytes, memory);
   showGauge('descriptors', status.descriptors, status.descriptors_limit, (n) => [count(n)]);
   showSpool(status.spool);
-  setFigure($('total'), traffic(total.bytes_out));
+  setMetric($('total'), traffic(total.bytes_out));
   setText($('total-note'), `${counted(total.bundles, 'bundle')}, ${joined(traffic(total.bytes_in))} in`);
 }
 
@@ -125,7 +128,7 @@ function showSpool(spool) {
     setText($('spool-note'), `${counted(spool.bundles, 'bundle')}, ${$('spool-note').textContent}`);
     return;
   }
-  setFigure($('spool'), ['none']);
+  setMetric($('spool'), ['none']);
   setText($('spool-note'), spool ? spool.off : 'off: --spool-dir');
   $('spool-gauge').toggleAttribute('hidden', true);
 }
@@ -137,7 +140,7 @@ function roles({ cli, dashboard, desktop, mobile }) {
 }
 
 function showGauge(name, value, limit, show) {
-  setFigure($(name), show(value));
+  setMetric($(name), show(value));
   const part = limit ? Math.min(1, value / limit) : 0;
   const share = part < 0.01 ? 'under 1%' : `${Math.round(part * 100)}%`;
   setText($(`${name}-note`), limit ? `${share} of ${show(limit).join('\u00a0')}` : 'no limit');
@@ -150,12 +153,12 @@ function showGauge(name, value, limit, show) {
 function showToday(today) {
   if (!today) return;
   setText($('today-date'), `${day(today.date)}, UTC`);
-  setFigure($('today-sessions'), [count(today.peak_sessions)]);
-  setFigure($('today-connections'), [count(today.peak_connections)]);
-  setFigure($('today-bundles'), [count(today.bundles)]);
-  setFigure($('today-in'), traffic(today.bundle_bytes));
-  setFigure($('today-out'), traffic(today.bytes_out));
-  setFigure($('today-came'), [count(today.connections)]);
+  setMetric($('today-sessions'), [count(today.peak_sessions)]);
+  setMetric($('today-connections'), [count(today.peak_connections)]);
+  setMetric($('today-bundles'), [count(today.bundles)]);
+  setMetric($('today-in'), traffic(today.bundle_bytes));
+  setMetric($('today-out'), traffic(today.bytes_out));
+  setMetric($('today-clients'), [count(today.connections)]);
 }
 
 const DAY_LABELS = ['Peak sessions', 'Peak conn.', 'Bundles', 'Data in', 'Sent', 'Clients'];

@@ -6,15 +6,16 @@ import subprocess
 import time
 from pathlib import Path
 
-from .peers import MODULES, REPOSITORY, bun
+from .peers import MODULES, REPOSITORY, Peer, bun
 from .processes import cores
+
+VERSIONS = "import autobahn, twisted; print(twisted.__version__, autobahn.__version__)"
 
 
 def facts(python: str) -> dict[str, str]:
     """The machine and the versions, each as one line of text."""
     server, load = cores()
-    versions = "import autobahn, twisted; print(twisted.__version__, autobahn.__version__)"
-    twisted, _, autobahn = _output([python, "-c", versions]).partition(" ")
+    twisted, _, autobahn = _output([python, "-c", VERSIONS]).partition(" ")
     git = ["git", "-C", str(REPOSITORY)]
     changed = " with changes" if _output([*git, "status", "--porcelain", "apptuner_relay"]) else ""
     return {
@@ -34,6 +35,16 @@ def facts(python: str) -> dict[str, str]:
         "bun": _output([str(bun()), "--version"]),
         "gcc": _output(["gcc", "-dumpfullversion"]),
     }
+
+
+def earlier(peers: list[Peer]) -> dict[str, str]:
+    """The same of the build that the relay is compared with, if there is one."""
+    said = {}
+    for peer in peers:
+        python = str(peer.checkout / ".venv" / "bin" / "python")
+        twisted, _, autobahn = _output([python, "-c", VERSIONS]).partition(" ")
+        said[peer.name] = f"{peer.title}, twisted {twisted}, autobahn {autobahn}"
+    return said
 
 
 def _output(command: list[str]) -> str:

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 BUNDLE_BYTES = 15_000_000
+SMALLER_BYTES = 7_000_000
 CHUNK_CHARS = 512 * 1024
 TIMESTAMP = 1_700_000_000_000
 COMPRESSED = 1
@@ -38,17 +39,18 @@ def scripts(directory: Path) -> dict[str, Path]:
     A file holds, for each message: its length (32 bits, little-endian), a flag byte
     (1: compressed), the payload.
     """
-    names = ("single", "chunks", "deflated")
+    names = ("single", "chunks", "deflated", "smaller")
     files = {name: directory / f"bundle-{name}.messages" for name in names}
     if all(file.exists() for file in files.values()):
         return files
     directory.mkdir(parents=True, exist_ok=True)
     code = _code(BUNDLE_BYTES)
-    single = _message(type="bundle_update", payload={"code": code}, timestamp=TIMESTAMP)
+    single = _whole(code)
     packer = zlib.compressobj(6, zlib.DEFLATED, -15)
     deflated = packer.compress(single) + packer.flush(zlib.Z_SYNC_FLUSH)
     _write(files["single"], [single])
     _write(files["chunks"], _chunks(code))
+    _write(files["smaller"], [_whole(_code(SMALLER_BYTES))])
     _write(files["deflated"], [deflated.removesuffix(b"\x00\x00\xff\xff")], COMPRESSED)
     return files
 
@@ -68,6 +70,10 @@ def _message(**fields: object) -> bytes:
     """Printed as JavaScript's JSON.stringify prints it, so that parsing and printing it
     again gives the same bytes."""
     return json.dumps(fields, separators=(",", ":")).encode("ascii")
+
+
+def _whole(code: str) -> bytes:
+    return _message(type="bundle_update", payload={"code": code}, timestamp=TIMESTAMP)
 
 
 def _chunks(code: str) -> list[bytes]:

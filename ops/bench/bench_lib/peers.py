@@ -8,12 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .earlier import Build
+
 BENCH = Path(__file__).resolve().parent.parent
 REPOSITORY = BENCH.parent.parent
 PEERS = BENCH / "peers"
 MODULES = PEERS / "node_modules"
 
 RELAY = "relay"
+BEFORE = "before"
+NO_SPOOL = "relay-no-spool"
+OURS = (RELAY, BEFORE, NO_SPOOL)
 LEAN = "node-lean"
 BUN = "bun-lean"
 FLOOR = "floor"
@@ -30,30 +35,44 @@ class Peer:
     env: dict[str, str] = field(default_factory=dict)
     by_default: bool = True
     """Takes part when --only names nobody."""
+    checkout: Path = REPOSITORY
+    """Whose modules it imports, if it is one of ours; the folder it runs in."""
 
 
-def peers(python: str, relay_args: str, output: Path) -> list[Peer]:
+def peers(python: str, relay_args: str, output: Path, earlier: Build | None) -> list[Peer]:
     """All servers, in the order of the table's columns."""
-    twistd = Path(python).parent / "twistd"
 
-    def relay(port: int, *more: str) -> list[str]:
-        listen = f"tcp:{port}:interface=127.0.0.1"
-        base = [str(twistd), "-n", "--pidfile=", "apptuner-relay", "--listen", listen]
-        # The cases send more messages than any client may.
-        base += ["--state-dir", "off", "--message-rate", "0"]
-        return [*base, *more, *shlex.split(relay_args)]
+    def relay(*more: str, bin_: Path = Path(python).parent) -> Callable[[int], list[str]]:
+        def command(port: int) -> list[str]:
+            listen = f"tcp:{port}:interface=127.0.0.1"
+            base = [str(bin_ / "twistd"), "-n", "--pidfile=", "apptuner-relay", "--listen", listen]
+            # The cases send more messages than any client may.
+            base += ["--state-dir", "off", "--message-rate", "0"]
+            return [*base, *more, *shlex.split(relay_args)]
+
+        return command
 
     def script(program: str, name: str) -> Callable[[int], list[str]]:
         return lambda port: [program, str(PEERS / name), str(port)]
 
     return [
-        Peer(RELAY, "this relay", relay, says_ready=False),
+        Peer(RELAY, "this relay", relay(), says_ready=False),
         Peer(
-            "relay-no-spool",
+            NO_SPOOL,
             "no spool",
-            lambda port: relay(port, "--spool-dir", "off"),
+            relay("--spool-dir", "off"),
             says_ready=False,
             by_default=False,
+        ),
+        *(
+            Peer(
+                BEFORE,
+                f"before ({build.name})",
+                relay(bin_=build.programs),
+                says_ready=False,
+                checkout=build.checkout,
+            )
+            for build in ([earlier] if earlier else [])
         ),
         Peer(LEAN, "lean Node", script("node", "node_lean.mjs")),
         Peer(
@@ -71,10 +90,10 @@ def peers(python: str, relay_args: str, output: Path) -> list[Peer]:
 
 
 def environment(peer: Peer) -> dict[str, str]:
-    """What a server sees: this checkout's package and none of the operator's settings."""
+    """What a server sees: its checkout's package and none of the operator's settings."""
     ours = ("APPTUNER_", "WS_NO_")
     env = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    return {**env, "PYTHONPATH": str(REPOSITORY), **peer.env}
+    return {**env, "PYTHONPATH": str(peer.checkout), **peer.env}
 
 
 def bun() -> Path:
@@ -87,7 +106,7 @@ def bun() -> Path:
 def build(output: Path) -> None:
     """Compile the C programs and install the npm packages that are missing."""
     output.mkdir(parents=True, exist_ok=True)
-    _compile(output / "load", [BENCH / name for name in ("load.c", "meter.c", "wsclient.c")])
+    _compile(output / "load", sorted(BENCH.glob("*.c")))
     _compile(output / "floor", [PEERS / "floor.c"])
     if not all((MODULES / name).is_dir() for name in ("ws", "bufferutil")) or not bun().exists():
         npm = shutil.which("npm")
@@ -98,5 +117,5 @@ def build(output: Path) -> None:
 
 def _compile(program: Path, sources: list[Path]) -> None:
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra"]
-    command = ["gcc", *flags, "-o", str(program), *map(str, sources)]
+    command = ["gcc", *flags, "-o", str(program), *map(str, sources), "-lm"]
     subprocess.run(command, check=True)

@@ -9,7 +9,7 @@ from statistics import median
 
 from .cases import Case, Raw
 
-COLUMNS = ["case", "figure", "unit", "peer", "rounds", "median", "least", "most", "ratio"]
+COLUMNS = ["case", "figure", "unit", "peer", "rounds", "median", "least", "most"]
 
 
 class Results:
@@ -39,6 +39,40 @@ class Results:
     def median(self, peer: str, case: str, figure: str) -> float | None:
         values = self.values(peer, case, figure)
         return median(values) if values else None
+
+    def ratio(self, peer: str, base: str, case: str, figure: str) -> float | None:
+        """One server's median over another's; None where that says nothing."""
+        value, of = self.median(peer, case, figure), self.median(base, case, figure)
+        if value is None or of is None or value < 0 or of <= 0:
+            return None
+        return value / of
+
+    def remarks(self) -> list[str]:
+        """What has to be known to read the figures, a line each."""
+        shortest: dict[str, float] = {}
+        given_up: dict[str, set[str]] = defaultdict(set)
+        least = {case.name: case.least_bytes for case in self.cases}
+        for run, raw in self._measured(""):
+            where = f"{run['case']} with {run['peer']}"
+            if raw["bytes"] < least.get(str(run["case"]), 0):
+                shortest[where] = min(raw["bytes"], shortest.get(where, raw["bytes"]))
+            given_up[where] |= {
+                key.removesuffix("_given_up")
+                for key, times in raw.items()
+                if key.endswith("_given_up") and times
+            }
+        return [
+            *(
+                f"{where}: a run of only {size / 1e9:.2f} GB; its CPU figures mislead"
+                for where, size in shortest.items()
+            ),
+            *(
+                f"{where}: given up, so these are larger than the table says: "
+                f"{', '.join(sorted(kinds))}"
+                for where, kinds in given_up.items()
+                if kinds
+            ),
+        ]
 
     def most_load_per_server_cpu(self) -> tuple[float, str]:
         """The load generator's CPU over the server's (median), where it was highest."""
@@ -84,25 +118,26 @@ def write_json(file: Path, results: Results, machine: dict, verdicts: list, peer
         "medians": medians,
         "targets": [verdict.as_dict() for verdict in verdicts],
         "failures": results.failures,
+        "remarks": results.remarks(),
         "runs": results.runs,
     }
     file.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_csv(file: Path, results: Results, peers: list, baseline: str) -> None:
-    """A line for each figure of each server: median, extremes, ratio to the baseline."""
+def write_csv(file: Path, results: Results, peers: list, baselines: list[str]) -> None:
+    """A line for each figure of each server: median, extremes, ratio to each of the baselines."""
     with file.open("w", newline="") as out:
         writer = csv.writer(out)
-        writer.writerow(COLUMNS)
+        writer.writerow([*COLUMNS, *(f"ratio to {name}" for name in baselines)])
         for case in results.cases:
             for figure in case.figures:
-                base = results.median(baseline, case.name, figure.name)
                 for peer in peers:
                     values = results.values(peer.name, case.name, figure.name)
                     if not values:
                         continue
-                    middle = median(values)
-                    ratio = f"{middle / base:.4g}" if base else ""
                     row = [case.name, figure.name, figure.unit, peer.name, len(values)]
-                    row += [f"{x:.6g}" for x in (middle, min(values), max(values))]
-                    writer.writerow([*row, ratio])
+                    row += [f"{x:.6g}" for x in (median(values), min(values), max(values))]
+                    for name in baselines:
+                        ratio = results.ratio(peer.name, name, case.name, figure.name)
+                        row.append("" if ratio is None else f"{ratio:.4g}")
+                    writer.writerow(row)

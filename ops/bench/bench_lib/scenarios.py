@@ -138,7 +138,8 @@ class Life:
         cli.answers_close = False
         cli.send(masked(TEXT, self._bundle(_MOST_BYTES))[:300_000])
         self._turn([cli, phone], lambda: phone.arrived_bytes > had + 1000, "half a bundle")
-        self._ended(cli, 1008)
+        # The phone reads on meanwhile: it has as long to answer its Close as the CLI.
+        self._ended(cli, 1008, phone)
         self._cut(phone)
 
     def late_phone(self) -> None:
@@ -303,8 +304,9 @@ class Life:
             _same("bundles after the cut", _of(phone, _OPENING), [])
             self.tally["bundles cut, as told"] += 1
 
-    def _ended(self, peer: Peer, code: int) -> None:
-        self._turn([peer], lambda: peer.seen.over, f"a close with {code}")
+    def _ended(self, peer: Peer, code: int, *others: Peer) -> None:
+        """A connection ends, with that close code; ``others`` are read from meanwhile."""
+        self._turn([peer, *others], lambda: peer.seen.over, f"a close with {code}")
         _same("close code", peer.seen.close, code)
 
     def _pong(self, peer: Peer) -> None:
@@ -332,7 +334,8 @@ class Life:
             connection.request("GET", f"/bundles/{self.session}")
             answer = connection.getresponse()
             body = answer.read()
-        _same("status of a download", answer.status, 200)
+        if answer.status != 200:
+            raise Trouble(f"a download: {answer.status} {body!r} instead of the bundle")
         _same("a download", hashlib.sha256(body).digest(), hashlib.sha256(code).digest())
         self.tally["downloads"] += 1
 

@@ -11,7 +11,11 @@ sent before; or somebody was told. Told is
 - by the end of a connection, nobody of a message that a later one had overtaken, but for a sender
   who had gone by then;
 - nobody needs to be told of a bundle that a later one of the session has replaced, or one of
-  another sender with code as new.
+  another sender with code as new;
+- a bundle may come after what its sender sent later, when a later bundle of that sender had taken
+  its place and was cut short: the phone gets the last whole one all the same;
+- so may the cached bundle, which a phone gets that has connected later and was sent none, when its
+  sender is gone.
 """
 
 from collections import Counter, defaultdict
@@ -58,6 +62,8 @@ class Connection:
     """What it got: (sender's connection, number there) → number of the event."""
     got_ms: dict[tuple[str, int], int] = field(default_factory=dict)
     """Likewise when."""
+    has_bundle = False
+    """Whether it got a bundle."""
 
     @property
     def label(self) -> str:
@@ -308,20 +314,42 @@ class History:
             self.verdict.wrong("astray", what, event["t"])
         if key in receiver.got:
             self.verdict.wrong("twice", what, event["t"])
-        receiver.got[key] = self._number
-        receiver.got_ms[key] = event["t"]
         pair = (receiver.name, event["from"])
         last = self._last_of.get(pair, 0)
         if event["n"] < last:
-            self.verdict.wrong("disorder", f"{what}, after {last}", event["t"])
+            if self._came_back(message, receiver):
+                self.verdict.counts["came back"] += 1
+            elif _is_replay(message, receiver):
+                self.verdict.counts["replayed"] += 1
+            else:
+                self.verdict.wrong("disorder", f"{what}, after {last}", event["t"])
         self._last_of[pair] = max(last, event["n"])
+        receiver.got[key] = self._number
+        receiver.got_ms[key] = event["t"]
+        receiver.has_bundle = receiver.has_bundle or event["kind"] == "bundle"
         if event["kind"] == "bundle":
             self.running[receiver.who] = event["version"]
+
+    def _came_back(self, message: Sent, receiver: Connection) -> bool:
+        """Whether a later bundle of its sender had taken a bundle's place, and has not come."""
+        return message.kind == "bundle" and any(
+            other.kind == "bundle"
+            and other.sender is message.sender
+            and other.n > message.n
+            and key not in receiver.got
+            for key, other in self.sent.items()
+        )
 
     def _on_look(self, event: dict[str, Any]) -> None:
         self.expected = event["versions"]
 
     _on_final = _on_look
+
+
+def _is_replay(message: Sent, receiver: Connection) -> bool:
+    """Whether it is the cached bundle, which was sent before the receiver connected."""
+    is_older = receiver.opened_at > message.sent_at
+    return message.kind == "bundle" and is_older and not receiver.has_bundle
 
 
 def _absences(message: Sent, receiver: Connection) -> Iterable[int]:

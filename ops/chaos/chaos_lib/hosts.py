@@ -116,12 +116,14 @@ class Relay(Process):
         command += ["--redis", redis, "--cluster-secret", SECRET, "--node", name]
         command += ["--node-address", self.url, "--drain-timeout", str(DRAIN_S)]
         # All clients of a session are one address here.
-        command += ["--connect-rate", "0", "--failed-joins", "0", "--failed-joins-total", "0"]
+        command += ["--connect-rate", "0", "--failed-joins", "0", "--tune", "failed-joins-total=0"]
         super().__init__(network, name, [*command, *options], out)
         self._starting = asyncio.Lock()
 
     async def up(self) -> None:
-        """Start it, unless it runs: a stop may have taken until another fault's turn."""
+        """Start it, unless it runs: a stop may have taken until another fault's turn. Returns when
+        it listens, also where it was being started for an earlier fault, which takes a while on a
+        busy machine."""
         async with self._starting:
             if self.process is None or self.process.returncode is not None:
                 await self.start("listening on", self._env)

@@ -195,12 +195,14 @@ class Run:
 
     async def _kill(self, step: Step) -> None:
         relay = self._relays[step.target]
+        await relay.up()
         await relay.kill()
         await asyncio.sleep(step.lasts_s)
         await relay.up()
 
     async def _stop(self, step: Step) -> None:
         relay = self._relays[step.target]
+        await relay.up()
         begun_s = time.monotonic()
         relay.signal(signal.SIGTERM)
         try:

@@ -34,7 +34,7 @@ def cases() -> Iterator[Case]:
     yield Case(
         "7.1.r1",
         "close inside of a message that the phone has half of",
-        (masked(TEXT, big[:4000], False), close),
+        (masked(TEXT, text_of("", 1_500_000), False), close),
         close=1000,
         phone_close=1011,
     )

@@ -7,7 +7,7 @@ from tests.live.conformance import bulk, closing, deflate, framing, text
 from tests.live.conformance.case import Case, run
 from tests.live.conformance.peer import Trouble
 
-OPTIONS = ("--close-timeout", "300", "--message-rate", "0")
+OPTIONS = ("--tune", "close-timeout=300", "--message-rate", "0")
 """Of the relay: nothing here may depend on its dropping a client that leaves closing unfinished,
 and some cases send more messages than a client may."""
 MOST_FAILURES = 10

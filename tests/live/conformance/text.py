@@ -74,19 +74,19 @@ def _splits() -> Iterator[Case]:
         close=1007,
     )
     # Behind what the relay has begun to forward.
-    far = b"x" * 4000
+    far = b"x" * 1_500_000
     payload = raw_text(far + _SAMPLE)
     for cut in range(1, 4):
         at = payload.index("µ".encode()) + cut - 1
         yield Case(
             f"6.2.r{cut}",
-            f"valid, behind 4000 bytes, cut {cut - 1} bytes into a character",
+            f"valid, behind 1.5 million bytes, cut {cut - 1} bytes into a character",
             fragments(TEXT, *_at(payload, at)),
             (Message(TEXT, payload),),
         )
     yield Case(
         "6.3.r1",
-        "invalid, behind 4000 bytes that the phone has",
+        "invalid, behind 1.5 million bytes that the phone has",
         fragments(TEXT, _HEAD + far, _BAD + _TAIL),
         close=1007,
         phone_close=1011,

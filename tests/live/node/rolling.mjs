@@ -12,7 +12,8 @@
 // for a while.
 //
 // What counts: whoever was welcomed before a message was sent, and is there to the end or got
-// something later, has to have it: once, whole, in order.
+// something later, has to have it: once, whole, in order. But for a bundle: a newer one takes the place
+// of what its phone has not begun, or has begun in chunks.
 
 import { createHash, randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
@@ -38,7 +39,7 @@ const pick = (list) => list[Math.floor(Math.random() * list.length)];
 class Connection {
   constructor(client) {
     this.client = client;
-    this.sent = []; // {n, at}: when each message was sent
+    this.sent = []; // {n, at, isSave}: when each message was sent
     this.got = []; // {from, n}
     this.series = null;
     this.welcomed = Infinity;
@@ -125,9 +126,9 @@ class Connection {
     return this.ws.readyState === WebSocket.OPEN && this.welcomed < Infinity;
   }
 
-  number() {
+  number(isSave = false) {
     const n = this.client.next++;
-    this.sent.push({ n, at: ++clock });
+    this.sent.push({ n, at: ++clock, isSave });
     return n;
   }
 
@@ -174,7 +175,7 @@ class Client {
       return;
     }
     this.due = false;
-    const n = now.number();
+    const n = now.number(true);
     const body = `${this.version}-${filler}`;
     const code = `${this.label}:${n}:${digest(body)}:${body}`;
     this.lastSum = digest(body);
@@ -232,9 +233,11 @@ class Session {
         troubles.push(`${reader.label} got those of ${sender.label} twice or in disorder`);
       }
       const last = way.closed ? Math.max(-1, ...got) : Infinity;
+      const sent = sender.connections.flatMap((from) => from.sent);
+      const newest = Math.max(-1, ...sent.filter((one) => one.isSave && seen.has(one.n)).map((one) => one.n));
       for (const from of sender.connections) {
-        for (const { n, at } of from.sent) {
-          if (at > way.welcomed && n <= last && !seen.has(n)) {
+        for (const { n, at, isSave } of from.sent) {
+          if (at > way.welcomed && n <= last && !seen.has(n) && !(isSave && n < newest)) {
             lost.push(`${reader.label} (via ${way.relay}) misses ${n} of ${sender.label} (via ${from.relay})`);
           }
         }

@@ -1,1 +1,0 @@
-"""A session's last bundle: spool, lifetime, disk budget, content address."""

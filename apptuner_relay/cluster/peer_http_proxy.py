@@ -1,0 +1,109 @@
+"""Forwards an HTTP request to another relay, and its answer back (`http_proxy`). It also has what
+all HTTP requests to other relays have in common.
+
+`bundle_proxy` and `authorization_proxy` choose the relay.
+"""
+
+import hmac
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.internet.ssl import Certificate
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
+from twisted.web.server import Request
+
+from apptuner_relay.cluster.bridge.peer_auth import PASS_HEADER, PROOF_HEADER
+from apptuner_relay.cluster.ownership.directory import Lease
+from apptuner_relay.support.http_pool import quiet_pool
+from apptuner_relay.web.http_proxy import Unanswered, pass_on
+from apptuner_relay.web.streaming import ResponseWriter
+
+RETRY_AFTER_S = 5
+"""After how long a client should retry: the lease of a failed relay has ended then."""
+
+_CONNECT_S = 2.0
+_PASSED_ON = (b"accept-encoding", b"if-match", b"if-none-match", b"if-range", b"range")
+"""The request headers that decide on the answer. All others stay here, such as cookies and
+tokens."""
+_KEPT_BACK = (b"date", b"server", PROOF_HEADER.lower().encode())
+"""The headers of the answer that are about the other relay itself."""
+
+
+class PeerRequest(NamedTuple):
+    """A request to another relay."""
+
+    url: str
+    """``http`` or ``https``, path included."""
+    pass_text: str
+    """The pass that it is sent with (`peer_auth`)."""
+    proof: str
+    """The proof that the other relay has to give."""
+
+
+def make_agent(reactor: Any, trust: Certificate | None) -> Agent:
+    """What makes requests to other relays.
+
+    :param trust: see `ClusterPlacement`.
+    """
+    return Agent(
+        reactor,
+        BrowserLikePolicyForHTTPS(trust),
+        connectTimeout=_CONNECT_S,
+        pool=quiet_pool(reactor),
+    )
+
+
+def url_at(lease: Lease, path: str) -> str:
+    """The URL of a path at the relay that has a session: ``ws://…`` becomes ``http://…``."""
+    return f"http{lease.address.removeprefix('ws')}{path}"
+
+
+def pass_headers(pass_text: str) -> Headers:
+    """The headers by which a relay shows who it is."""
+    return Headers({PASS_HEADER: [pass_text], "Via": ["1.1 apptuner-relay"]})
+
+
+def has_proof(response: Any, proof: str) -> bool:
+    """Whether an answer is that of a relay of this cluster, which gives this proof."""
+    given = response.headers.getRawHeaders(PROOF_HEADER, [""])[0]
+    return hmac.compare_digest(given.encode(), proof.encode())
+
+
+async def forward(
+    request: Request,
+    outlet: ResponseWriter,
+    peer_request: PeerRequest,
+    agent: Agent,
+    started: Callable[[Deferred[IResponse]], None] = lambda asking: None,
+) -> str | None:
+    """Have another relay answer ``request``.
+
+    :param started: called with what fires with the head of the answer. It may be cancelled.
+    :return: why the client's answer was cut short. None if it wasn't, or the client has
+        disconnected.
+    :raises Unanswered: the other relay has not answered.
+    """
+    asking: Deferred[IResponse] = agent.request(
+        request.method, peer_request.url.encode("ascii"), _headers(request, peer_request.pass_text)
+    )
+    started(asking)
+
+    def check(response: Any) -> None:
+        if not has_proof(response, peer_request.proof):
+            raise Unanswered(
+                f"its answer, {response.code}, is not that of a relay of this cluster", 502
+            )
+
+    return await pass_on(request, outlet, asking, check, kept_back=_KEPT_BACK)
+
+
+def _headers(request: Request, pass_text: str) -> Headers:
+    headers = pass_headers(pass_text)
+    for name in _PASSED_ON:
+        lines = request.requestHeaders.getRawHeaders(name)
+        if lines:
+            headers.setRawHeaders(name, lines)
+    return headers

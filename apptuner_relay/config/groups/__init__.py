@@ -1,0 +1,1 @@
+"""The groups of settings, a module each. `config.settings` has all of them."""

@@ -1,0 +1,37 @@
+"""What the relay logs, and what it keeps for its operator."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from apptuner_relay.config.option import option
+from apptuner_relay.config.parsers import choice, duration, state_directory
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """What the relay logs, and what it keeps for its operator."""
+
+    HEADING: ClassVar[str] = "Logs and state"
+
+    log_format: str = option(
+        "text",
+        choice("text", "json"),
+        "text for people, or json for one JSON object per line. json goes to standard output or "
+        "to the file of twistd's --logfile, not to syslog",
+    )
+    log_interval: float = option(
+        "60s",
+        duration(1, 86400),
+        "Interval at which the relay logs a line with its metrics",
+        tune=True,
+    )
+    """In seconds."""
+    state_dir: str = option(
+        "auto",
+        state_directory,
+        "Directory for days.json, which has the metrics of each of the last 400 days, and for "
+        "claims. auto: $STATE_DIRECTORY, else $XDG_STATE_HOME/apptuner-relay, else "
+        "~/.local/state/apptuner-relay. off: keep nothing. A second relay on the machine needs a "
+        "directory of its own",
+    )
+    """An absolute path, ``auto`` or ``off``."""

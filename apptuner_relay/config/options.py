@@ -1,0 +1,201 @@
+"""The command line and the environment of the relay: `Options` makes `Settings` of them.
+
+``--max-mobiles 8`` on the command line is ``APPTUNER_MAX_MOBILES=8`` in the environment; the
+command line wins. Details that few operators need are set by ``--tune NAME=VALUE``. They were
+options of their own once, and still are, with a warning.
+"""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from twisted.python import usage
+
+from apptuner_relay.config.help import TUNE_DOC, TUNE_VARIABLE, format_help
+from apptuner_relay.config.option import ENVIRONMENT_PREFIX, Option, variable_of
+from apptuner_relay.config.settings import OPTIONS, Settings, make_settings
+from apptuner_relay.config.unused import find_unused
+from apptuner_relay.support.version import release
+
+_BY_NAME = {option.name: option for option in OPTIONS}
+_LISTEN = _BY_NAME["listen"]
+_TUNES = {option.name: option for option in OPTIONS if option.tune}
+_FORMER_TUNES = {option.former: option for option in OPTIONS if option.tune and option.former}
+_OTHER_VARIABLES = tuple(map(variable_of, ("relay", "key", "token", "test-patience-s")))
+"""The companion program's, and the tests'."""
+_REPEATABLE = ("listen", "allowed-origin", "forward", "tune")
+_BEFORE_A_TUNE = re.compile(r"\s+(?=[A-Za-z_-]+\s*=)")
+
+
+class BadOption(usage.UsageError):
+    """An invalid value; the text names the option or variable, and says why."""
+
+
+class _Given(NamedTuple):
+    """A value that an option was given."""
+
+    source: str
+    """Where, for error messages."""
+    text: str
+    is_old: bool = False
+    """Whether that is an older spelling."""
+
+
+class Options(usage.Options):
+    """The options of ``twistd apptuner-relay``."""
+
+    synopsis = "[options]"
+    optParameters = [
+        [option.spelling, None, None, option.doc]
+        for option in OPTIONS
+        if option.name not in _REPEATABLE
+    ]
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._environment = os.environ if environment is None else environment
+        self.update({name: [] for name in _REPEATABLE})
+        self.settings = Settings()
+        self.listen_source = "--listen"
+        """Where the endpoints were given, for error messages."""
+        self.old_spellings: list[tuple[str, str]] = []
+        """The older spellings that were used, each with its name for ``--tune``."""
+        self.unused: list[tuple[str, str]] = []
+        """The options that change nothing, each with what it needs to have an effect."""
+
+    def opt_listen(self, endpoint: str) -> None:
+        self["listen"].append(endpoint)
+
+    def opt_allowed_origin(self, origin: str) -> None:
+        self["allowed-origin"].append(origin)
+
+    def opt_forward(self, route: str) -> None:
+        self["forward"].append(route)
+
+    def opt_tune(self, tunes: str) -> None:
+        self["tune"].append(tunes)
+
+    opt_listen.__doc__ = _LISTEN.doc
+    opt_allowed_origin.__doc__ = _BY_NAME["allowed-origin"].doc
+    opt_forward.__doc__ = _BY_NAME["forward"].doc
+    opt_tune.__doc__ = TUNE_DOC
+
+    def opt_help(self) -> None:
+        """Print this and exit."""
+        try:
+            print(self, flush=True)
+        except BrokenPipeError:
+            # Whoever read it has seen enough. Python would complain when it flushes once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+    def opt_version(self) -> None:
+        """Print the relay's version and commit, and exit."""
+        print(f"apptuner-relay {release()}")
+        sys.exit(0)
+
+    def getUsage(self, width: int | None = None) -> str:
+        """See `usage.Options`. The options stand below the headings of their groups."""
+        return format_help(width or shutil.get_terminal_size().columns)
+
+    def parseArgs(self, *arguments: str) -> None:
+        """There are none."""
+        if arguments:
+            raise BadOption(f"unexpected argument: {arguments[0]!r}")
+
+    def parseOptions(self, options: list[str] | None = None) -> None:
+        """As usage.Options does, but a wrong value is one line on stderr and exit status 1."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as wrong:
+            sys.exit(f"apptuner-relay: {wrong}")
+
+    def postOptions(self) -> None:
+        """Make `settings` of what was given.
+
+        :raises BadOption: for an invalid value, or a variable that is not the relay's.
+        """
+        known = {option.variable for option in OPTIONS} | {TUNE_VARIABLE, *_OTHER_VARIABLES}
+        for variable in self._environment:
+            if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known:
+                raise BadOption(f"{variable}: no such option; --help lists them")
+        tunes = _read_tunes("--tune", self["tune"])
+        tunes_set = _read_tunes(TUNE_VARIABLE, [self._environment.get(TUNE_VARIABLE, "")])
+        values: dict[str, object] = {}
+        sources: dict[str, str] = {}
+        for option in OPTIONS:
+            in_order = (
+                tunes.get(option.name),
+                self._typed(option),
+                tunes_set.get(option.name),
+                self._set(option),
+            )
+            found = [one for one in in_order if one is not None]
+            for one in found:
+                if one.is_old:
+                    self.old_spellings.append((one.source, option.name))
+            if found:
+                values[option.setting] = _parse(option, found[0])
+                sources[option.setting] = found[0].source
+        # An endpoint may have spaces in it on the command line.
+        if self["listen"]:
+            values["listen"] = tuple(self["listen"])
+        elif values.get("listen"):
+            self.listen_source = _LISTEN.variable
+        else:
+            values.pop("listen", None)
+        self.settings = settings = make_settings(**values)
+        if settings.cluster.redis is not None and settings.cluster.cluster_secret is None:
+            raise BadOption("--redis: needs --cluster-secret as well, the same on every relay")
+        managed = settings.managed.managed
+        if managed and not managed.is_local and settings.managed.managed_secret is None:
+            raise BadOption("--managed: needs --managed-secret as well, the application's")
+        self.unused = [(sources[name], need) for name, need in find_unused(settings)]
+
+    def _typed(self, option: Option) -> _Given | None:
+        """What the command line has under the option's own name."""
+        text = self[option.spelling]
+        if option.name in _REPEATABLE:
+            text = " ".join(text) or None
+        return None if text is None else _Given(f"--{option.spelling}", text, option.tune)
+
+    def _set(self, option: Option) -> _Given | None:
+        """What the environment has under the option's own name."""
+        text = self._environment.get(option.variable)
+        return None if text is None else _Given(option.variable, text, option.tune)
+
+
+def _parse(option: Option, given: _Given) -> object:
+    try:
+        return option.parse(given.text)
+    except ValueError as wrong:
+        shown = given.source if option.secret else f"{given.source}: {given.text!r}"
+        raise BadOption(f"{shown}: {wrong}") from None
+
+
+def _read_tunes(source: str, texts: Iterable[str]) -> dict[str, _Given]:
+    """What ``--tune`` or its variable has, by the option's name; of two for one, the last.
+
+    :raises BadOption: something in it is not the name of a detail, or has no value.
+    """
+    found = {}
+    for name, value in _split_tunes(source, texts):
+        option = _TUNES.get(name) or _FORMER_TUNES.get(name)
+        if option is None:
+            if name in _BY_NAME:
+                raise BadOption(f"{source}: {name} is an option of its own: --{name}")
+            raise BadOption(f"{source}: {name!r} is none of {', '.join(sorted(_TUNES))}")
+        found[option.name] = _Given(f"{source} {name}", value, name in _FORMER_TUNES)
+    return found
+
+
+def _split_tunes(source: str, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        for part in filter(None, _BEFORE_A_TUNE.split(text.strip())):
+            name, equals, value = part.partition("=")
+            if not equals:
+                raise BadOption(f"{source}: {part!r} must be NAME=VALUE")
+            yield name.strip().lower().replace("_", "-"), value

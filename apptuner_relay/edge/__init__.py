@@ -1,0 +1,1 @@
+"""Sockets and Autobahn: endpoints, TLS, PROXY headers, and the WebSocket connection."""

@@ -1,0 +1,63 @@
+"""What the opening handshakes of all clients have in common, whatever is spoken afterwards: who the
+client is, and how it is refused.
+"""
+
+from http import HTTPStatus
+
+from autobahn.websocket.types import ConnectionDeny
+
+from apptuner_relay.relay.service import RelayService
+from apptuner_relay.session.session import BadRequest
+from apptuner_relay.support.client_address import FIELD, host_of
+from apptuner_relay.support.private_names.of_autobahn import HttpFields, ServerHandshakeProtocol
+from apptuner_relay.wire.handshake import END, read_opening
+from apptuner_relay.wire.messages import http_refusal
+
+_RETRY_AFTER_S = 5
+"""When a client that is refused with 503 may try again."""
+
+
+class OpeningProtocol(ServerHandshakeProtocol):
+    """A base class."""
+
+    origin: str | None = None
+    """The web page that the client belongs to; see `read_caller`."""
+    _refusal: BadRequest | None = None
+    """Why the client is refused."""
+
+    @property
+    def relay(self) -> RelayService:
+        """The service that the connection belongs to."""
+        raise NotImplementedError
+
+    @property
+    def client_address(self) -> str | None:
+        """The client's address; see `TrustedProxies.client`."""
+        assert self.transport is not None
+        trusted = self.relay.settings.listening.trusted_proxy
+        fields = [self.request_fields[FIELD]] if FIELD in self.request_fields else []
+        return trusted.client(host_of(self.transport.getPeer()), fields)
+
+    def request_received(self, data: bytes) -> bytes | None:
+        """See `ServerHandshakeProtocol`."""
+        head, end, rest = data.partition(END)
+        if not end:
+            return data
+        opening = read_opening(head + end)
+        self.origin = opening.origin
+        return opening.head + rest
+
+    def refusal(self, status: int, reason: str, fields: HttpFields) -> bytes:
+        """Refuse the handshake with a JSON body, and count the refusal."""
+        self.relay.refused(status, self.client_address)
+        headers = [*fields, *(self._refusal.headers if self._refusal else ())]
+        if status == HTTPStatus.SERVICE_UNAVAILABLE and not any(
+            name == "Retry-After" for name, _ in headers
+        ):
+            headers.append(("Retry-After", str(_RETRY_AFTER_S)))
+        return http_refusal(status, reason, headers)
+
+    def denied(self, refusal: BadRequest) -> ConnectionDeny:
+        """The exception that has Autobahn refuse the client."""
+        self._refusal = refusal
+        return ConnectionDeny(refusal.status, str(refusal))

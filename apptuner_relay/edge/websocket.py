@@ -1,0 +1,397 @@
+"""A WebSocket connection whose handshakes are Autobahn's. Between them the frames go through the
+relay's own `FrameReader`, in blocks, to the connection's `FrameHandler`. Clients open such
+connections to this relay, and relays to each other.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from autobahn.util import encode_truncate
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.tcp import Connection as TCPConnection
+
+from apptuner_relay.edge.closing_handshake import ClosingHandshake
+from apptuner_relay.edge.closing_states import ClosingEvent, ClosingState
+from apptuner_relay.edge.keepalive import Keepalive, KeepaliveAction
+from apptuner_relay.edge.tls_transport import SecureTransport
+from apptuner_relay.edge.transport import BlockTransport, nothing_unsent, send_nothing
+from apptuner_relay.flow.receive_buffer import BLOCK_BYTES
+from apptuner_relay.relay.frame_handler import FrameHandler
+from apptuner_relay.relay.service import RelayService
+from apptuner_relay.support.private_names.of_autobahn import HandshakeProtocol
+from apptuner_relay.wire.closing import read_close
+from apptuner_relay.wire.frames import (
+    CLOSE,
+    CLOSE_NO_STATUS,
+    CLOSE_POLICY,
+    PING,
+    PONG,
+    Frame,
+    FrameError,
+    frame,
+)
+
+COMMON_OPTIONS: dict[str, Any] = {
+    # The relay has time-outs of its own, on the service's clock.
+    "openHandshakeTimeout": 0,
+    "closeHandshakeTimeout": 0,
+    "autoPingInterval": 0,
+    "echoCloseCodeReason": True,
+    "failByDrop": False,
+    "tcpNoDelay": True,
+}
+"""Autobahn's options for connections of either direction."""
+
+_CLOSE_REASON_BYTES = 123
+_CLOSED_BY_CLIENT = "closed by the client"
+NO_ANSWER = "no answer to a ping"
+_GONE = ClosingState.GONE
+"""A name that costs less to look up: it is compared for each block."""
+
+
+class FramedConnection(HandshakeProtocol):
+    """A base class, to be named before one of Autobahn's protocols. It is the
+    `frame_handler.Connection` of its `FrameHandler`."""
+
+    factory: Any
+    transport: TCPConnection
+    frame_handler: FrameHandler | None = None
+    """What the received frames go to; None before the opening handshake and after the end."""
+    takes_parts = False
+    """See `outlet.Outlet`."""
+    offer: Callable[[Sequence[Frame]], int] = staticmethod(send_nothing)
+    """See `outlet.Outlet`."""
+    unsent: Callable[[], int] = staticmethod(nothing_unsent)
+    """See `outlet.Outlet`."""
+    _unread = b""
+    """What was received, and not read: the source was held in mid-block."""
+    _unread_call: IDelayedCall | None = None
+    _keepalive: Keepalive
+    _answered: Callable[[], None] | None = None
+    """Called when the peer answers a ping."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing = ClosingHandshake()
+
+    # For subclasses
+
+    @property
+    def relay(self) -> RelayService:
+        """The service that the connection belongs to."""
+        raise NotImplementedError
+
+    def opened(self) -> FrameHandler:
+        """The opening handshake is done. Returns what the frames go to."""
+        raise NotImplementedError
+
+    def leaving(self, handler: FrameHandler, why: str) -> None:
+        """The closing handshake has begun: messages of the peer no longer count."""
+        raise NotImplementedError
+
+    def ended(self, handler: FrameHandler, why: str, code: int) -> None:
+        """The connection has ended; ``code`` is the close code (RFC 6455 §7.4)."""
+        raise NotImplementedError
+
+    # What Autobahn calls
+
+    def onOpen(self) -> None:
+        """The opening handshake is done."""
+        self.establish()
+        self.start()
+
+    def establish(self) -> None:
+        """The connection is open, though nothing is read yet."""
+        self.closing.advance(ClosingEvent.OPENED)
+        limits, now_s = self.relay.settings.limits, self.relay.clock.seconds()
+        self._keepalive = Keepalive(limits.ping_interval, limits.ping_timeout, now_s)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._keepalive.heard(self.relay.clock.seconds())
+        if isinstance(self.transport, BlockTransport):
+            self.offer = self.transport.offer
+            self.unsent = self.transport.unsent
+            self.takes_parts = True
+            self.transport.receive_blocks(self.relay.buffer, self._take_block)
+        else:
+            self.offer = self._write_parts
+            if isinstance(self.transport, SecureTransport):
+                self.transport.receive_blocks(self.relay.buffer, self._take_block)
+        self.frame_handler = handler = self.opened()
+        self.transport.registerProducer(handler.sink, True)
+
+    def bytes_received(self, data: bytes) -> None:
+        """Take in what was received with the handshake, or through a transport (TLS, UNIX) that
+        hands over bytes."""
+        handler = self.frame_handler
+        if handler is not None and handler.source.held and self.closing.takes_messages:
+            # Such a transport may still have had something to deliver when it was paused.
+            self._unread += data
+            return
+        buffer = self.relay.buffer
+        for at in range(0, len(data), BLOCK_BYTES):
+            if self._unread:
+                self._unread += data[at:]
+                break
+            block = data[at : at + BLOCK_BYTES]
+            buffer.room[: len(block)] = block
+            self._take_block(len(block))
+
+    def dropped(self) -> None:
+        """The relay ends the connection below."""
+        self.closing.advance(ClosingEvent.DROP)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        """The connection has ended."""
+        self.closing.advance(ClosingEvent.LOST)
+        self.closing.stop()
+        if self._unread_call is not None and self._unread_call.active():
+            self._unread_call.cancel()
+        handler, self.frame_handler = self.frame_handler, None
+        if handler is None:
+            return
+        self.ended(handler, self.closing.reason, self.closing.code)
+        # What refers to the connection goes, so that it needs no garbage collector to go.
+        if isinstance(self.transport, BlockTransport | SecureTransport):
+            self.transport.receive_no_more()
+        self.offer, self.unsent = send_nothing, nothing_unsent
+
+    # What the frame handler and the service call
+
+    def serve(self, handler: FrameHandler) -> None:
+        """From now on the frames go to ``handler``, which has the source, sink and reader of the
+        one before. Not to be called while a block is taken in."""
+        self.frame_handler = handler
+
+    def write(self, data: bytes) -> None:
+        """See `outlet.Outlet`."""
+        self.transport.write(data)
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if self.closing.takes_messages:
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on: first what is left of the last block, but in the reactor's next turn, as another
+        connection may be in the middle of a block now."""
+        self._keepalive.read_again()
+        if self._unread:
+            if self._unread_call is None:
+                self._unread_call = self.relay.clock.callLater(0, self._take_unread)
+        elif self.closing.state is not _GONE:
+            self.transport.resumeProducing()
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; a peer that doesn't finish it in time is dropped."""
+        before = self.closing.state
+        if not self.closing.advance(ClosingEvent.CLOSE):
+            return
+        if before is ClosingState.OPEN:
+            self.closing.code, self.closing.reason = code, reason
+        self._begin_closing(reason)
+        if before is ClosingState.OPEN:
+            self.send_close(code, encode_truncate(reason, _CLOSE_REASON_BYTES))
+        self.resume()
+
+    def dismiss(self, code: int, reason: str) -> None:
+        """Begin the closing handshake, but take in messages until the peer has answered: it
+        believes that they are sent. A peer that stops both sending and reading is dropped. To be
+        called when nothing is on its way to the peer."""
+        handler = self.frame_handler
+        if handler is None or self.closing.state is not ClosingState.OPEN:
+            return
+        self.closing.code, self.closing.reason = code, reason
+        handler.sink.close()
+        self.send_close(code, encode_truncate(reason, _CLOSE_REASON_BYTES))
+        if self.closing.advance(ClosingEvent.DISMISS):
+            self.closing.drop_when_idle(
+                self.relay.clock,
+                self.relay.settings.limits.close_timeout,
+                lambda: self._progress(handler),
+                lambda: handler.source.held,
+                self._drop,
+            )
+
+    def abort(self) -> None:
+        """End the connection at once, without a closing handshake."""
+        self.transport.abortConnection()
+
+    def check_alive(self, now_s: float) -> None:
+        """Ping a peer that is silent, and close one that doesn't answer; see `Keepalive`. Called at
+        intervals."""
+        handler = self.frame_handler
+        if handler is None or self.closing.state is not ClosingState.OPEN:
+            return
+        action = self._keepalive.look(now_s, handler.sink.drains, handler.source.held)
+        if action is KeepaliveAction.PING:
+            # One ping in the queue is enough.
+            if not handler.sink.expects_control:
+                handler.sink.control(frame(PING, b""), None)
+        elif action is KeepaliveAction.DROP:
+            self.fell_silent()
+
+    def fell_silent(self) -> None:
+        """The peer has answered no ping. Its network may return: the Close then tells it to connect
+        again."""
+        self.close(CLOSE_POLICY, NO_ANSWER)
+
+    @property
+    def heard_s(self) -> float:
+        """When something was received last, in seconds of the clock."""
+        return self._keepalive.heard_s
+
+    def last_heard_s(self) -> float:
+        """See `frame_handler.Connection`."""
+        handler = self.frame_handler
+        if handler is None:
+            return self.heard_s
+        return self._keepalive.last_sign_s(
+            self.relay.clock.seconds(), handler.sink.drains, handler.source.held
+        )
+
+    def probe(self, answered: Callable[[], None] | None = None) -> float | None:
+        """See `frame_handler.Connection`."""
+        handler, now_s = self.frame_handler, self.relay.clock.seconds()
+        if handler is None or self.closing.state is not ClosingState.OPEN:
+            return None
+        if self._keepalive.was_heard_lately(now_s):
+            if answered is not None:
+                answered()
+            return None
+        if answered is not None:
+            self._answered = answered
+        if self._keepalive.ask(now_s, handler.sink.drains):
+            handler.sink.control(frame(PING, b""), None)
+        return self._keepalive.since_s
+
+    # Reading
+
+    def _take_block(self, length: int) -> None:
+        """Take in ``length`` bytes that have been received into the relay's buffer."""
+        buffer = self.relay.buffer
+        handler = self.frame_handler
+        if handler is None:
+            return
+        self._keepalive.heard(self.relay.clock.seconds())
+        start, stop = buffer.START, buffer.START + length
+        try:
+            while start < stop and self.closing.state is not _GONE:
+                start = self._read(handler, start, stop)
+                if handler.source.held and self.closing.takes_messages:
+                    self._unread = bytes(buffer.view[start:stop])
+                    break
+        finally:
+            handler.bytes_in += start - buffer.START
+            handler.flush()
+
+    def _take_unread(self) -> None:
+        """Take in what was left of the last block, and then let more be received."""
+        self._unread_call = None
+        handler = self.frame_handler
+        if handler is None or (handler.source.held and self.closing.takes_messages):
+            return
+        block, later = self._unread[:BLOCK_BYTES], self._unread[BLOCK_BYTES:]
+        self._unread = b""
+        self.relay.buffer.room[: len(block)] = block
+        self._take_block(len(block))
+        self._unread += later
+        if not handler.source.held or not self.closing.takes_messages:
+            self.resume()
+
+    def _read(self, handler: FrameHandler, start: int, stop: int) -> int:
+        """Read on in the buffer. Returns how far it went: to ``stop``, to a violation, or to where
+        the source is held."""
+        buffer = self.relay.buffer
+        pieces = handler.reader.feed(buffer.data, start, stop)
+        try:
+            for piece in pieces:
+                if isinstance(piece, list):
+                    handler.take_texts(piece)
+                elif not piece[0] & CLOSE:
+                    handler.take(piece, buffer.view)
+                else:
+                    opcode, _, _, payload, until = piece
+                    self.control_received(handler, opcode, bytes(buffer.view[payload:until]))
+                    if self.closing.state is _GONE:
+                        break
+                if handler.source.held:
+                    break
+        except FrameError as error:
+            self.close(error.code, error.reason)
+            handler.reader.skip_messages()
+            if handler.reader.unreadable:
+                self._end_our_side()
+        finally:
+            pieces.close()
+        return handler.reader.stopped_at if self.closing.state is not _GONE else stop
+
+    def control_received(self, handler: FrameHandler, opcode: int, payload: bytes) -> None:
+        """A control frame was received."""
+        if opcode == PING:
+            if self.closing.state is ClosingState.OPEN:
+                handler.sink.control(frame(PONG, payload), handler.source)
+        elif opcode == PONG:
+            answered, self._answered = self._answered, None
+            if answered is not None:
+                answered()
+        elif opcode == CLOSE:
+            try:
+                code, reason = read_close(payload)
+            except FrameError as error:
+                # A malformed Close is accepted as the answer to ours.
+                code, reason = None, b""
+                if self.closing.state is ClosingState.OPEN:
+                    self.close(error.code, error.reason)
+                    return
+            self.close_received(code, reason)
+
+    def close_received(self, code: int | None, reason: bytes) -> None:
+        """The peer closes, or answers our Close."""
+        before = self.closing.state
+        if before is ClosingState.OPEN:
+            self.closing.code = CLOSE_NO_STATUS if code is None else code
+            self.closing.reason = _CLOSED_BY_CLIENT
+        if self.closing.advance(ClosingEvent.CLOSE_RECEIVED):
+            self._begin_closing(_CLOSED_BY_CLIENT)
+        # Autobahn would check the code once more, by a list that ends at 1013, and when our Close
+        # is answered it would reset TCP, which browsers report as unclean.
+        if before is ClosingState.OPEN:
+            self.send_close(code, reason or None)
+        elif before is _GONE:
+            return
+        self.finish_closing()
+
+    # Closing
+
+    def _begin_closing(self, why: str) -> None:
+        """Leave the session, and drop the peer if it doesn't finish the handshake in time."""
+        relay = self.relay
+        self.closing.drop_later(relay.clock, relay.settings.limits.close_timeout, self._drop)
+        if self.frame_handler is not None:
+            self.frame_handler.reader.skip_messages()
+            self.leaving(self.frame_handler, why)
+
+    def _progress(self, handler: FrameHandler) -> tuple[int, int]:
+        # Below TLS there is a connection that can tell.
+        below = getattr(self.transport, "transport", None)
+        unsent = below.unsent if isinstance(below, BlockTransport) else self.unsent
+        return handler.bytes_in, unsent()
+
+    def _end_our_side(self) -> None:
+        """Send TCP's FIN behind our Close: the peer's own Close can't be read any more, and the
+        peer may be waiting for the server to end the connection (RFC 6455 §7.1.1)."""
+        if isinstance(self.transport, BlockTransport):
+            self.transport.unregisterProducer()
+            self.transport.loseWriteConnection()
+
+    def _write_parts(self, parts: Sequence[Frame]) -> int:
+        """The `outlet.Outlet.offer` of a transport that takes everything, and pauses its producer
+        when that is too much."""
+        data = b"".join(parts)
+        self.transport.write(data)
+        return len(data)
+
+    def _drop(self) -> None:
+        self.transport.abortConnection()

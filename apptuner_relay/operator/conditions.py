@@ -1,0 +1,162 @@
+"""Conditions that an operator is warned of: each has a name, starts and ends. Pure.
+
+`thresholds`, `cluster_view` and `managed_view` add theirs with `Conditions.watch`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import NamedTuple
+
+from apptuner_relay.operator.condition_states import (
+    TRANSITIONS,
+    ConditionEvent,
+    ConditionState,
+)
+from apptuner_relay.support.clocks import in_ms
+
+Probe = Callable[[], str | None]
+"""Returns what is wrong now, as a sentence for people; None if nothing is."""
+
+
+class Level(Enum):
+    """How serious a condition is."""
+
+    NOTICE = "notice"
+    """Something to plan for."""
+    WARNING = "warning"
+    """Something to act on."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition that is active."""
+
+    name: str
+    level: Level
+    since_ms: int
+    text: str
+    degrades: bool
+    is_everywhere: bool = False
+    """Whether other relays are degraded by it as well, so that clients needn't go elsewhere."""
+    began_s: float = 0.0
+    """By the monotonic clock."""
+
+    def row(self) -> dict[str, object]:
+        """As JSON shows it."""
+        return {
+            "name": self.name,
+            "level": self.level.value,
+            "since_ms": self.since_ms,
+            "text": self.text,
+        }
+
+
+class Change(NamedTuple):
+    """A condition has started or ended."""
+
+    started: bool
+    condition: Condition
+    """Of one that has ended, as it was last."""
+    lasted_s: float
+    """For how long a condition that has ended was active; 0.0 for one that has started."""
+
+
+class _Watched:
+    def __init__(
+        self, probe: Probe, level: Level, for_s: float, degrades: bool, is_everywhere: bool
+    ) -> None:
+        self.probe = probe
+        self.level = level
+        self.for_s = for_s
+        self.degrades = degrades
+        self.is_everywhere = is_everywhere
+        self.state = ConditionState.CLEAR
+        self.since_s = 0.0
+        """Since when every check has found something wrong, by the monotonic clock."""
+        self.active: Condition | None = None
+        """The condition as it was last, while it is active."""
+
+    def happens(self, event: ConditionEvent) -> bool:
+        """Whether ``event`` has changed the state."""
+        before = self.state
+        self.state = TRANSITIONS.get((before, event), before)
+        return self.state is not before
+
+
+class Conditions:
+    """The conditions that are watched, and those of them that are active."""
+
+    def __init__(self) -> None:
+        self._watched: dict[str, _Watched] = {}
+
+    def watch(
+        self,
+        name: str,
+        probe: Probe,
+        *,
+        level: Level = Level.WARNING,
+        for_s: float = 0.0,
+        degrades: bool = False,
+        is_everywhere: bool = False,
+    ) -> None:
+        """Call ``probe`` at each `check` from now on.
+
+        :param name: for metrics and alerts: a word such as ``redis`` or ``spool``.
+        :param for_s: the condition starts once every check of so many seconds has found something
+            wrong; it ends with the first check that finds nothing.
+        :param degrades: whether the relay is degraded meanwhile: a load balancer should send
+            clients elsewhere, unless it ``is_everywhere``.
+        :param is_everywhere: whether other relays are degraded by it as well.
+        :raises ValueError: the name is taken.
+        """
+        if name in self._watched:
+            raise ValueError(f"{name} is watched already")
+        self._watched[name] = _Watched(probe, level, for_s, degrades, is_everywhere)
+
+    @property
+    def levels(self) -> dict[str, Level]:
+        """The level of every condition that is watched, active or not, by name."""
+        return {name: watched.level for name, watched in self._watched.items()}
+
+    @property
+    def degrading(self) -> frozenset[str]:
+        """The names of the conditions that degrade the relay while they are active."""
+        return frozenset(name for name, watched in self._watched.items() if watched.degrades)
+
+    @property
+    def active(self) -> list[Condition]:
+        """The conditions that are active, in the order in which they were declared."""
+        return [watched.active for watched in self._watched.values() if watched.active is not None]
+
+    def check(self, now_s: float, wall_s: float) -> list[Change]:
+        """Call every probe; returns the conditions that have started or ended since the last time.
+
+        :param now_s: the monotonic clock's time, by which it is decided.
+        :param wall_s: the time of day, for people.
+        """
+        changes = []
+        for name, watched in self._watched.items():
+            text = watched.probe()
+            if text is None:
+                before, watched.active = watched.active, None
+                if watched.happens(ConditionEvent.GONE) and before is not None:
+                    changes.append(Change(False, before, now_s - before.began_s))
+                continue
+            if watched.happens(ConditionEvent.FOUND):
+                watched.since_s = now_s
+            if watched.active is not None:
+                watched.active = replace(watched.active, text=text)
+            has_lasted = now_s - watched.since_s >= watched.for_s
+            if has_lasted and watched.happens(ConditionEvent.LASTED):
+                watched.active = Condition(
+                    name,
+                    watched.level,
+                    in_ms(wall_s),
+                    text,
+                    watched.degrades,
+                    watched.is_everywhere,
+                    began_s=now_s,
+                )
+                changes.append(Change(True, watched.active, 0.0))
+        return changes

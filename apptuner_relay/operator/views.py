@@ -1,0 +1,143 @@
+"""`Views`: what the status page and ``/api/`` show, as JSON-able rows. They only read.
+
+No session id is in them: that is a credential. The first eight hex digits of its hash name a
+session.
+"""
+
+from heapq import nlargest
+
+from apptuner_relay import __version__
+from apptuner_relay.operator.cluster_view import cluster_row
+from apptuner_relay.operator.managed_view import managed_row
+from apptuner_relay.operator.meters import Meters
+from apptuner_relay.operator.observed import ClientView, SessionView
+from apptuner_relay.session.session import Role
+from apptuner_relay.support.clocks import in_ms
+from apptuner_relay.support.version import commit
+
+_MOST_NODES = 100
+"""A status lists at most so many relays of a cluster; ``/api/nodes`` lists all."""
+
+
+class Views:
+    """Shows what the meters of a relay have."""
+
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
+
+    def status(self) -> dict[str, object]:
+        """What the status page and ``/api/status`` show."""
+        meters = self._meters
+        counters, health, process = meters.counters, meters.health, meters.process
+        traffic = counters.traffic
+        today = meters.days.today()
+        now = counters.totals
+        minute = meters.sampler.last_minute(now)
+        return {
+            "version": __version__,
+            "commit": commit(),
+            "node": meters.node,
+            "started_ms": in_ms(meters.started_s),
+            "now_ms": in_ms(meters.wall_s()),
+            "uptime_s": round(meters.uptime_s, 1),
+            "state": health.state,
+            "reasons": health.reasons,
+            "connections": {role.value: counters.connections[role] for role in Role},
+            "sessions": meters.session_count,
+            "total": {
+                "bundles": now.bundles,
+                "bundle_bytes": now.bundle_bytes,
+                "bytes_in": counters.bytes_in,
+                "bytes_out": now.bytes_out,
+                "messages_in": traffic.received,
+                "messages_out": traffic.sent,
+                "connections": sum(counters.accepted.values()),
+            },
+            "last_minute": {
+                "bundles": minute.bundles,
+                "bundle_bytes": minute.bundle_bytes,
+                "bytes_out": minute.bytes_out,
+            },
+            "memory_bytes": process.memory_now(),
+            "memory_limit_bytes": process.memory_limit,
+            "loop_lag_ms": meters.sampler.loop_lag_ms,
+            "spool": self._spool(),
+            "cluster": self.cluster(_MOST_NODES),
+            "managed": self._managed(),
+            "descriptors": process.descriptors,
+            "descriptors_limit": process.descriptors_limit,
+            "today": today.row(),
+            "days": [day.row() for day in meters.days.book.past()],
+            "hour": meters.sampler.hour(),
+            "worries": [condition.row() for condition in health.conditions.active],
+        }
+
+    def sessions(self, most: int | None = None) -> list[dict[str, object]]:
+        """A row for each session, or for ``most`` of them: first those that have a slow client or
+        several CLIs, and then those that were sent the most bytes."""
+
+        def weight(session: SessionView) -> tuple[bool, int]:
+            return self._has_slow(session) or len(session.clis) > 1, _bytes_out(session)
+
+        sessions = self._meters.relay.sessions
+        count = len(sessions) if most is None else most
+        return [self._session(one) for one in nlargest(count, sessions.values(), weight)]
+
+    def cluster(self, most: int | None = None) -> dict[str, object] | None:
+        """The cluster, with ``most`` of its relays; None for a relay that is alone."""
+        meters = self._meters
+        if meters.cluster is None:
+            return None
+        inbound = meters.counters.inbound
+        return cluster_row(meters.cluster, inbound, meters.now_s, meters.wall_s(), most)
+
+    def _managed(self) -> dict[str, object] | None:
+        managed = self._meters.managed
+        return None if managed is None else managed_row(managed, self._meters.now_s)
+
+    def _spool(self) -> dict[str, object] | None:
+        spool = self._meters.relay.spool
+        if spool is None:
+            return None
+        return {
+            "off": spool.off,
+            "bundles": spool.bundles,
+            "used_bytes": spool.used_bytes,
+            "limit_bytes": spool.limit_bytes,
+            "evicted": spool.evicted,
+        }
+
+    def _session(self, session: SessionView) -> dict[str, object]:
+        now_s = self._meters.now_s
+        members: list[ClientView] = [
+            one for role in Role for one in session.members if one.role is role
+        ]
+        return {
+            "session": session.label,
+            "roles": [one.role.value for one in members],
+            "devices": [
+                {
+                    "deviceId": phone.device.device_id,
+                    "name": phone.device.name,
+                    "platform": phone.device.platform,
+                }
+                for phone in session.mobiles
+                if phone.device is not None
+            ],
+            "clients": [
+                {"role": one.role.value, "address": one.admission.address} for one in members
+            ],
+            "several_clis": len(session.clis) > 1,
+            "age_s": round(now_s - session.since_s, 1),
+            "idle_s": round(now_s - session.last_activity_s, 1),
+            "bytes_in": session.bytes_in + sum(one.bytes_in for one in members),
+            "bytes_out": _bytes_out(session),
+            "slow": self._has_slow(session),
+        }
+
+    def _has_slow(self, session: SessionView) -> bool:
+        return any(self._meters.is_slow(one) for one in session.members)
+
+
+def _bytes_out(session: SessionView) -> int:
+    return session.bytes_out + sum(member.sink.written for member in session.members)

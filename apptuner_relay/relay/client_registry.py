@@ -1,0 +1,310 @@
+"""The clients that are connected to a relay and the sessions that it has: how a client comes into a
+session, moves between this relay and another one, and leaves.
+
+Nothing in here touches a socket or decides on who may connect; `admission` does the latter.
+"""
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from apptuner_relay.access.access_control import Access
+from apptuner_relay.access.claim_conflicts import CLAIMED, NEEDS_TOKEN, OTHERS, check_conflicts
+from apptuner_relay.operator.meters import Meters
+from apptuner_relay.relay.frame_handler import Connection, ConnectionFlow
+from apptuner_relay.relay.hooks import RelayHooks
+from apptuner_relay.relay.interfaces import ConnectedClient
+from apptuner_relay.relay.liveness import Liveness
+from apptuner_relay.relay.member import Member
+from apptuner_relay.relay.member_context import MemberContext
+from apptuner_relay.session.session import Admission, Arrival, Limits, Role, Session
+from apptuner_relay.support.client_address import UNKNOWN
+from apptuner_relay.support.clocks import in_ms
+from apptuner_relay.wire.frames import CLOSE_NORMAL, CLOSE_POLICY, FrameReader, PeerReader
+
+_TOO_MANY_PAGES = (
+    "There are too many pages in this session, and this one has been quiet for longest"
+)
+
+_RECONNECTED = "connected in another way"
+
+MakeFlow = Callable[[Connection, type[FrameReader]], ConnectionFlow]
+
+
+class ClientRegistry:
+    """The clients and sessions of one relay.
+
+    :param clients: all clients that are connected, those of sessions elsewhere included; one that
+        was told to close stays until its connection is gone.
+    :param sessions: the sessions of this relay, by the hex SHA-256 of their ids.
+    :param context: what members share.
+    :param make_flow: makes the flow of a new connection.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clients: set[ConnectedClient],
+        sessions: dict[str, Session[Member]],
+        clock: IReactorTime,
+        context: MemberContext,
+        limits: Limits,
+        make_flow: MakeFlow,
+        meters: Meters,
+        access: Access,
+        hooks: RelayHooks,
+    ) -> None:
+        self.clients = clients
+        self.sessions = sessions
+        self._clock = clock
+        self._context = context
+        self._store = context.store
+        self._limits = limits
+        self._make_flow = make_flow
+        self._meters = meters
+        self._access = access
+        self._hooks = hooks
+        self._liveness = Liveness(clock, self.retire)
+
+    @property
+    def outbound(self) -> list[ConnectedClient]:
+        """The clients here whose session is another relay's."""
+        return [one for one in self.clients if not isinstance(one, Member)]
+
+    # Joining
+
+    def make_room(self, admission: Admission) -> Deferred[None]:
+        """Find out whether a dead client has the place that a newcomer needs, and close it. Fires
+        within a few seconds, and never fails; `check_room` tells whether there is room."""
+        session = self.sessions.get(admission.session_hash)
+        return self._liveness.make_room(session, admission, self._limits)
+
+    def check_room(self, admission: Admission) -> None:
+        """Check that a client has a place in its session here.
+
+        :raises BadRequest: see `Session.check_room` and `check_conflicts`.
+        """
+        session = self.sessions.get(admission.session_hash)
+        if session is not None:
+            check_conflicts(admission, session.desktop_side)
+            session.check_room(admission, self._limits, self._clock.seconds())
+
+    def join(self, admission: Admission, connection: Connection) -> Member:
+        """Make a client whose handshake is done a member of its session."""
+        reader = FrameReader if admission.through is None else PeerReader
+        return self._join(admission, connection, self._make_flow(connection, reader))
+
+    def add_outbound(self, client: ConnectedClient) -> None:
+        """Add a client whose session is another relay's."""
+        self.clients.add(client)
+        self._count_in(client)
+
+    def _join(
+        self,
+        admission: Admission,
+        connection: Connection,
+        flow: ConnectionFlow,
+        before: ConnectedClient | None = None,
+    ) -> Member:
+        """Make a client a member; ``before`` is what it was here until now."""
+        key = admission.session_hash
+        now_s = self._clock.seconds()
+        session = self.sessions.get(key)
+        if session is None:
+            session = self.sessions[key] = Session(key, since_s=now_s)
+        member = Member(admission, session, connection, flow, self._context)
+        session.last_activity_s = now_s
+        self.clients.add(member)
+        if before is None:
+            self._count_in(member)
+        late = not any(one.sends_bundles for one in session.desktop_side)
+        seating = session.seat(admission, self._limits, now_s)
+        for one in seating.replaced:
+            # This comes first: a phone that it cuts must not be announced to the newcomer.
+            self._stop(one, member.role.replaced_reason)
+        for one in seating.dismissed:
+            self.retire(one, CLOSE_NORMAL, _TOO_MANY_PAGES)
+        self._retire_unauthorized(session, member)
+        # That may have emptied the session, and so ended it.
+        self.sessions[key] = session
+        served = self._is_served(member)
+        notices = session.join(member, self._now_ms(), seating.replaced, served)
+        self.log.info(
+            "session {session}: {role} {came} from {address}{through}",
+            session=session.label,
+            role=member.role.value,
+            came="connected" if admission.arrival is Arrival.NEW else "moved here",
+            address=admission.address or UNKNOWN,
+            through=f" through {member.through}" if member.through else "",
+        )
+        for one in seating.replaced:
+            one.connection.close(CLOSE_NORMAL, member.role.replaced_reason)
+        for notice in notices:
+            notice.to.tell(notice.message)
+        self._liveness.connected(member)
+        if seating.asked:
+            self._liveness.try_clis(session, seating.asked)
+        if admission.channel_user and member.through is not None:
+            self._hooks.channel_user_joined(member)
+        replay = late or (member.device is not None and member.device.replay)
+        replay = served or (replay and admission.arrival is Arrival.NEW)
+        if member.delivery is not None and replay:
+            member.delivery.arrive()
+        return member
+
+    def _is_served(self, member: Member) -> bool:
+        """Whether a phone whose relay has failed gets a bundle that the CLI has begun since, for
+        other phones of that relay."""
+        session = member.session
+        return self._store is not None and session.membership_notices.has_answered(
+            member, session, self._now_ms()
+        )
+
+    def _retire_unauthorized(self, session: Session[Member], member: Member) -> None:
+        """``member`` joins: close the clients that may not be there with it, as they connected
+        before the session was claimed."""
+        if not member.admission.authorized or member.role is Role.MOBILE:
+            return
+        for other in session.desktop_side:
+            if not other.admission.authorized:
+                self.retire(other, CLOSE_POLICY, CLAIMED)
+        for phone in session.mobiles if member.admission.tokens else ():
+            if not phone.admission.authorized:
+                self.retire(phone, CLOSE_POLICY, NEEDS_TOKEN)
+
+    def _count_in(self, client: ConnectedClient) -> None:
+        self._meters.connected(client)
+        if client.through is None:
+            self._access.entered(client.admission.address, client.admission.session_hash)
+
+    # Moving between this relay and another one
+
+    def adopt(self, client: ConnectedClient, admission: Admission) -> Member:
+        """Make a client whose session was elsewhere a member of that session here."""
+        self.clients.discard(client)
+        connection = client.connection
+        flow = ConnectionFlow(client.source, client.sink, client.reader)
+        member = self._join(admission, connection, flow, client)
+        member.bytes_in = client.bytes_in
+        connection.serve(member)
+        return member
+
+    def replace(self, member: Member, client: ConnectedClient) -> None:
+        """Have ``client``, whose session is elsewhere, take the place of a member that was here
+        and is `Member.idle`."""
+        member.session.remove(member)
+        self.clients.discard(member)
+        self.clients.add(client)
+        client.bytes_in = member.bytes_in
+        member.detach()
+        member.connection.serve(client)
+
+    def give_up(self, session: Session[Member]) -> None:
+        """A session is another relay's from now on; it has no member here any more."""
+        if self.sessions.get(session.hash) is session:
+            del self.sessions[session.hash]
+        if self._store is not None:
+            self._store.forget(session.hash)
+
+    def reconnect(self, member: Member, admission: Admission, connection: Connection) -> Member:
+        """Have the client of a member that is `Member.settled` connected in another way from now
+        on. The session is told nothing. The caller closes the other connection afterwards.
+
+        :return: the member in its place.
+        """
+        flow = self._make_flow(connection, FrameReader)
+        successor = Member(admission, member.session, connection, flow, self._context)
+        member.session.substitute(member, successor)
+        self.clients.add(successor)
+        self._count_in(successor)
+        self._stop(member, _RECONNECTED)
+        self.log.info(
+            "session {session}: {role} is connected here now, no more through {through}",
+            session=member.label,
+            role=member.role.value,
+            through=member.through or "",
+        )
+        return successor
+
+    # Leaving
+
+    def retire(self, client: ConnectedClient, code: int, reason: str) -> None:
+        """Close a client, and take it out of its session at once."""
+        self.leave(client, reason)
+        client.connection.close(code, reason)
+
+    def close_session(self, session: Session[Member], reason: str) -> None:
+        """Close every client of a session with 1000."""
+        for member in session.members:
+            self.retire(member, CLOSE_NORMAL, reason)
+
+    def retire_claimants(self, session_hash: str) -> None:
+        """Clients of this relay showed a secret for a claim that doesn't count: close them. If the
+        secret was the right one, they are let in when they reconnect."""
+        for client in tuple(self.clients):
+            admission = client.admission
+            own = admission.session_hash == session_hash and client.through is None
+            if own and admission.authorized:
+                self.retire(client, CLOSE_POLICY, OTHERS)
+
+    def leave(self, client: ConnectedClient, why: str) -> None:
+        """A client's connection is closing or gone: nothing that it sends counts any more. Harmless
+        when it is called again."""
+        self._stop(client, why)
+        if not isinstance(client, Member):
+            return
+        session = client.session
+        for notice in session.leave(client, self._now_ms()):
+            notice.to.tell(notice.message)
+        if session.empty and self.sessions.get(session.hash) is session:
+            del self.sessions[session.hash]
+            placement = self._hooks.placement
+            if placement is not None:
+                placement.left(session.hash)
+
+    def closed(self, client: ConnectedClient, why: str, code: int) -> None:
+        """A client's connection has gone; ``code`` is the close code (RFC 6455 §7.4)."""
+        self.leave(client, why)
+        self.clients.discard(client)
+        self._meters.disconnected(client, code)
+        if client.through is None:
+            self._access.left(client.admission.address, client.admission.session_hash)
+        self.log.info(
+            "session {session}: {role} disconnected: {why}",
+            session=client.label,
+            role=client.role.value,
+            why=why,
+        )
+        if isinstance(client, Member) and client.sends_bundles:
+            self._serve_waiting(client.session)
+
+    def _serve_waiting(self, session: Session[Member]) -> None:
+        """Whoever phones waited for has gone, perhaps long before the relay noticed: where nobody
+        else would send them a bundle, they get the cached one."""
+        if self._meters.health.draining or any(one.sends_bundles for one in session.desktop_side):
+            return
+        for phone in session.mobiles:
+            delivery, is_new = phone.delivery, phone.admission.arrival is Arrival.NEW
+            # Others had their bundle where they come from.
+            if delivery is not None and delivery.is_waiting and is_new:
+                delivery.arrive()
+
+    def stop(self) -> None:
+        """Wait for no answers to pings any more."""
+        self._liveness.stop()
+
+    def _stop(self, client: ConnectedClient, why: str) -> None:
+        """Take nothing more from a client, and send it nothing more."""
+        if client.gone(why):
+            self.log.warn(
+                "session {session}: a message from {role} was cut short: {why}",
+                session=client.label,
+                role=client.role.value,
+                why=why,
+            )
+
+    def _now_ms(self) -> int:
+        return in_ms(self._context.wall_s())

@@ -1,0 +1,134 @@
+"""What a relay looks for at intervals: clients that are slow, stalled, silent or over their rate,
+sessions that are idle, and claims to renew.
+"""
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from apptuner_relay.access.access_control import Access
+from apptuner_relay.config.groups.limit_settings import LimitSettings
+from apptuner_relay.flow.slow_consumers import SlowConsumers
+from apptuner_relay.relay.client_registry import ClientRegistry
+from apptuner_relay.relay.member_context import OverRate
+from apptuner_relay.wire.frames import CLOSE_POLICY
+
+_TICK_S = 1.0
+_LONGEST_SWEEP_S = 15.0
+_LONGEST_RENEWAL_S = 60.0
+
+
+class Housekeeping:
+    """The timed checks of one relay.
+
+    :param claim_ttl_s: for how long a claim is kept that is not renewed.
+    :param registry: the clients and sessions that are looked at.
+    :param access: renews the claims of sessions with authorized clients.
+    :param slow: closes the clients that are too slow.
+    :param over_rate: the members that have sent more messages than they may. One is taken out of it
+        once it has been told so and may send again.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        limits: LimitSettings,
+        claim_ttl_s: float,
+        clock: IReactorTime,
+        registry: ClientRegistry,
+        access: Access,
+        slow: SlowConsumers,
+        over_rate: set[OverRate],
+    ) -> None:
+        self._clock = clock
+        self._registry = registry
+        self._access = access
+        self._slow = slow
+        self._over_rate = over_rate
+        self._stall_timeout_s = limits.stall_timeout
+        self._session_timeout_s = limits.session_timeout
+        self._is_running = False
+        sweep_s = min(_LONGEST_SWEEP_S, limits.session_timeout / 4)
+        renewal_s = min(_LONGEST_RENEWAL_S, claim_ttl_s / 4)
+        pings_s = min(limits.ping_interval, limits.ping_timeout) / 2
+        self._calls = [
+            (_TICK_S, self._make_call(self._close_slow_and_stalled)),
+            (_TICK_S, self._make_call(self._catch_up_over_rate)),
+            (renewal_s, self._make_call(self._renew_claims)),
+            (sweep_s, self._make_call(self._close_idle_sessions)),
+            (pings_s, self._make_call(self._ping_silent_clients)),
+        ]
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._is_running = True
+        for interval_s, call in self._calls:
+            self._start(interval_s, call)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._is_running = False
+        for _interval_s, call in self._calls:
+            if call.running:
+                call.stop()
+
+    def _close_slow_and_stalled(self) -> None:
+        self._slow.check()
+        now_s = self._clock.seconds()
+        limit_s = self._stall_timeout_s
+        for client in tuple(self._registry.clients):
+            if client.in_message and client.source.stalled(now_s) >= limit_s:
+                reason = f"Nothing came for {limit_s:g} s in mid-message"
+                self._registry.retire(client, CLOSE_POLICY, reason)
+        for session in tuple(self._registry.sessions.values()):
+            for sender in session.desktop_side:
+                if sender.give_up_stalled(now_s, limit_s):
+                    self.log.warn(
+                        "session {session}: a bundle in chunks from {role} is given up, as no "
+                        "further chunk has come",
+                        session=session.label,
+                        role=sender.role.value,
+                    )
+
+    def _catch_up_over_rate(self) -> None:
+        for member in tuple(self._over_rate):
+            if member.catch_up():
+                self._over_rate.discard(member)
+
+    def _renew_claims(self) -> None:
+        self._access.renew(
+            {
+                client.admission.session_hash
+                for client in self._registry.clients
+                if client.admission.authorized and client.through is None
+            }
+        )
+
+    def _close_idle_sessions(self) -> None:
+        deadline_s = self._clock.seconds() - self._session_timeout_s
+        for session in tuple(self._registry.sessions.values()):
+            if session.last_activity_s <= deadline_s:
+                self.log.info("session {session}: timed out", session=session.label)
+                self._registry.close_session(session, "Session timeout")
+
+    def _ping_silent_clients(self) -> None:
+        now_s = self._clock.seconds()
+        for client in tuple(self._registry.clients):
+            client.connection.check_alive(now_s)
+
+    def _start(self, interval_s: float, call: LoopingCall) -> None:
+        def failed(failure: Failure) -> None:
+            self.log.failure("a check has failed; it will be made again", failure)
+            if self._is_running:
+                self._start(interval_s, call)
+
+        call.start(interval_s, now=False).addErrback(failed)
+
+    def _make_call(self, function: Callable[[], None]) -> LoopingCall:
+        call = LoopingCall(function)
+        call.clock = self._clock
+        return call

@@ -1,0 +1,91 @@
+"""What the members of one relay share, and what is made from that for each of them."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from apptuner_relay.config.groups.limit_settings import LimitSettings
+from apptuner_relay.flow.log_maker import LogMaker
+from apptuner_relay.flow.source import Source
+from apptuner_relay.operator.traffic import BundleWatch, Traffic
+from apptuner_relay.relay.compression_trial import CompressionTrial
+from apptuner_relay.relay.frame_handler import Connection
+from apptuner_relay.relay.notices import Notices
+from apptuner_relay.session.session import Admission, Arrival, Device
+from apptuner_relay.spool.bundle_log import BundleLog, BundlePhone
+from apptuner_relay.spool.delivery import Delivery
+from apptuner_relay.spool.fanout import BundleFanout
+from apptuner_relay.spool.inflating import InflatingRecord
+from apptuner_relay.spool.recorder import Recorder
+from apptuner_relay.spool.store import Store
+from apptuner_relay.support.clocks import WallClock, in_ms
+
+
+class OverRate(Protocol):
+    """A member that has sent more messages than it may."""
+
+    def catch_up(self) -> bool:
+        """Due every second: send on what waited, if that may be. Whether it is all for now."""
+
+
+class MemberContext(NamedTuple):
+    """What the members of one relay share."""
+
+    limits: LimitSettings
+    splits_bundles: bool
+    """Whether phones that ask for it are sent bundles in chunk messages."""
+    seconds: Callable[[], float]
+    """The monotonic clock."""
+    wall_s: WallClock
+    """The time of day."""
+    traffic: Traffic
+    on_over_rate: Callable[[OverRate], None]
+    """Called with a member that has sent more messages than it may."""
+    logs: LogMaker
+    """Opens the logs of long messages."""
+    inflating: InflatingRecord
+    """Which phones are sent bundles plain."""
+    store: Store | None
+    """Where bundles are cached, if they are."""
+
+    def now_ms(self) -> int:
+        """The time in ms since the epoch."""
+        return in_ms(self.wall_s())
+
+    def make_fanout(
+        self,
+        session_hash: str,
+        source: Source,
+        connection: Connection,
+        notices: Notices,
+        on_complete: Callable[[BundleLog], None] | None,
+    ) -> BundleFanout:
+        """What sends the bundles of a client of the desktop side to phones. ``on_complete`` is
+        called with each bundle of which all has come."""
+        recorder = Recorder(
+            self.store, session_hash, source, self.logs, connection.deflates, connection.close
+        )
+        watch = BundleWatch(self.traffic, self.seconds)
+        return BundleFanout(source, recorder, notices.complain, watch, on_complete)
+
+    def make_delivery(
+        self,
+        phone: BundlePhone,
+        admission: Admission,
+        device: Device,
+        notices: Notices,
+        trial: CompressionTrial,
+    ) -> Delivery:
+        """What gets a phone the bundles of its session."""
+        announce = admission.bundles_url if device.announce else None
+        # One that has been here before may have got other code since.
+        have = device.have if admission.arrival is Arrival.NEW else None
+        return Delivery(
+            self.store,
+            admission.session_hash,
+            phone,
+            notices.tell,
+            self.now_ms,
+            have,
+            announce,
+            trial.sent,
+        )

@@ -1,0 +1,2 @@
+"""The spool: each session's cached bundle on disk, its lifetime, disk budget and content
+address."""

@@ -1,0 +1,55 @@
+"""What readers can do with a cached bundle, on this relay or another one. Interfaces only."""
+
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred
+
+IDENTITY, GZIP, BROTLI, ZSTD = "identity", "gzip", "br", "zstd"
+CODINGS = (IDENTITY, GZIP, BROTLI, ZSTD)
+"""The content codings (RFC 9110 §8.4.1) in which a bundle's code is served."""
+
+
+class Digest(NamedTuple):
+    """The content address of a bundle."""
+
+    sha256: str
+    """Hex SHA-256 of its ``code``, as UTF-8."""
+    size: int
+    """Bytes of its ``code``, as UTF-8."""
+
+
+class NoCode(Exception):
+    """The code of a bundle can't be read; the text says why."""
+
+
+class NotNow(NoCode):
+    """The code of a bundle can't be read now. A later attempt may succeed."""
+
+
+class Bundle(Protocol):
+    """A bundle, which may be on its way still. Its files stay from `retain` to `release`, even if
+    the store drops the bundle in between."""
+
+    def digest(self) -> Deferred[Digest]:
+        """Fires with its content address when all of it is in its file; at once where that is
+        known. Fails with `NoCode`, also when the bundle is cut short."""
+
+    def code(self, coding: str) -> Deferred[Path]:
+        """Fires with a file that holds its code in one of `CODINGS`. Its bytes are always the same.
+        To be asked for when its content address is known. Fails with `NoCode`."""
+
+    def retain(self) -> None:
+        """Keep its files until `release`. It also counts as a use, which prolongs its lifetime."""
+
+    def release(self) -> None:
+        """See `retain`."""
+
+
+class BundleCache(Protocol):
+    """Where sessions' cached bundles are found."""
+
+    def latest(self, session_hash: str) -> Bundle | None:
+        """The last bundle of a session (hex SHA-256 of its id) of which all has come from its
+        sender, though the disk may not have all of it. Where there is none, the one that is
+        arriving, if any."""

@@ -1,0 +1,240 @@
+"""The process that reads bundles for the relay: ``python -m apptuner_relay.spool.code.worker``.
+
+Decoding a bundle takes seconds of CPU per GB, which the relay's event loop can't spare. This
+process is niced, and works on its requests in turn, a block at a time. It imports nothing of
+Twisted and knows nothing of sessions. `offload` is the relay's side of it.
+
+Requests come on standard input and answers go to standard output, as JSON, one object a line.
+``id`` is the request's number; sizes are in bytes.
+
+``{"id", "do": "digest", "path", "limit"}``
+    Follow a file that is being written. It is answered after ``finish``.
+``{"id", "do": "written", "size"}``
+    The file has that size by now.
+``{"id", "do": "finish"}``
+    The file is complete. The answer is ``{"id", "sha256", "size"}``, of the code.
+``{"id", "do": "cancel"}``
+    No answer is needed any more.
+``{"id", "do": "make", "path", "limit", "coding", "part", "output"}``
+    Write the code of a whole file to ``part``, then rename that to ``output``. The answer is
+    ``{"id", "size"}``, of ``output``.
+
+``limit`` is the most bytes that a message may have, inflated. A request that can't be done is
+answered with ``{"id", "error"}``: the error says why, and nothing of the contents. At the end of
+its input the process ends at once, as the relay has ended then.
+"""
+
+import hashlib
+import json
+import os
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Generator
+from contextlib import suppress
+from typing import Any
+
+from apptuner_relay.spool.code.content_codings import CODINGS, Encoder
+from apptuner_relay.spool.code.extraction import Extraction, Unreadable
+
+BLOCK_BYTES = 128 * 1024
+"""How many bytes of a file are read at a time."""
+MOST_MAKINGS = 4
+"""How many files are written at the same time, as each may take some 20 MiB of memory."""
+
+_NICENESS = 10
+_REQUESTS_BYTES = 64 * 1024
+_REQUESTS, _ANSWERS = 0, 1
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+Message = dict[str, Any]
+_Steps = Generator[Message | None, None, None]
+"""The steps of a request: each yields None, and the last one the answer."""
+
+
+class _Digesting:
+    """Follows a file that is being written."""
+
+    def __init__(self, request: Message) -> None:
+        self.written = 0
+        self.finished = False
+        self._at = 0
+        self._open = False
+        self._steps = self._run(request["path"], Extraction(request["limit"]))
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something to do now."""
+        return not self._open or self.finished or self._at < self.written
+
+    def step(self) -> Message | None:
+        """Do a step. Returns the answer, where that was the last one."""
+        return next(self._steps)
+
+    def close(self) -> None:
+        """Give up."""
+        self._steps.close()
+
+    def _run(self, path: str, extraction: Extraction) -> _Steps:
+        sha256, size = hashlib.sha256(), 0
+        with open(path, "rb", buffering=0) as file:
+            self._open = True
+            yield None
+            while self._at < self.written or not self.finished:
+                block = file.read(min(BLOCK_BYTES, self.written - self._at))
+                if not block:
+                    raise Unreadable("the file is shorter than it was said to be")
+                self._at += len(block)
+                for code in extraction.feed(block):
+                    sha256.update(code)
+                    size += len(code)
+                yield None
+        rest = extraction.finish()
+        sha256.update(rest)
+        yield {"sha256": sha256.hexdigest(), "size": size + len(rest)}
+
+
+class _Making:
+    """Writes the code of a whole file in a coding."""
+
+    has_work = True
+
+    def __init__(self, request: Message) -> None:
+        self._steps = self._run(request, Extraction(request["limit"]))
+
+    def step(self) -> Message | None:
+        """See `_Digesting`."""
+        return next(self._steps)
+
+    def close(self) -> None:
+        """See `_Digesting`."""
+        # Closing the file writes what is buffered, and the disk may be full. Nobody needs it.
+        with suppress(OSError):
+            self._steps.close()
+
+    def _run(self, request: Message, extraction: Extraction) -> _Steps:
+        if request["coding"] not in CODINGS:
+            raise Unreadable("no such coding")
+        encoder = Encoder(request["coding"])
+        part = request["part"]
+        with open(request["path"], "rb", buffering=0) as file:
+            try:
+                with open(part, "wb", opener=_private) as out:
+                    while block := file.read(BLOCK_BYTES):
+                        for code in extraction.feed(block):
+                            out.write(encoder.feed(code))
+                        yield None
+                    out.write(encoder.feed(extraction.finish()))
+                    out.write(encoder.finish())
+                    size = out.tell()
+                os.replace(part, request["output"])
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(part)
+        yield {"size": size}
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+class Worker:
+    """Does requests in turn, a block of each at a time.
+
+    :param requests: the file descriptor to read from.
+    :param answers: the file descriptor to write to.
+    """
+
+    def __init__(self, requests: int, answers: int) -> None:
+        self._requests = requests
+        self._answers = answers
+        self._line = b""
+        self._jobs: dict[int, _Digesting | _Making] = {}
+
+    def run(self) -> None:
+        """Work until the requests end."""
+        try:
+            while self._read():
+                for number, job in self._due():
+                    self._step(number, job)
+        finally:
+            for job in self._jobs.values():
+                job.close()
+
+    def _due(self) -> list[tuple[int, _Digesting | _Making]]:
+        """The requests that have a step to do in this turn, with their numbers."""
+        due: list[tuple[int, _Digesting | _Making]] = []
+        makings = 0
+        for number, job in self._jobs.items():
+            makings += isinstance(job, _Making)
+            if job.has_work and (makings <= MOST_MAKINGS or isinstance(job, _Digesting)):
+                due.append((number, job))
+        return due
+
+    def _read(self) -> bool:
+        """Take in requests; wait for some when there is nothing to do. Returns False at the end."""
+        busy = any(job.has_work for job in self._jobs.values())
+        if busy and not select.select([self._requests], [], [], 0)[0]:
+            return True
+        data = os.read(self._requests, _REQUESTS_BYTES)
+        *lines, self._line = (self._line + data).split(b"\n")
+        for line in lines:
+            self._take(json.loads(line))
+        return bool(data)
+
+    def _take(self, request: Message) -> None:
+        number, what = request["id"], request["do"]
+        if what == "digest":
+            self._jobs[number] = _Digesting(request)
+        elif what == "make":
+            self._jobs[number] = _Making(request)
+        elif (job := self._jobs.get(number)) is None:
+            # It has been answered already, with an error.
+            return
+        elif what == "cancel":
+            self._jobs.pop(number).close()
+        elif isinstance(job, _Digesting):
+            job.written = request.get("size", job.written)
+            job.finished = job.finished or what == "finish"
+
+    def _step(self, number: int, job: _Digesting | _Making) -> None:
+        try:
+            answer = job.step()
+        except Unreadable as error:
+            answer = {"error": str(error)}
+        except OSError as error:
+            # Without the path, which may tell something of the session.
+            answer = {"error": error.strerror or "the file can't be read or written"}
+        except Exception as error:
+            # A fault of this program, which must not affect other requests.
+            _report(error)
+            answer = {"error": f"the worker failed: {type(error).__name__}"}
+        if answer is not None:
+            del self._jobs[number]
+            job.close()
+            line = json.dumps({"id": number, **answer}).encode() + b"\n"
+            while line:
+                line = line[os.write(self._answers, line) :]
+
+
+def _report(error: Exception) -> None:
+    """Write to standard error where it happened, without its text: that may hold contents."""
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    print(f"{type(error).__name__}\n{stack}", end="", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Run the worker process."""
+    # Ctrl-C and systemd signal all processes of the relay. This one ends when the relay ends, which
+    # may need it until then.
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    os.nice(_NICENESS)
+    with suppress(BrokenPipeError):
+        Worker(_REQUESTS, _ANSWERS).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Opens the logs of bundles: in a file where they are cached, in the forms that phones take."""
+
+from collections.abc import Callable, Sequence
+
+from apptuner_relay.flow.log_maker import LogMaker
+from apptuner_relay.flow.pipeline import MessageInfo
+from apptuner_relay.flow.series import Series
+from apptuner_relay.flow.source import Source
+from apptuner_relay.spool.bundle_file import StoredForm
+from apptuner_relay.spool.bundle_log import BundleLog, BundlePhone
+from apptuner_relay.spool.store import Store
+
+
+class Recorder:
+    """The bundles of one sender.
+
+    :param store: where bundles are cached, if they are.
+    :param deflates: whether the sender may compress messages.
+    :param refuse: closes the sender's connection with a close code and a reason: what it sent is
+        bad.
+    """
+
+    def __init__(
+        self,
+        store: Store | None,
+        session_hash: str,
+        source: Source,
+        logs: LogMaker,
+        deflates: bool,
+        refuse: Callable[[int, str], None],
+    ) -> None:
+        self._store = store
+        self._session_hash = session_hash
+        self._source = source
+        self._logs = logs
+        self._deflates = deflates
+        self._refuse = refuse
+
+    def open(
+        self, series: Series, first: MessageInfo, phones: Sequence[BundlePhone], keep: bool
+    ) -> BundleLog:
+        """Open the log of a bundle that begins with the message ``first``.
+
+        :param phones: the phones that get it from its beginning on.
+        :param keep: whether it is to be cached for others.
+        """
+        file = None
+        if keep and self._store is not None:
+            form = StoredForm(series, first.size, first.now_ms)
+            file = self._store.record(self._session_hash, form)
+
+        def refuse(code: int, reason: str) -> None:
+            if file is not None:
+                file.unreadable()
+            self._refuse(code, reason)
+
+        log = self._logs.open(self._source, self._session_hash, file)
+        forms = self._logs.forms(log, self._session_hash, first, refuse)
+        return BundleLog(series, first, forms, file, phones, self._deflates)

@@ -1,0 +1,224 @@
+"""What the relay uses of Twisted beyond its documentation."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.application.internet import StreamServerEndpointService
+from twisted.internet import tcp, unix
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.logger import ILogObserver, LogEvent, Logger
+from twisted.protocols.tls import BufferingTLSTransport
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from zope.interface import implementer
+
+# Twisted: TCP and UNIX sockets
+
+
+class BufferedConnection(tcp.Connection):
+    """A TCP connection, with what Twisted keeps of what was written."""
+
+    @property
+    def has_buffered(self) -> bool:
+        """Whether anything that was written waits for the kernel to take it."""
+        return bool(self.dataBuffer or self._tempDataBuffer)
+
+    def wait_for_room(self) -> None:
+        """Have `give_room` called from ``doWrite`` once the kernel takes more."""
+        self.producerPaused = True
+        self.startWriting()
+
+    def give_room(self) -> None:
+        """Resume the producer, and wait no more if it has nothing more to write."""
+        self.producerPaused = False
+        self.producer.resumeProducing()  # type: ignore[union-attr]
+        if not self.producerPaused and not self.has_buffered:
+            self.stopWriting()
+
+
+class TCPConnector(tcp.Connector):
+    """Opens a TCP connection by a transport of our choice."""
+
+    def make_transport(self) -> tcp.Client:
+        """The transport, which connects by itself."""
+        raise NotImplementedError
+
+    def _makeTransport(self) -> tcp.Client:
+        return self.make_transport()
+
+
+def set_transport(port: tcp.Port, transport: type[tcp.Server]) -> None:
+    """Have ``port`` make its connections ``transport``."""
+    port.transport = transport
+
+
+class SharedUNIXPort(unix.Port):
+    """Listens on a UNIX socket that other processes hold, too. Twisted's own port would change the
+    mode of its file, shorten its queue, and at the end remove the file and shut the socket down for
+    all.
+
+    :param held: the socket; it is listening already.
+    """
+
+    _shouldShutdown = False
+
+    def __init__(self, held: socket.socket, factory: IProtocolFactory, reactor: Any) -> None:
+        super().__init__(held.getsockname() or b"", factory, reactor=reactor)
+        self._held = held
+
+    def startListening(self) -> None:
+        """See `IListeningPort`."""
+        assert self.factory is not None
+        self.factory.doStart()
+        self.connected = True
+        self.socket = self._held
+        self.fileno = self.socket.fileno  # type: ignore[method-assign]
+        self.numberAccepts = 100
+        self.startReading()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See `IReadDescriptor`."""
+        tcp.Port.connectionLost(self, reason)
+
+
+class EndpointService(StreamServerEndpointService):
+    """Listens on an endpoint, and says what becomes of it. Twisted's own service logs a traceback
+    where it can't."""
+
+    def listening(self, port: IListeningPort) -> IListeningPort:
+        """``port`` listens. Returns what to close at the end."""
+        raise NotImplementedError
+
+    def failed(self, failure: Failure) -> None:
+        """The endpoint can't be listened on."""
+        raise NotImplementedError
+
+    def listen(self) -> None:
+        """Begin to listen; `listening` or `failed` may be called at once."""
+        waiting = self._waitingForPort = self.endpoint.listen(self.factory)
+        waiting.addCallbacks(self.listening, self.failed)
+
+
+# Twisted: TLS
+
+
+class TLSConnection(BufferingTLSTransport):
+    """The TLS of a connection, with OpenSSL's side of it."""
+
+    def decrypt(self) -> None:
+        """Ciphertext was received, or OpenSSL has given up."""
+        raise NotImplementedError
+
+    def encrypt(self, data: bytes) -> None:
+        """``data`` was written."""
+        raise NotImplementedError
+
+    @property
+    def tls(self) -> SSL.Connection:
+        """OpenSSL's side: ciphertext goes in and out through its memory buffers."""
+        connection: SSL.Connection = self._tlsConnection
+        return connection
+
+    @property
+    def is_tls_over(self) -> bool:
+        """Whether TLS has ended, in order or not, or never began."""
+        return self._tlsConnection is None or bool(self._lostTLSConnection)
+
+    @property
+    def is_aborted(self) -> bool:
+        """Whether this side has cut the connection."""
+        return bool(self._aborted)
+
+    @property
+    def can_encrypt(self) -> bool:
+        """Whether what is written can be encrypted now: the handshake is done, and nothing written
+        waits for it."""
+        return bool(self._handshakeDone) and not self._appSendBuffer
+
+    def decrypt_as_twisted(self) -> None:
+        """Deliver what was received, and end the connection where OpenSSL says so."""
+        super()._flushReceiveBIO()
+
+    def encrypt_as_twisted(self, data: bytes) -> None:
+        """Encrypt and send ``data``, as soon as that can be."""
+        super()._write(data)
+
+    def send_ciphertext(self) -> None:
+        """Send what OpenSSL has to send."""
+        self._flushSendBIO()
+
+    def fail_tls(self) -> None:
+        """TLS has failed with the exception that is being handled."""
+        self._tlsShutdownFinished(Failure())
+
+    def _flushReceiveBIO(self) -> None:
+        self.decrypt()
+
+    def _write(self, bytes: bytes) -> None:
+        self.encrypt(bytes)
+
+
+# Twisted: HTTP
+
+
+@implementer(ILogObserver)
+class _NoObserver:
+    def __call__(self, event: LogEvent) -> None: ...
+
+
+class QuietChannel(HTTPChannel):
+    """The server's side of an HTTP connection. Twisted's own channel logs each idle connection that
+    it ends: clients that open many could fill the disk."""
+
+    _log = Logger(observer=_NoObserver())
+
+    def may_ask_for_body(self) -> bool:
+        """Whether a client that has sent ``Expect: 100-continue`` is asked for the body."""
+        return True
+
+    @property
+    def request_line(self) -> tuple[bytes, bytes, bytes]:
+        """Method, target and version of a request whose body is still to be received."""
+        return self._command, self._path, self._version
+
+    @property
+    def is_handling_request(self) -> bool:
+        """Whether a request was received that is not answered yet."""
+        return bool(self._handlingRequest)
+
+    def ask_for_body(self) -> None:
+        """Ask a client for the body that has sent ``Expect: 100-continue``."""
+        super()._send100Continue()
+
+    def _send100Continue(self) -> None:
+        if self.may_ask_for_body():
+            super()._send100Continue()
+
+
+# These take objects of twisted.web.client, a good deal of code that most relays needn't hold.
+
+
+def wrap_pool_factory(pool: Any, wrap: Callable[[Any], Any]) -> None:
+    """Have ``wrap`` change each of the protocol factories that an `HTTPConnectionPool` makes."""
+    make = pool._factory
+    pool._factory = lambda *arguments: wrap(make(*arguments))
+
+
+def request_target(
+    agent: Any, uri: Any, method: bytes, target: bytes, headers: Any, body: Any
+) -> Deferred[Any]:
+    """Send a request for exactly ``target`` to the origin of ``uri``. An `Agent`'s own ``request``
+    reads a URL and writes it anew, without an empty query."""
+    response: Deferred[Any] = agent._requestWithEndpoint(
+        (uri.scheme, uri.host, uri.port),
+        agent._getEndpoint(uri),
+        method,
+        uri,
+        headers,
+        body,
+        target,
+    )
+    return response

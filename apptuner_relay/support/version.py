@@ -1,0 +1,64 @@
+"""Which release this is, and which commit it was made from.
+
+A build writes its commit to a file of the package (setup.py). A checkout has no such file, and git
+is asked. Where neither knows it there is only the version: a commit is never needed to run.
+"""
+
+import os
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from apptuner_relay import __version__
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_COMMIT_FILE = "commit.txt"
+_COMMIT = re.compile(r"[0-9a-f]{7,64}(-dirty)?")
+_GIT_TIMEOUT_S = 5
+"""A start is not held up for longer, as by a repository on a slow disk."""
+
+
+def find_commit(package: Path) -> str | None:
+    """The commit of the package in this folder, such as ``5e5866a`` or, changed since then,
+    ``5e5866a-dirty``; None where nothing knows it."""
+    try:
+        text = (package / _COMMIT_FILE).read_text("ascii")
+    except (OSError, ValueError):
+        text = _ask_git(package.parent)
+    commit = text.strip()
+    return commit if _COMMIT.fullmatch(commit) else None
+
+
+def _ask_git(checkout: Path) -> str:
+    if not (checkout / ".git").exists():
+        # A repository further up is another project's, such as the one that a .venv is in.
+        return ""
+    here = str(checkout)
+    # In a hook of git these lead to the repository that the hook is of.
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+    words = ["-c", f"safe.directory={here}", "-C", here, "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(
+            ["git", *words, "--exclude=*"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_GIT_TIMEOUT_S,
+            env=environment,
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+@cache
+def commit() -> str | None:
+    """The commit that this process runs; see `find_commit`. The first call may wait for git."""
+    return find_commit(_PACKAGE)
+
+
+def release() -> str:
+    """The version and the commit, for people: ``0.2.0 (5e5866a)``, or ``0.2.0``."""
+    return __version__ if commit() is None else f"{__version__} ({commit()})"

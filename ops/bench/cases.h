@@ -1,0 +1,11 @@
+/* The load generator's cases that have a file of their own; see load.c. */
+#ifndef CASES_H
+#define CASES_H
+
+void case_bundle(void);
+void case_latency(void);
+void case_saves(void);
+void case_slow_line(void);
+void case_neighbours(void);
+
+#endif

@@ -1,0 +1,82 @@
+# ruff: noqa: E501 (a paragraph is one line in a page)
+"""docs/reference/options.md: the options of the relay, from the table that reads them."""
+
+import re
+from collections.abc import Iterable
+
+from apptuner_relay.config.help import (
+    TUNE_HEADING,
+    TUNE_VARIABLE,
+    headings,
+    tunes,
+)
+from apptuner_relay.config.option import Option
+
+PATH = "docs/reference/options.md"
+
+HEAD = """\
+# Options
+
+All options of `twistd apptuner-relay`. `twistd apptuner-relay --help` prints what stands here; this page is made by `ops/docs/run` from the same table. `-n`, `--logfile`, `--pidfile` and so on are [twistd](https://docs.twisted.org/en/stable/core/howto/basics.html)'s own, and stand before `apptuner-relay`:
+
+    twistd -n apptuner-relay --listen tcp:3000 --max-mobiles 8
+
+- Each option is an environment variable too, which stands below it. The command line wins. A variable that begins with `APPTUNER_` and is none of these is an error, as a misspelt option is.
+- A value that cannot be is one line on standard error, and exit status 1. The value of a secret is never repeated.
+- **SIZE**: a number with `B`, `kB`, `MB`, `GB`, `TB` (powers of 1000), `KiB`, `MiB`, `GiB` or `TiB` (powers of 1024) behind it; bytes without one. **TIME**: a number with `ms`, `s`, `m`, `h` or `d` behind it; seconds without one. Both take a decimal point, and any case of letters.
+- `off` and `none` mean the same wherever something is turned off or is not there, in any case of letters. An empty variable means `none` for a URL, a file or a token; it turns no limit off.
+- **TOKEN**: the text itself, or `@FILE` for the file that holds it.
+"""
+TUNE = f"""\
+## {TUNE_HEADING}
+
+`--tune NAME=VALUE` changes a detail that few operators need: `--tune window=1MiB`. Repeat it for more, or put spaces between them, as in the variable: `{TUNE_VARIABLE}="window=1MiB lag-limit=1s"`. Of two values for one name the last counts.
+"""
+OLDER = f"""\
+### Older spellings
+
+Each of these was an option of its own. That spelling goes on working, with a line of warning in the log: `--window is an older spelling: use --tune window=VALUE or {TUNE_VARIABLE}`. `--tune` wins over it.
+
+| older option | older variable | now |
+|---|---|---|
+"""
+
+
+def render() -> str:
+    """The page."""
+    parts = [HEAD, *(f"- [{heading}](#{_anchor(heading)})" for heading, _ in headings())]
+    parts.append(f"- [{TUNE_HEADING}](#{_anchor(TUNE_HEADING)})\n")
+    for heading, options in headings():
+        parts += [f"## {heading}\n", *_table(options, "--"), ""]
+    parts += [TUNE, *_table(tunes(), ""), ""]
+    parts.append(OLDER + "\n".join(_older(one) for one in tunes()))
+    return "\n".join(parts) + "\n"
+
+
+def _table(options: Iterable[Option], dashes: str) -> list[str]:
+    variables = bool(dashes)
+    rows = ["| option | values | default | meaning |", "|---|---|---|---|"]
+    for one in options:
+        name = f"`{dashes}{one.name}{' ' if dashes else '='}{_escaped(one.parse.metavar)}`"
+        if variables:
+            name += f"<br>`{one.variable}`"
+        default = re.sub(r"^(/var/tmp/\w+_)[0-9]+$", r"\1UID", one.default) or "none"
+        rows.append(f"| {name} | {one.parse.accepts} | `{default}` | {_meaning(one)} |")
+    return rows
+
+
+def _older(option: Option) -> str:
+    return f"| `--{option.spelling}` | `{option.variable}` | `--tune {option.name}` |"
+
+
+def _meaning(option: Option) -> str:
+    text = _escaped(option.doc).replace("<", "&lt;").replace("*", "\\*")
+    return re.sub(r"--tune [a-z-]+[a-z]|--[a-z-]+[a-z]|\$[A-Z_]+(?:/[a-z-]+)?", r"`\g<0>`", text)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")

@@ -1,0 +1,240 @@
+"""`apptuner_relay.operator.thresholds`: what an operator is warned of."""
+
+import errno
+from types import SimpleNamespace
+from typing import Any
+
+from prometheus_client.core import Metric
+from twisted.trial.unittest import SynchronousTestCase
+
+from apptuner_relay.operator.conditions import Level
+from apptuner_relay.operator.views import Views
+from apptuner_relay.web.metrics import MeterCollector
+from tests.memory import Relay
+from tests.memory_store import MemoryStore
+
+
+class ThresholdTest(SynchronousTestCase):
+    """What `Meters` watches by itself."""
+
+    def relay(self, **settings: object) -> Relay:
+        self.made = Relay(warning_time=60.0, ping_timeout=9999.0, **settings)
+        return self.made
+
+    def names(self) -> list[str]:
+        return [condition.name for condition in self.made.service.meters.health.conditions.active]
+
+    def check(self, after_s: float) -> list[bool]:
+        self.made.clock.advance(after_s)
+        return [change.started for change in self.made.service.meters.health.check()]
+
+    def test_sessions(self) -> None:
+        relay = self.relay(notice_sessions=1, warning_sessions=2)
+        for name in "ab":
+            relay.connect(f"/cli/{name}")
+        self.check(0)
+        self.assertEqual(self.check(0), [])
+        self.assertEqual(self.check(60), [True])
+        self.assertEqual(self.names(), ["sessions_notice"])
+        relay.connect("/cli/c")
+        # There were only two for a part of this time.
+        self.check(10)
+        self.check(10)
+        self.assertEqual(self.check(60), [True])
+        self.assertEqual(self.names(), ["sessions_notice", "sessions_warning"])
+        levels = [condition.level for condition in relay.service.meters.health.conditions.active]
+        self.assertEqual(levels, [Level.NOTICE, Level.WARNING])
+        notice, warning = relay.service.meters.health.conditions.active
+        self.assertIn("plan the next size", notice.text)
+        self.assertIn("scale out", warning.text)
+        # That is a matter for the operator, not for a load balancer.
+        self.assertEqual(relay.service.meters.health.state, "ok")
+
+    def test_consistently_is_the_minimum(self) -> None:
+        """Sessions that are fewer for a moment, between two looks, are fewer."""
+        relay = self.relay(notice_sessions=1)
+        relay.connect("/cli/a")
+        other = relay.connect("/cli/b")
+        self.check(0)
+        self.check(0)
+        self.check(50)
+        other.lose()
+        relay.connect("/cli/b")
+        self.assertEqual(self.check(10), [])
+        self.assertEqual(self.check(59), [])
+        self.assertEqual(self.check(60), [True])
+
+    def test_memory_degrades(self) -> None:
+        relay = self.relay(memory_limit=1024)
+        self.check(0)
+        self.assertEqual(self.check(60), [True])
+        self.assertEqual(self.names(), ["memory"])
+        meters = relay.service.meters
+        self.assertEqual(meters.health.state, "degraded")
+        self.assertRegex(
+            meters.health.reasons[0], r"^\d+\.\d [MG]iB of memory, above 90% of its limit, 1.0 KiB"
+        )
+
+    def test_memory_without_a_limit(self) -> None:
+        relay = self.relay(memory_limit=0)
+        self.assertIsNone(relay.service.meters.process.memory_limit)
+        self.check(0)
+        self.assertEqual(self.check(60), [])
+
+    def test_what_is_turned_off_is_no_warning(self) -> None:
+        relay = self.relay(
+            notice_sessions=None,
+            warning_sessions=None,
+            lag_limit=None,
+            descriptors_limit=None,
+            memory_limit=0,
+        )
+        relay.connect("/cli/a")
+        self.check(0)
+        # The event loop is late by all of this.
+        self.assertEqual([self.check(600) for _ in range(3)], [[], [], []])
+
+    def test_descriptors_degrade(self) -> None:
+        self.relay(descriptors_limit=0.00001, memory_limit=0)
+        self.check(0)
+        self.assertEqual(self.check(60), [True])
+        self.assertEqual(self.names(), ["descriptors"])
+
+    def test_resources_are_told_within_a_minute(self) -> None:
+        self.made = Relay(warning_time=600.0, memory_limit=1024)
+        self.check(0)
+        self.assertEqual(self.check(60), [True])
+
+
+class SpoolTest(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.relay = Relay(MemoryStore, spool_limit=1 << 20)
+        self.meters = self.relay.service.meters
+        cli = self.relay.connect("/cli/ABC234")
+        cli.send(type="bundle_update", payload={"code": "x" * 990_000})
+
+    def warnings(self) -> dict[str, str]:
+        self.meters.health.check()
+        return {
+            condition.name: condition.text for condition in self.meters.health.conditions.active
+        }
+
+    def test_what_is_cached(self) -> None:
+        spool = Views(self.meters).status()["spool"]
+        assert isinstance(spool, dict)
+        self.assertEqual((spool["off"], spool["bundles"], spool["evicted"]), (None, 1, 0))
+        self.assertGreater(spool["used_bytes"], 990_000)
+        self.assertEqual(spool["limit_bytes"], 1 << 20)
+
+    def test_near_its_budget(self) -> None:
+        self.assertIn("above 90% of --spool-limit", self.warnings()["spool_budget"])
+        self.relay.wait(601)
+        self.assertEqual(self.warnings(), {})
+
+    def test_too_small_for_the_bundles(self) -> None:
+        self.relay.wait(601)
+        for session in ("ABC234", "XYZ789"):
+            cli = self.relay.connect(f"/cli/{session}")
+            cli.send(type="bundle_update", payload={"code": "x" * 600_000})
+        self.assertIn("1.0 MiB, is too small", self.warnings()["spool_budget"])
+        self.relay.wait(599)
+        self.assertEqual(list(self.warnings()), ["spool_budget"])
+        self.relay.wait(1)
+        self.assertEqual(self.warnings(), {})
+
+    def test_off(self) -> None:
+        store = self.relay.store
+        assert isinstance(store, MemoryStore)
+        store.disk.error = OSError(errno.ENOSPC, "No space left on device")
+        self.relay.connect("/cli/ABC234").send(type="bundle_update", payload={})
+        self.assertIn("No space left on device", self.warnings()["spool"])
+        spool = Views(self.meters).status()["spool"]
+        assert isinstance(spool, dict)
+        self.assertEqual(spool["off"], "No space left on device")
+        self.flushLoggedErrors()
+
+    def test_a_relay_without_a_spool(self) -> None:
+        self.assertIsNone(Views(Relay().service.meters).status()["spool"])
+
+
+DAY_S = 86400
+
+
+class CertificateWarnings(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.watch(14)
+
+    def watch(self, days: int | None) -> None:
+        self.relay = Relay(tls_expiry_days=days)
+        self.meters = self.relay.service.meters
+        self.certificate: Any = SimpleNamespace(
+            refused=None,
+            reloads={},
+            expires_s=self.relay.clock.seconds() + 20 * DAY_S,
+            expires="2026-12-24",
+            shown="relay.test",
+        )
+        self.meters.watch_certificate(self.certificate)
+
+    def warnings(self) -> dict[str, str]:
+        self.meters.health.check()
+        return {
+            condition.name: condition.text for condition in self.meters.health.conditions.active
+        }
+
+    def metrics(self) -> dict[str, Metric]:
+        return {metric.name: metric for metric in MeterCollector(self.meters).collect()}
+
+    def expires_in(self, days: float) -> None:
+        self.certificate.expires_s = self.relay.clock.seconds() + days * DAY_S
+
+    def test_expiry(self) -> None:
+        self.assertEqual(self.warnings(), {})
+        self.expires_in(13.9)
+        self.assertEqual(
+            self.warnings()["certificate"],
+            "The TLS certificate of relay.test expires in 13 days, on 2026-12-24",
+        )
+        self.expires_in(1.5)
+        self.assertIn("expires in 1 day,", self.warnings()["certificate"])
+        self.expires_in(0)
+        self.assertIn("has expired on 2026-12-24", self.warnings()["certificate"])
+        self.assertEqual(self.meters.health.state, "ok")
+        self.expires_in(90)
+        self.assertEqual(self.warnings(), {})
+
+    def test_expiry_is_not_looked_at_where_that_is_off(self) -> None:
+        self.watch(None)
+        self.expires_in(-1)
+        self.assertEqual(self.warnings(), {})
+
+    def test_a_renewal_that_is_refused(self) -> None:
+        self.certificate.refused = "the key has a passphrase"
+        self.assertEqual(
+            self.warnings()["certificate_renewal"],
+            "The new TLS certificate is refused: the key has a passphrase. The old one is used "
+            "until it expires on 2026-12-24",
+        )
+        self.certificate.refused = None
+        self.assertEqual(self.warnings(), {})
+
+    def test_metrics(self) -> None:
+        self.certificate.reloads = {"refused": 2}
+        self.meters.counters.count_turned_away("plain_http")
+        metrics = self.metrics()
+        expiry = metrics["apptuner_relay_certificate_expiry_timestamp_seconds"].samples[0]
+        self.assertEqual(expiry.value, self.certificate.expires_s)
+        reloads = metrics["apptuner_relay_certificate_reloads"].samples
+        self.assertEqual(
+            {one.labels["result"]: one.value for one in reloads}, {"taken": 0, "refused": 2}
+        )
+        away = {one.labels["reason"]: one.value for one in metrics[TURNED_AWAY].samples}
+        self.assertEqual((away["plain_http"], away["timeout"]), (1, 0))
+
+    def test_a_relay_without_tls(self) -> None:
+        names = {metric.name for metric in MeterCollector(Relay().service.meters).collect()}
+        self.assertNotIn("apptuner_relay_certificate_reloads", names)
+        self.assertIn(TURNED_AWAY, names)
+
+
+TURNED_AWAY = "apptuner_relay_turned_away"
