@@ -1,7 +1,7 @@
 """The message ``bundle_patch``: a bundle as the edits that make it of another one. Pure.
 
 It is read and checked here as far as it says by itself what is wrong with it. Whether it fits its
-base is for `spool.code.patching`.
+base is for `spool.code.patch_apply`.
 """
 
 import re
@@ -15,9 +15,9 @@ from apptuner_relay.wire.text import parse_json
 PATCH_TYPE = "bundle_patch"
 MOST_EDITS = 4_000
 """Beyond this, a whole bundle is little more work for everybody."""
-MOST_PATCH_BYTES = 4 * 1024 * 1024
-"""The largest message, inflated. Parsing it may take some thirty times that in memory, whatever is
-in it."""
+MOST_PATCH_BYTES = 1024 * 1024
+"""The largest message, inflated. iOS copes badly with more, and parsing it may take some thirty
+times that in memory, whatever is in it."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_INTEGER = 2**53 - 1
@@ -93,7 +93,7 @@ def build_patch(patch: BundlePatch, now_ms: int) -> bytes:
     :param now_ms: the time in ms since the epoch.
     """
     edits = [edit if edit.old else edit[:3] for edit in patch.edits]
-    fields = patch._replace(edits=edits)._asdict()
+    fields = patch._asdict() | {"edits": edits}
     return compact_json({"type": PATCH_TYPE, **fields, "timestamp": now_ms})
 
 

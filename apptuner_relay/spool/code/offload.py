@@ -1,5 +1,5 @@
-"""The relay's side of `worker`: a process that computes content addresses and writes files with
-code.
+"""The relay's side of `worker`: a process that computes content addresses, writes files with code,
+and makes and applies patches.
 
 The process is started when it is first needed, and again when it was lost. What it was working on
 when it was lost fails with `NotNow`.
@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 
 from apptuner_relay.spool.bundle import Digest, NoCode, NotNow
 from apptuner_relay.spool.code.extraction import MOST_MESSAGE_BYTES
+from apptuner_relay.wire.bundle_patch import BadPatch, PatchFault
 
 MOST_DEATHS = 3
 """When as many workers were lost within `DEATHS_S`, none is started for `PAUSE_S`."""
@@ -39,6 +40,14 @@ _TELL_BYTES = 256 * 1024
 _MOST_COMPLAINTS_BYTES = 8 * 1024
 
 WorkerAnswer = dict[str, Any]
+
+
+class CodeFile(NamedTuple):
+    """A file with a bundle's code. It has to stay until the answer about it."""
+
+    path: Path
+    sha256: str
+    """Of the code, in hex."""
 
 
 class Offload:
@@ -71,7 +80,7 @@ class Offload:
     def digest(self, path: Path) -> "Digestion":
         """Compute the content address of a bundle whose wire form is being written to ``path``, and
         stays there until the result is known. `Digestion.written` says how much is there."""
-        number, answer = self._ask("digest", path)
+        number, answer = self._ask("digest", path=str(path))
 
         def tell(what: str, size: int) -> None:
             self._tell(number, what, size=size)
@@ -88,9 +97,48 @@ class Offload:
         Fires with the size of ``output`` in bytes. Fails with `NoCode`, also when it is cancelled,
         and then leaves no file behind.
         """
+
+        def size(answer: WorkerAnswer) -> int:
+            made: int = answer["size"]
+            return made
+
+        return self._write("make", output, path=str(path), coding=coding).addCallback(size)
+
+    def diff(self, base: CodeFile, new: CodeFile, now_ms: int) -> Deferred[bytes]:
+        """Find the patch that leads from ``base`` to ``new``. Fires with a ``bundle_patch``; fails
+        with `NoCode`, also where they are too different.
+
+        :param now_ms: the time in ms since the epoch.
+        """
+        number, answer = self._ask(
+            "diff",
+            base=str(base.path),
+            base_sha256=base.sha256,
+            path=str(new.path),
+            sha256=new.sha256,
+            now_ms=now_ms,
+        )
+        self._is_due(number)
+        return answer.addCallback(lambda said: said["message"].encode())
+
+    def patch(self, base: CodeFile, message: bytes, output: Path) -> Deferred[Digest]:
+        """Apply a ``bundle_patch`` to ``base``, and write the code that this makes to ``output``,
+        as `make` does.
+
+        Fires with its content address. Fails with `BadPatch` when the patch is refused, and with
+        `NoCode`.
+        """
+        try:
+            text = message.decode()
+        except UnicodeDecodeError:
+            return fail(BadPatch(PatchFault.MALFORMED))
+        about = {"path": str(base.path), "base_sha256": base.sha256, "message": text}
+        return self._write("patch", output, **about).addCallback(_digest)
+
+    def _write(self, what: str, output: Path, **more: str) -> Deferred[WorkerAnswer]:
+        """Have a file written."""
         part = output.with_name(f"{output.name}.{token_hex(4)}.part")
-        more = {"coding": coding, "part": str(part), "output": str(output)}
-        number, answer = self._ask("make", path, **more)
+        number, answer = self._ask(what, part=str(part), output=str(output), **more)
         self._is_due(number)
 
         def clean(failure: Failure) -> Failure:
@@ -101,11 +149,7 @@ class Offload:
                 self.log.failure("failed to remove an unfinished file with a bundle's code")
             return failure
 
-        def size(answer: WorkerAnswer) -> int:
-            made: int = answer["size"]
-            return made
-
-        return answer.addCallbacks(size, clean)
+        return answer.addErrback(clean)
 
     def stop(self) -> Deferred[None]:
         """Kill the worker. Fires when it has ended. Requests that are pending fail with `NoCode`,
@@ -121,7 +165,7 @@ class Offload:
         self._stops.append(gone)
         return gone
 
-    def _ask(self, what: str, path: Path, **more: str) -> tuple[int, Deferred[WorkerAnswer]]:
+    def _ask(self, what: str, **more: str | int) -> tuple[int, Deferred[WorkerAnswer]]:
         """Send a request. Returns its number, and its answer."""
         self._requests += 1
         number = self._requests
@@ -135,7 +179,7 @@ class Offload:
 
         answer: Deferred[WorkerAnswer] = Deferred(cancel)
         self._pending[number] = answer
-        self._tell(number, what, path=str(path), limit=self._limit, **more)
+        self._tell(number, what, limit=self._limit, **more)
         return number, answer
 
     def _tell(self, number: int, what: str, **more: str | int) -> None:
@@ -192,7 +236,9 @@ class Offload:
         if answer is None:
             # The request was cancelled while the answer was on its way.
             return
-        if "error" in said:
+        if "fault" in said:
+            answer.errback(BadPatch(PatchFault(said["fault"])))
+        elif "error" in said:
             answer.errback(NoCode(said["error"]))
         else:
             answer.callback(said)
@@ -242,9 +288,7 @@ class Digestion:
         self._written = 0
         self._told = 0
         self._over = False
-        self.result: Deferred[Digest] = answer.addCallback(
-            lambda said: Digest(said["sha256"], said["size"])
-        )
+        self.result: Deferred[Digest] = answer.addCallback(_digest)
         """Fires after `finish`. Fails with `NoCode`, perhaps before that."""
 
     def written(self, size: int) -> None:
@@ -266,6 +310,10 @@ class Digestion:
         self._forget()
         # It may have failed without an errback.
         self.result.addErrback(_pass_over)
+
+
+def _digest(said: WorkerAnswer) -> Digest:
+    return Digest(said["sha256"], said["size"])
 
 
 def _pass_over(failure: Failure) -> None:

@@ -18,10 +18,17 @@ Requests come on standard input and answers go to standard output, as JSON, one 
 ``{"id", "do": "make", "path", "limit", "coding", "part", "output"}``
     Write the code of a whole file to ``part``, then rename that to ``output``. The answer is
     ``{"id", "size"}``, of ``output``.
+``{"id", "do": "diff", "base", "base_sha256", "path", "sha256", "now_ms"}``
+    Find the patch that leads from the code in the file ``base`` to that in ``path``. The answer is
+    ``{"id", "message"}``: a ``bundle_patch``.
+``{"id", "do": "patch", "path", "base_sha256", "message", "limit", "part", "output"}``
+    Apply a ``bundle_patch`` to the code in a file, and write the result to ``part``, then rename
+    that to ``output``. The answer is ``{"id", "sha256", "size"}``, of ``output``; with a patch that
+    is refused it is ``{"id", "error", "fault"}``, with a `bundle_patch.PatchFault`.
 
-``limit`` is the most bytes that a message may have, inflated. A request that can't be done is
-answered with ``{"id", "error"}``: the error says why, and nothing of the contents. At the end of
-its input the process ends at once, as the relay has ended then.
+``limit`` is the most bytes that a message may have, inflated, and the most that a patch may make. A
+request that can't be done is answered with ``{"id", "error"}``: the error says why, and nothing of
+the contents. At the end of its input the process ends at once, as the relay has ended then.
 """
 
 import hashlib
@@ -37,6 +44,7 @@ from typing import Any
 
 from apptuner_relay.spool.code.content_codings import CODINGS, Encoder
 from apptuner_relay.spool.code.extraction import Extraction, Unreadable
+from apptuner_relay.spool.code.patch_jobs import PatchJob, diffing, patching, private
 
 BLOCK_BYTES = 128 * 1024
 """How many bytes of a file are read at a time."""
@@ -120,7 +128,7 @@ class _Making:
         part = request["part"]
         with open(request["path"], "rb", buffering=0) as file:
             try:
-                with open(part, "wb", opener=_private) as out:
+                with open(part, "wb", opener=private) as out:
                     while block := file.read(BLOCK_BYTES):
                         for code in extraction.feed(block):
                             out.write(encoder.feed(code))
@@ -135,9 +143,7 @@ class _Making:
         yield {"size": size}
 
 
-def _private(path: str, flags: int) -> int:
-    """Open a file that only its owner may read."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+_Job = _Digesting | _Making | PatchJob
 
 
 class Worker:
@@ -151,7 +157,7 @@ class Worker:
         self._requests = requests
         self._answers = answers
         self._line = b""
-        self._jobs: dict[int, _Digesting | _Making] = {}
+        self._jobs: dict[int, _Job] = {}
 
     def run(self) -> None:
         """Work until the requests end."""
@@ -163,13 +169,13 @@ class Worker:
             for job in self._jobs.values():
                 job.close()
 
-    def _due(self) -> list[tuple[int, _Digesting | _Making]]:
+    def _due(self) -> list[tuple[int, _Job]]:
         """The requests that have a step to do in this turn, with their numbers."""
-        due: list[tuple[int, _Digesting | _Making]] = []
+        due: list[tuple[int, _Job]] = []
         makings = 0
         for number, job in self._jobs.items():
             makings += isinstance(job, _Making)
-            if job.has_work and (makings <= MOST_MAKINGS or isinstance(job, _Digesting)):
+            if job.has_work and (makings <= MOST_MAKINGS or not isinstance(job, _Making)):
                 due.append((number, job))
         return due
 
@@ -190,6 +196,10 @@ class Worker:
             self._jobs[number] = _Digesting(request)
         elif what == "make":
             self._jobs[number] = _Making(request)
+        elif what == "diff":
+            self._jobs[number] = PatchJob(diffing(request))
+        elif what == "patch":
+            self._jobs[number] = PatchJob(patching(request))
         elif (job := self._jobs.get(number)) is None:
             # It has been answered already, with an error.
             return
@@ -199,7 +209,7 @@ class Worker:
             job.written = request.get("size", job.written)
             job.finished = job.finished or what == "finish"
 
-    def _step(self, number: int, job: _Digesting | _Making) -> None:
+    def _step(self, number: int, job: _Job) -> None:
         try:
             answer = job.step()
         except Unreadable as error:

@@ -21,7 +21,15 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from apptuner_relay.spool.bundle import CODINGS, Digest, NoCode
-from apptuner_relay.spool.code.offload import MOST_DEATHS, PATIENCE_S, PAUSE_S, Digestion, Offload
+from apptuner_relay.spool.code.offload import (
+    MOST_DEATHS,
+    PATIENCE_S,
+    PAUSE_S,
+    CodeFile,
+    Digestion,
+    Offload,
+)
+from apptuner_relay.wire.bundle_patch import BadPatch, BundlePatch, Edit, PatchFault, build_patch
 from tests.live.processes import Child, checkout_env, within_patience
 from tests.spool.wire_forms import CODE, chunks, sha256, update
 
@@ -161,6 +169,42 @@ class WithTheWorker(TestCase):
         await self.no_code(self.offload.make(self.room / "a", "gzip", self.room / "out"), "frames")
         self.assertEqual(os.listdir(self.room), ["a"])
         self.assertEqual(len(self.reactor.processes), 1)
+
+    def code(self, name: str, code: str) -> CodeFile:
+        return CodeFile(self.file(name, code.encode()), sha256(code))
+
+    async def test_a_patch_is_made_and_applied(self) -> None:
+        code = CODE * 30_000
+        base, new = self.code("a", code), self.code("b", code[:1000] + "é🛒" + code[1001:])
+        message = await self.patiently(self.offload.diff(base, new, 1))
+        output = self.room / "out"
+        made = await self.patiently(self.offload.patch(base, message, output))
+        self.assertEqual(made, Digest(new.sha256, new.path.stat().st_size))
+        self.assertEqual(output.read_bytes(), new.path.read_bytes())
+        await self.no_code(self.offload.diff(base, self.code("c", "?" * 9000), 1), "different")
+
+    async def refused(self, waiting: Deferred[Any], fault: PatchFault) -> None:
+        try:
+            await self.patiently(waiting)
+        except BadPatch as refusal:
+            self.assertIs(refusal.fault, fault)
+        else:
+            self.fail(f"not refused: {fault}")
+
+    async def test_patches_that_are_refused(self) -> None:
+        base, output = self.code("a", "abc"), self.room / "out"
+        await self.refused(self.offload.patch(base, b"{}", output), PatchFault.MALFORMED)
+        await self.refused(self.offload.patch(base, b"\xff", output), PatchFault.MALFORMED)
+        patch = BundlePatch(base.sha256, sha256("abcd"), 4, 4, [Edit(3, 3, "d")])
+        other = base._replace(sha256="0" * 64)
+        right = build_patch(patch, 1)
+        await self.refused(self.offload.patch(other, right, output), PatchFault.BASE)
+        self.offload = Offload(self.reactor, most_message_bytes=3)
+        self.addCleanup(self.offload.stop)
+        await self.refused(self.offload.patch(base, right, output), PatchFault.TOO_BIG)
+        missing = base._replace(path=self.room / "missing")
+        await self.no_code(self.offload.patch(missing, right, output), "No such file")
+        self.assertEqual(os.listdir(self.room), ["a"])
 
     async def test_messages_above_the_limit_of_the_relay(self) -> None:
         self.offload = Offload(self.reactor, most_message_bytes=1000)

@@ -62,6 +62,19 @@ class Asked(Child):
             output=str(output),
         )
 
+    def patch(self, number: int, path: Path, base_sha256: object, message: str) -> None:
+        output = path.absolute().with_name("out.js")
+        self.ask(
+            number,
+            "patch",
+            path=str(path),
+            base_sha256=base_sha256,
+            message=message,
+            limit=LIMIT,
+            part=f"{output}.part",
+            output=str(output),
+        )
+
     def answer(self, number: int) -> Deferred[dict[str, Any]]:
         """The answer to a request, without its number."""
         waiting: Deferred[dict[str, Any]] = Deferred()
@@ -171,6 +184,53 @@ class TheProcess(TestCase):
             self.worker.make(number, path.absolute(), coding, out)
             self.assertIn(said, (await self.worker.answer(number))["error"])
         self.assertEqual(sorted(os.listdir(self.room)), ["bad", "good"])
+
+    async def test_patches(self) -> None:
+        old = "".join(f"var line{number} = '🛒';\n" for number in range(30_000))
+        new = old.replace("line77 ", "line seventy-seven ")
+        base, path = (self.file(name, code.encode()) for name, code in (("a", old), ("b", new)))
+        about = {"base_sha256": sha256(old), "sha256": sha256(new), "now_ms": 5}
+        self.worker.ask(1, "diff", base=str(base), path=str(path), **about)
+        message = (await self.worker.answer(1))["message"]
+        patch = json.loads(message)
+        self.assertEqual((patch["type"], patch["timestamp"]), ("bundle_patch", 5))
+        self.assertEqual(len(patch["edits"]), 1)
+        self.worker.patch(2, base, sha256(old), message)
+        answer = {"sha256": sha256(new), "size": len(new.encode())}
+        self.assertEqual(await self.worker.answer(2), answer)
+        self.assertEqual((self.room / "out.js").read_text(), new)
+        self.assertEqual((self.room / "out.js").stat().st_mode & 0o777, 0o600)
+        self.assertEqual(sorted(os.listdir(self.room)), ["a", "b", "out.js"])
+
+    async def test_patches_that_can_not_be_made_or_are_refused(self) -> None:
+        old, empty = self.file("a", b"x" * 300_000), self.file("b", b"")
+        about = {"base_sha256": "", "sha256": "", "now_ms": 5}
+        for number, (base, new) in enumerate([(old, empty), (empty, old), (empty, empty)]):
+            self.worker.ask(number, "diff", base=str(base), path=str(new), **about)
+        for number, answer in enumerate(("message", "error", "message")):
+            self.assertEqual([*await self.worker.answer(number)], [answer])
+        right = {
+            "type": "bundle_patch",
+            "base": sha256("x" * 300_000),
+            "sha256": sha256("x" * 300_000),
+            "size": 300_000,
+            "units": 300_000,
+            "edits": [],
+        }
+        for number, (changed, fault) in enumerate(
+            [
+                ({"edits": 1}, "malformed"),
+                ({"base": "0" * 64}, "base"),
+                ({"sha256": "0" * 64}, "sha256"),
+                ({"edits": [[300_001, 300_001, ""]]}, "bounds"),
+            ],
+            start=10,
+        ):
+            self.worker.patch(number, old, sha256("x" * 300_000), json.dumps(right | changed))
+            self.assertEqual((await self.worker.answer(number))["fault"], fault)
+        self.worker.patch(20, self.room / "missing", right["base"], json.dumps(right))
+        self.assertEqual(await self.worker.answer(20), {"error": os.strerror(errno.ENOENT)})
+        self.assertEqual(sorted(os.listdir(self.room)), ["a", "b"])
 
     async def test_a_disk_that_takes_no_more_is_an_answer(self) -> None:
         path = self.file("a", update(CODE * 10_000))
