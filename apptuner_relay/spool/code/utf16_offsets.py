@@ -35,6 +35,7 @@ class _Mapping:
         """How many bytes the text has so far, without a character that isn't complete."""
         self._offsets = offsets
         self._decoder = _new_decoder()
+        self._fed = 0
 
     def feed(self, block: bytes, end: bool = False) -> None:
         """Take in the next bytes of the text.
@@ -44,10 +45,17 @@ class _Mapping:
         :raises BadPatch: see the class.
         """
         text = self._decoder.decode(block, end)
-        if text.isascii():
-            self._ascii(len(text))
-        else:
-            self._other(text)
+        self._fed += len(block)
+        units = self.units + utf16_length(text)
+        # Without a character of which more is to come.
+        size = self._fed - len(self._decoder.getstate()[0])
+        first = last = len(self.found)
+        stop = self._stop(units, size)
+        while last < len(self._offsets) and self._offsets[last] <= stop:
+            last += 1
+        if first < last:
+            self.found += self._find(text, self._offsets[first:last])
+        self.units, self.size = units, size
 
     def finish(self) -> list[int]:
         """All of the text has been fed. Returns all offsets in the other form.
@@ -59,17 +67,12 @@ class _Mapping:
             raise BadPatch(PatchFault.BOUNDS)
         return self.found
 
-    def _due(self, stop: int) -> Sequence[int]:
-        """The offsets that come next, up to ``stop``."""
-        first = last = len(self.found)
-        while last < len(self._offsets) and self._offsets[last] <= stop:
-            last += 1
-        return self._offsets[first:last]
-
-    def _ascii(self, length: int) -> None:
+    def _stop(self, units: int, size: int) -> int:
+        """Up to which offset a text goes that has so much of each."""
         raise NotImplementedError
 
-    def _other(self, text: str) -> None:
+    def _find(self, text: str, offsets: Sequence[int]) -> list[int]:
+        """Look up ``offsets``, which are in ``text``: that is what comes next."""
         raise NotImplementedError
 
 
@@ -79,42 +82,41 @@ class BytesOfUnits(_Mapping):
     :raises BadPatch: an offset is inside a surrogate pair, or beyond the text's end.
     """
 
-    def _ascii(self, length: int) -> None:
-        self.found += [self.size + at - self.units for at in self._due(self.units + length)]
-        self.units += length
-        self.size += length
+    def _stop(self, units: int, size: int) -> int:
+        return units
 
-    def _other(self, text: str) -> None:
+    def _find(self, text: str, offsets: Sequence[int]) -> list[int]:
+        if text.isascii():
+            return [self.size + offset - self.units for offset in offsets]
         utf16 = text.encode("utf-16-le")
-        before = 0
-        size = self.size
-        for offset in self._due(self.units + len(utf16) // _UNIT_BYTES):
+        found = []
+        before, size = 0, self.size
+        for offset in offsets:
             at = (offset - self.units) * _UNIT_BYTES
             if at < len(utf16) and utf16[at + 1] in _LOW_SURROGATES:
                 raise BadPatch(PatchFault.SURROGATE)
             size += len(utf16[before:at].decode("utf-16-le").encode())
             before = at
-            self.found.append(size)
-        self.units += len(utf16) // _UNIT_BYTES
-        self.size = size + len(utf16[before:].decode("utf-16-le").encode())
+            found.append(size)
+        return found
 
 
 class UnitsOfBytes(_Mapping):
     """Finds the UTF-16 code units at which bytes are. Every offset is the first byte of a
     character, or the text's end."""
 
-    def _ascii(self, length: int) -> None:
-        self.found += [self.units + at - self.size for at in self._due(self.size + length)]
-        self.units += length
-        self.size += length
+    def _stop(self, units: int, size: int) -> int:
+        return size
 
-    def _other(self, text: str) -> None:
+    def _find(self, text: str, offsets: Sequence[int]) -> list[int]:
+        if text.isascii():
+            return [self.units + offset - self.size for offset in offsets]
         utf8 = text.encode()
-        before = 0
-        for offset in self._due(self.size + len(utf8)):
+        found = []
+        before, units = 0, self.units
+        for offset in offsets:
             at = offset - self.size
-            self.units += utf16_length(utf8[before:at].decode())
+            units += utf16_length(utf8[before:at].decode())
             before = at
-            self.found.append(self.units)
-        self.units += utf16_length(utf8[before:].decode())
-        self.size += len(utf8)
+            found.append(units)
+        return found
