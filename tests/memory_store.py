@@ -15,9 +15,14 @@ from apptuner_relay.config.settings import Settings
 from apptuner_relay.flow.log_block import Block
 from apptuner_relay.spool.bundle import Digest, NoCode
 from apptuner_relay.spool.code.extraction import Extraction, Unreadable
+from apptuner_relay.spool.code.offload import CodeFile
+from apptuner_relay.spool.code.patch_making import make_patch
+from apptuner_relay.spool.code.text_diff import TooDifferent
+from apptuner_relay.spool.code.utf16_offsets import utf16_length
 from apptuner_relay.spool.disk import Written, open_file, release
 from apptuner_relay.spool.spare_files import Spares
 from apptuner_relay.spool.store import Store
+from apptuner_relay.wire.bundle_patch import build_patch
 
 T = TypeVar("T")
 
@@ -125,7 +130,7 @@ class InlineDigestion:
         except Unreadable as why:
             self.result.errback(NoCode(str(why)))
         else:
-            self.result.callback(Digest(hashlib.sha256(code).hexdigest(), len(code)))
+            self.result.callback(address_of(code))
 
 
 class InlineOffload:
@@ -142,6 +147,14 @@ class InlineOffload:
         except Unreadable as why:
             return fail(NoCode(str(why)))
 
+    def diff(self, base: CodeFile, new: CodeFile, now_ms: int) -> Deferred[bytes]:
+        texts = (one.path.read_bytes() for one in (base, new))
+        try:
+            made = make_patch(next(texts), base.sha256, next(texts), new.sha256, lambda: 0.0)
+        except TooDifferent:
+            return fail(NoCode("too different"))
+        return succeed(build_patch(made, now_ms))
+
     def stop(self) -> Deferred[None]:
         return succeed(None)
 
@@ -149,6 +162,11 @@ class InlineOffload:
         waiting, self.waiting = self.waiting, []
         for answer in waiting:
             answer()
+
+
+def address_of(code: bytes) -> Digest:
+    """The content address of code."""
+    return Digest(hashlib.sha256(code).hexdigest(), len(code), utf16_length(code.decode()))
 
 
 def code_of(path: Path) -> bytes:

@@ -393,4 +393,5 @@ class Follower:
         if over is not None:
             over(self, how)
         if how is not FollowerEnd.BROKEN:
-            sink.follower_ended(self, left)
+            # With what was said when it was over.
+            sink.follower_ended(self, (*left, *self._between.frames()))

@@ -365,6 +365,9 @@ class Member:
     def _route(self, head: bytes, complete: bool) -> "Routing[Member]":
         """Where the message that begins with ``head`` goes. The sender is answered here."""
         route = route_message(self, self.session, head, complete, bool(self._opcode & BINARY))
+        if route.type == messages.BUNDLE_WANTED and self.delivery is not None:
+            taken = self.delivery.want_whole()
+            route = route._replace(members=() if taken else route.members, everybody=False)
         if route.answer is not None:
             self._notices.answer(route.answer(self._now_ms()))
         elif route.complaint is not None:

@@ -87,5 +87,6 @@ class MemberContext(NamedTuple):
             self.now_ms,
             have,
             announce,
+            device.patch,
             trial.sent,
         )

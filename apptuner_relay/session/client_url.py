@@ -54,7 +54,7 @@ def session_hash(session_id: str) -> str:
 
 def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
     """Read a phone's query string (``deviceId``, ``name``, ``platform``, ``model``, ``chunks``,
-    ``replay``, ``have``, ``announce``; all optional).
+    ``replay``, ``have``, ``announce``, ``patch``; all optional).
 
     ``fallback_id`` names a phone that doesn't name itself. A name is cut to 64 printable
     characters; without one, ``model`` serves.
@@ -89,6 +89,7 @@ def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
         replay=first("replay") == "1",
         have=have and have.lower(),
         announce=first("announce") == "1",
+        patch=first("patch") == "1",
     )
 
 

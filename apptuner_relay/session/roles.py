@@ -58,6 +58,8 @@ class Device:
     """The hex SHA-256 of the code that it has."""
     announce: bool = False
     """Whether it wants the URLs of bundles rather than the bundles."""
+    patch: bool = False
+    """Whether it takes patches of the code that it has."""
 
     def describe(self) -> dict[str, object]:
         """As ``mobile_connected`` and ``mobile_disconnected`` show it."""

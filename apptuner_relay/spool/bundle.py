@@ -17,6 +17,8 @@ class Digest(NamedTuple):
     """Hex SHA-256 of its ``code``, as UTF-8."""
     size: int
     """Bytes of its ``code``, as UTF-8."""
+    units: int
+    """UTF-16 code units of its ``code``: what JavaScript has as its length."""
 
 
 class NoCode(Exception):

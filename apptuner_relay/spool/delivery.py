@@ -1,8 +1,9 @@
 """Delivers a session's bundles to one phone: the phone follows each from its beginning, is told of
-it, or gets another message in its place.
+it, or gets another message in its place: that it has this code already, or a patch of what it has.
 
 The newest bundle supersedes those of which the phone hasn't got anything yet. For a phone that said
-which bundle it has (``have=``), the first one is held until its content address is known.
+which bundle it has (``have=``), the first one is held until its content address is known; for one
+that takes patches, every one of which the relay knows what the phone has.
 """
 
 from collections.abc import Callable
@@ -30,6 +31,7 @@ class Delivery:
     :param have: the SHA-256 of the code that the phone says it has.
     :param announce: for a phone that wants to be told of bundles instead of getting them: the URL
         of its session's bundles, with the phone's credentials as a query.
+    :param patches: whether it takes patches, and keeps what it gets as their base.
     :param on_compressed: called when the phone has got all of a compressed bundle.
     """
 
@@ -42,6 +44,7 @@ class Delivery:
         now_ms: Callable[[], int],
         have: str | None = None,
         announce: str | None = None,
+        patches: bool = False,
         on_compressed: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
@@ -51,6 +54,9 @@ class Delivery:
         self._now_ms = now_ms
         self._have = have
         self._announce = announce
+        self._patches = store.patches if store is not None and patches and not announce else None
+        if store is not None and self._patches is not None:
+            store.keep_previous(session_hash, True)
         self._on_compressed = on_compressed
         self._newest: BundleLog | None = None
         self._following: dict[Follower, BundleLog] = {}
@@ -100,11 +106,34 @@ class Delivery:
 
     def close(self) -> None:
         """End: the phone has disconnected, or its session has moved to another relay."""
+        if self._store is not None and self._patches is not None and not self._closed:
+            self._store.keep_previous(self._session_hash, False)
         self._closed = True
         self._newest = None
         following, self._following = self._following, {}
         for follower in following:
             follower.leave()
+
+    def want_whole(self) -> bool:
+        """The phone could not apply a patch: it gets the newest bundle whole. Returns whether there
+        is one."""
+        if self._patches is None:
+            return False
+        self._have = None
+        bundle = self._what_there_is()
+        if bundle is None:
+            return False
+        on_its_way = [one for one, its in self._following.items() if its is bundle]
+        for follower in on_its_way:
+            follower.release()
+        if not on_its_way:
+            self._begin(bundle)
+        return True
+
+    def outdate(self) -> None:
+        """The phone has got other code in a way that isn't known: it has nothing to be patched."""
+        if self._patches is not None:
+            self._have = None
 
     @property
     def _is_to_be_told(self) -> bool:
@@ -125,7 +154,9 @@ class Delivery:
         self._newest = bundle
         for earlier in tuple(self._following):
             earlier.supersede()
-        have, self._have = self._have, None
+        have = self._have
+        if self._patches is None:
+            self._have = None
         if bundle.file is None or (self._announce is None and have is None):
             self._follow(bundle)
             return
@@ -145,9 +176,32 @@ class Delivery:
             self._announced(bundle, have, digest)
         elif digest.sha256 == have:
             unchanged = messages.bundle_unchanged(digest.sha256, self._now_ms())
-            follower.send_instead(frame(TEXT, unchanged))
+            self._send_instead(follower, unchanged, have)
+        elif have is not None and self._patches is not None:
+            patched = partial(self._patched, bundle, have, follower, digest)
+            patch = self._patches.patch(have, bundle.file, self._now_ms())
+            patch.addCallbacks(patched, partial(self._not_patched, follower))
         else:
             follower.release()
+
+    def _patched(
+        self, bundle: BundleLog, have: str, follower: Follower, digest: Digest, patch: bytes
+    ) -> None:
+        if not self._needs_no_more(bundle, follower) and self._send_instead(follower, patch, have):
+            self._have = digest.sha256
+
+    def _not_patched(self, follower: Follower, failure: Failure) -> None:
+        failure.trap(NoCode)
+        follower.release()
+
+    def _send_instead(self, follower: Follower, message: bytes, have: str | None) -> bool:
+        """Send ``message`` in the place of a bundle to a phone that has ``have``. Returns whether
+        it still has."""
+        if self._patches is not None and self._have != have:
+            # It has asked for the whole.
+            return False
+        follower.send_instead(frame(TEXT, message))
+        return True
 
     def _announced(self, bundle: BundleLog, have: str | None, digest: Digest) -> None:
         self._owed = False
@@ -213,11 +267,30 @@ class Delivery:
                 self._owed = False
             if follower.offset and bundle.is_compressed_for(self._phone):
                 self._on_compressed()
+            if follower.offset and self._patches is not None:
+                self._got_whole(bundle)
         if how is FollowerEnd.CUT:
             self._fall_back(bundle)
         elif how is not FollowerEnd.BROKEN and newest is not None and newest.is_cut:
             # The bundle that superseded this one was cut short before this one had ended.
             self._fall_back(newest)
+
+    def _got_whole(self, bundle: BundleLog) -> None:
+        """The phone that takes patches runs ``bundle`` now: tell it the bundle's label."""
+        self._have = None
+        file = bundle.file
+        if file is None or file.gone:
+            return
+
+        def known(digest: Digest) -> None:
+            if self._got is bundle and self._newest is bundle and not self._closed:
+                self._have = digest.sha256
+                self._tell(messages.bundle_id(digest.sha256, digest.units, self._now_ms()))
+
+        file.retain()
+        digested = file.digest()
+        digested.addCallbacks(known, lambda failure: failure.trap(NoCode) and None)
+        digested.addBoth(lambda _: file.release())
 
     def _note_what_has_begun(self) -> None:
         for follower, bundle in self._following.items():

@@ -6,7 +6,8 @@ without it. Bundles that are complete stay, and are read as long as that works.
 """
 
 import errno
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from apptuner_relay.spool.disk import ThreadedDisk
 from apptuner_relay.spool.file_pool import FilePool
 from apptuner_relay.spool.file_states import FileState
 from apptuner_relay.spool.outage import Outage
+from apptuner_relay.spool.patches import Patches
 
 _SWEEP_S = 1.0
 
@@ -60,6 +62,10 @@ class Store(Service):
         self._clock = clock
         self._offload = offload
         self._latest: dict[str, BundleFile] = {}
+        self._previous: dict[str, BundleFile] = {}
+        """Of sessions with phones that take patches, the bundles before the latest."""
+        self._patched: Counter[str] = Counter()
+        self.patches = Patches(self._bases, offload)
         self._growing: dict[str, BundleFile] = {}
         self._finishing: dict[str, BundleFile] = {}
         self._counted: dict[BundleFile, int] = {}
@@ -113,7 +119,7 @@ class Store(Service):
             self._sweeping.stop()
         self._outage.stop()
         self._give_up_all()
-        for bundle in tuple(self._latest.values()):
+        for bundle in (*self._previous.values(), *self._latest.values()):
             self.drop(bundle)
         ended = DeferredList([self.disk.stop(), self._offload.stop()], consumeErrors=True)
 
@@ -193,15 +199,29 @@ class Store(Service):
         return self.latest(session_hash) is not None
 
     def forget(self, session_hash: str) -> None:
-        """Drop the bundle of a session that has moved to another relay."""
-        bundle = self._latest.get(session_hash)
-        if bundle is not None:
-            self.drop(bundle)
+        """Drop the bundles of a session that has moved to another relay, or whose phones have other
+        code by now."""
+        for bundle in (self._previous.get(session_hash), self._latest.get(session_hash)):
+            if bundle is not None:
+                self.drop(bundle)
+
+    def keep_previous(self, session_hash: str, wanted: bool) -> None:
+        """Keep a session's last bundle but one, as a base for patches, from now on, or no more. To
+        be called for each phone that takes patches, when it comes and when it goes."""
+        self._patched[session_hash] += 1 if wanted else -1
+        if not self._patched[session_hash]:
+            del self._patched[session_hash]
+
+    def _bases(self, bundle: BundleFile) -> Sequence[BundleFile]:
+        """The session's whole bundles other than ``bundle``."""
+        session = bundle.session_hash
+        those = (self._latest.get(session), self._previous.get(session))
+        return [one for one in those if one is not None and one is not bundle]
 
     def sweep(self) -> None:
         """Drop the bundles that nobody has used for their lifetime, and watch the disk."""
         oldest_s = self._clock.seconds() - self._ttl_s
-        for bundle in tuple(self._latest.values()):
+        for bundle in (*self._previous.values(), *self._latest.values()):
             if bundle.last_use_s <= oldest_s and not bundle.in_use:
                 self.drop(bundle)
         self._outage.look()
@@ -244,7 +264,18 @@ class Store(Service):
         self._latest[bundle.session_hash] = bundle
         bundle.last_use_s = self._clock.seconds()
         if before is not None:
-            before.drop()
+            self._retire(before)
+
+    def _retire(self, bundle: BundleFile) -> None:
+        """A newer one is the session's last bundle from now on."""
+        session = bundle.session_hash
+        older = self._previous.pop(session, None)
+        if older is not None:
+            older.drop()
+        if session in self._patched:
+            self._previous[session] = bundle
+        else:
+            bundle.drop()
 
     def failed(self, bundle: BundleFile, error: OSError) -> None:
         """See `bundle_file.FileKeeper`."""
@@ -263,9 +294,10 @@ class Store(Service):
 
     def drop(self, bundle: BundleFile) -> None:
         """See `bundle_file.FileKeeper`."""
-        if self._latest.get(bundle.session_hash) is bundle:
-            del self._latest[bundle.session_hash]
-            bundle.drop()
+        for those in (self._latest, self._previous):
+            if those.get(bundle.session_hash) is bundle:
+                del those[bundle.session_hash]
+                bundle.drop()
 
     def closed(self, bundle: BundleFile) -> None:
         """See `bundle_file.FileKeeper`."""
@@ -304,13 +336,14 @@ class Store(Service):
 
     def _free(self, wanted_bytes: int) -> None:
         """Drop bundles of ``wanted_bytes`` together: those that were used least recently, and that
-        nobody reads now."""
+        nobody reads now. The last but one of sessions go first."""
         before = self._bundle_bytes
-        for bundle in sorted(self._latest.values(), key=lambda one: one.last_use_s):
+        last = sorted(self._latest.values(), key=lambda one: one.last_use_s)
+        for bundle in (*self._previous.values(), *last):
             if before - self._bundle_bytes >= wanted_bytes:
                 return
             if not bundle.in_use:
-                self.evicted += 1
+                self.evicted += bundle is self._latest.get(bundle.session_hash)
                 self.drop(bundle)
 
     def _forget_growing(self, bundle: BundleFile) -> None:
@@ -329,9 +362,7 @@ class Store(Service):
 
     def _outdate(self, session_hash: str) -> None:
         """Drop the cached bundle of a session: a newer one has begun, and isn't cached."""
-        before = self._latest.get(session_hash)
-        if before is not None:
-            self.drop(before)
+        self.forget(session_hash)
 
     def _give_up_all(self) -> None:
         """Cut all bundles that aren't complete: nothing more can be written."""

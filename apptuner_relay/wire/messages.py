@@ -20,6 +20,9 @@ count."""
 BUNDLE_TYPES = frozenset({"bundle_update", "bundle_start", "bundle_chunk"})
 """The messages of the desktop side that may be sent while no phone is connected."""
 
+BUNDLE_WANTED = "bundle_wanted"
+"""From a phone that can't apply a patch: it wants the bundle whole."""
+
 _USUAL_START = b'{"type":"'
 _TARGET_KEY = b'"targetDeviceId"'
 _USUAL_LEVEL = re.compile(rb'{"type":"console_log","payload":{"level":"([a-z]{1,16})"')
@@ -241,6 +244,12 @@ def bundle_unchanged(sha256: str, now_ms: int) -> bytes:
     """Instead of a bundle, for a phone that has its code already. ``sha256`` is the code's, in
     hex."""
     return _build(type="bundle_unchanged", sha256=sha256, timestamp=now_ms)
+
+
+def bundle_id(sha256: str, units: int, now_ms: int) -> bytes:
+    """The label of a bundle that a phone has got whole: the hex SHA-256 of its code, and how many
+    UTF-16 code units that has."""
+    return _build(type="bundle_id", sha256=sha256, units=units, timestamp=now_ms)
 
 
 def bundle_available(url: str, sha256: str, size: int, now_ms: int) -> bytes:

@@ -106,7 +106,7 @@ class LateDigestion:
             error = NoCode(str(why))
             self._offload.waiting.append(lambda: self.tell(self.result.errback, error))
         else:
-            digest = Digest(hashlib.sha256(code).hexdigest(), len(code))
+            digest = Digest(hashlib.sha256(code).hexdigest(), len(code), 0)
             self._offload.waiting.append(lambda: self.tell(self.result.callback, digest))
 
     def cancel(self) -> None:

@@ -50,7 +50,7 @@ class Unreadable(Spooled):
         self.assertIsNone(phone.closed)
 
 
-DIGEST = Digest("0" * 64, 7)
+DIGEST = Digest("0" * 64, 7, 7)
 
 
 class DigestionByHand:

@@ -36,7 +36,7 @@ class FileBundle:
         self.uses = 0
         self.asked: list[str] = []
         """The codings that were asked for."""
-        self.digest_result: Deferred[Digest] = succeed(Digest(self.sha256, self.size))
+        self.digest_result: Deferred[Digest] = succeed(Digest(self.sha256, self.size, self.size))
         self.code_result: Deferred[Path] | None = None
         """What `code` answers instead."""
         self.in_use: Deferred[None] = Deferred()

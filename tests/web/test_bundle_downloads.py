@@ -245,7 +245,7 @@ class LeavingTest(DownloadCase):
         digest: Deferred[Digest] = Deferred()
         self.bundle.digest_result = digest
         await self.leave_before_an_answer()
-        digest.callback(Digest(self.bundle.sha256, self.bundle.size))
+        digest.callback(Digest(self.bundle.sha256, self.bundle.size, self.bundle.size))
         await self.released()
         self.assertEqual((self.logged(), self.bundle.asked), ([], []))
 
@@ -267,7 +267,7 @@ class LeavingTest(DownloadCase):
         client.ask(PATH)
         await within_patience(self.bundle.in_use, lambda: "nothing was asked for")
         client.close()
-        digest.callback(Digest(self.bundle.sha256, self.bundle.size))
+        digest.callback(Digest(self.bundle.sha256, self.bundle.size, self.bundle.size))
         await self.over(site)
         await self.released()
         self.assertEqual(self.logged(), [])

@@ -22,7 +22,7 @@ class HalfClosed(DownloadCase):
         client.ask(PATH)
         client.end_sending()
         await within_patience(self.bundle.in_use, lambda: "nothing was asked for")
-        digest.callback(Digest(self.bundle.sha256, self.bundle.size))
+        digest.callback(Digest(self.bundle.sha256, self.bundle.size, self.bundle.size))
         received = await self.started(client)
         received += await client.read(2 * len(CODE))
         self.assertEqual(received, CODE)

@@ -313,7 +313,7 @@ class Digestion:
 
 
 def _digest(said: WorkerAnswer) -> Digest:
-    return Digest(said["sha256"], said["size"])
+    return Digest(said["sha256"], said["size"], said["units"])
 
 
 def _pass_over(failure: Failure) -> None:

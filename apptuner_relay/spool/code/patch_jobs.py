@@ -85,4 +85,4 @@ def patching(request: _Answer) -> _Steps:
     except BadPatch as refusal:
         yield {"error": "the patch is refused", "fault": refusal.fault.value}
     else:
-        yield {"sha256": patch.sha256, "size": patch.size}
+        yield {"sha256": patch.sha256, "size": patch.size, "units": patch.units}

@@ -12,7 +12,8 @@ Requests come on standard input and answers go to standard output, as JSON, one 
 ``{"id", "do": "written", "size"}``
     The file has that size by now.
 ``{"id", "do": "finish"}``
-    The file is complete. The answer is ``{"id", "sha256", "size"}``, of the code.
+    The file is complete. The answer is ``{"id", "sha256", "size", "units"}``, of the
+    code; ``units`` are the code units of UTF-16.
 ``{"id", "do": "cancel"}``
     No answer is needed any more.
 ``{"id", "do": "make", "path", "limit", "coding", "part", "output"}``
@@ -23,8 +24,8 @@ Requests come on standard input and answers go to standard output, as JSON, one 
     ``{"id", "message"}``: a ``bundle_patch``.
 ``{"id", "do": "patch", "path", "base_sha256", "message", "limit", "part", "output"}``
     Apply a ``bundle_patch`` to the code in a file, and write the result to ``part``, then rename
-    that to ``output``. The answer is ``{"id", "sha256", "size"}``, of ``output``; with a patch that
-    is refused it is ``{"id", "error", "fault"}``, with a `bundle_patch.PatchFault`.
+    that to ``output``. The answer is ``{"id", "sha256", "size", "units"}``, of ``output``; with a
+    patch that is refused it is ``{"id", "error", "fault"}``, with a `bundle_patch.PatchFault`.
 
 ``limit`` is the most bytes that a message may have, inflated, and the most that a patch may make. A
 request that can't be done is answered with ``{"id", "error"}``: the error says why, and nothing of
@@ -45,6 +46,7 @@ from typing import Any
 from apptuner_relay.spool.code.content_codings import CODINGS, Encoder
 from apptuner_relay.spool.code.extraction import Extraction, Unreadable
 from apptuner_relay.spool.code.patch_jobs import PatchJob, diffing, patching, private
+from apptuner_relay.spool.code.utf16_offsets import UnitsOfBytes
 
 BLOCK_BYTES = 128 * 1024
 """How many bytes of a file are read at a time."""
@@ -85,7 +87,7 @@ class _Digesting:
         self._steps.close()
 
     def _run(self, path: str, extraction: Extraction) -> _Steps:
-        sha256, size = hashlib.sha256(), 0
+        sha256, length = hashlib.sha256(), UnitsOfBytes([])
         with open(path, "rb", buffering=0) as file:
             self._open = True
             yield None
@@ -96,11 +98,12 @@ class _Digesting:
                 self._at += len(block)
                 for code in extraction.feed(block):
                     sha256.update(code)
-                    size += len(code)
+                    length.feed(code)
                 yield None
         rest = extraction.finish()
         sha256.update(rest)
-        yield {"sha256": sha256.hexdigest(), "size": size + len(rest)}
+        length.feed(rest, end=True)
+        yield {"sha256": sha256.hexdigest(), "size": length.size, "units": length.units}
 
 
 class _Making:

@@ -29,6 +29,7 @@ from apptuner_relay.spool.code.offload import (
     Digestion,
     Offload,
 )
+from apptuner_relay.spool.code.utf16_offsets import utf16_length
 from apptuner_relay.wire.bundle_patch import BadPatch, BundlePatch, Edit, PatchFault, build_patch
 from tests.live.processes import Child, checkout_env, within_patience
 from tests.spool.wire_forms import CODE, chunks, sha256, update
@@ -120,7 +121,7 @@ class WithTheWorker(TestCase):
         self.reactor.pump([PATIENCE_S / 4] * 5)
         for result in (waiting[0].result, waiting[1].result, making):
             await self.no_code(result, "the worker died")
-        self.assertEqual(await self.digest(path), Digest(sha256("y"), 1))
+        self.assertEqual(await self.digest(path), Digest(sha256("y"), 1, 1))
 
     async def test_the_address_of_a_bundle_that_is_being_written(self) -> None:
         code = CODE * 30_000
@@ -134,7 +135,8 @@ class WithTheWorker(TestCase):
         digestion.written(len(wire))
         digestion.finish()
         self.assertEqual(
-            await self.patiently(digestion.result), Digest(sha256(code), len(code.encode()))
+            await self.patiently(digestion.result),
+            Digest(sha256(code), len(code.encode()), utf16_length(code)),
         )
 
     async def test_many_at_once(self) -> None:
@@ -179,7 +181,7 @@ class WithTheWorker(TestCase):
         message = await self.patiently(self.offload.diff(base, new, 1))
         output = self.room / "out"
         made = await self.patiently(self.offload.patch(base, message, output))
-        self.assertEqual(made, Digest(new.sha256, new.path.stat().st_size))
+        self.assertEqual(made, Digest(new.sha256, new.path.stat().st_size, utf16_length(code) + 2))
         self.assertEqual(output.read_bytes(), new.path.read_bytes())
         await self.no_code(self.offload.diff(base, self.code("c", "?" * 9000), 1), "different")
 

@@ -26,6 +26,7 @@ from apptuner_relay.spool.code import content_codings as codings
 from apptuner_relay.spool.code import worker
 from apptuner_relay.spool.code.content_codings import CODINGS, Encoder
 from apptuner_relay.spool.code.extraction import Extraction
+from apptuner_relay.spool.code.utf16_offsets import utf16_length
 from apptuner_relay.spool.code.worker import MOST_MAKINGS
 from tests.live.processes import Child, checkout_env, run, within_patience
 from tests.spool.wire_forms import CODE, chunks, message, sha256, stringified, update
@@ -118,7 +119,8 @@ class TheProcess(TestCase):
         self.worker.ask(1, "finish")
         code = CODE * 20_000
         self.assertEqual(
-            await self.worker.answer(1), {"sha256": sha256(code), "size": len(code.encode())}
+            await self.worker.answer(1),
+            {"sha256": sha256(code), "size": len(code.encode()), "units": utf16_length(code)},
         )
 
     async def test_it_reads_no_further_than_it_is_told(self) -> None:
@@ -168,7 +170,9 @@ class TheProcess(TestCase):
         self.worker.digest(5, self.room / "missing")
         self.assertEqual(await self.worker.answer(5), {"error": os.strerror(errno.ENOENT)})
         self.worker.ask(1, "finish", size=good.stat().st_size)
-        self.assertEqual(await self.worker.answer(1), {"sha256": sha256("fine"), "size": 4})
+        self.assertEqual(
+            await self.worker.answer(1), {"sha256": sha256("fine"), "size": 4, "units": 4}
+        )
         self.assertEqual(self.worker.err, "")
 
     async def test_what_can_not_be_made_leaves_nothing_behind(self) -> None:
@@ -196,7 +200,8 @@ class TheProcess(TestCase):
         self.assertEqual((patch["type"], patch["timestamp"]), ("bundle_patch", 5))
         self.assertEqual(len(patch["edits"]), 1)
         self.worker.patch(2, base, sha256(old), message)
-        answer = {"sha256": sha256(new), "size": len(new.encode())}
+        units = utf16_length(new)
+        answer = {"sha256": sha256(new), "size": len(new.encode()), "units": units}
         self.assertEqual(await self.worker.answer(2), answer)
         self.assertEqual((self.room / "out.js").read_text(), new)
         self.assertEqual((self.room / "out.js").stat().st_mode & 0o777, 0o600)
@@ -334,7 +339,7 @@ class Mistakes(SynchronousTestCase):
         thread.join()
         os.close(answers[1])
         self.assertEqual(got[0], {"id": 0, "error": "the worker failed: LookupError"})
-        self.assertEqual(got[1], {"id": 1, "sha256": sha256("fine"), "size": 4})
+        self.assertEqual(got[1], {"id": 1, "sha256": sha256("fine"), "size": 4, "units": 4})
         self.assertIn("LookupError", errors.getvalue())
         self.assertNotIn("bundle_update", errors.getvalue())
 
