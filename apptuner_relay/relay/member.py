@@ -19,6 +19,7 @@ from apptuner_relay.session.session import Admission, Role, Session
 from apptuner_relay.spool.delivery import Delivery
 from apptuner_relay.spool.fanout import BundleFanout
 from apptuner_relay.wire import messages
+from apptuner_relay.wire.bundle_patch import PATCH_TYPE
 from apptuner_relay.wire.deflate import inflate_head
 from apptuner_relay.wire.frames import (
     BINARY,
@@ -60,6 +61,7 @@ class Member:
         self._limit = context.limits.max_message
         self._seconds = context.seconds
         self._now_ms = now_ms = context.now_ms
+        self._store = context.store
         self._active = False
         self._opcode = CONTINUATION
         self._head: bytes | None = None
@@ -362,12 +364,24 @@ class Member:
             return self.bundles.begin(message, route.members, route.target)
         return self._dispatch.open(message, route.members)
 
+    def _outdate(self, route: "Routing[Member]") -> None:
+        """It sends phones other code in a way that the relay doesn't follow: what is cached is not
+        what they run from now on."""
+        for phone in route.members:
+            if phone.delivery is not None:
+                phone.delivery.outdate()
+        if self._store is not None and route.target is None:
+            self._store.forget(self.session.hash)
+
     def _route(self, head: bytes, complete: bool) -> "Routing[Member]":
         """Where the message that begins with ``head`` goes. The sender is answered here."""
         route = route_message(self, self.session, head, complete, bool(self._opcode & BINARY))
         if route.type == messages.BUNDLE_WANTED and self.delivery is not None:
             taken = self.delivery.want_whole()
             route = route._replace(members=() if taken else route.members, everybody=False)
+        elif route.type == PATCH_TYPE and self.bundles is not None:
+            self._outdate(route)
+            route = route._replace(everybody=False)
         if route.answer is not None:
             self._notices.answer(route.answer(self._now_ms()))
         elif route.complaint is not None:

@@ -201,7 +201,8 @@ class Store(Service):
     def forget(self, session_hash: str) -> None:
         """Drop the bundles of a session that has moved to another relay, or whose phones have other
         code by now."""
-        for bundle in (self._previous.get(session_hash), self._latest.get(session_hash)):
+        for those in (self._previous, self._latest, self._finishing):
+            bundle = those.get(session_hash)
             if bundle is not None:
                 self.drop(bundle)
 
@@ -294,7 +295,7 @@ class Store(Service):
 
     def drop(self, bundle: BundleFile) -> None:
         """See `bundle_file.FileKeeper`."""
-        for those in (self._latest, self._previous):
+        for those in (self._latest, self._previous, self._finishing):
             if those.get(bundle.session_hash) is bundle:
                 del those[bundle.session_hash]
                 bundle.drop()

@@ -59,6 +59,7 @@ class ProtocolReferenceTest(SynchronousTestCase):
             messages.device_list([row]),
             messages.bundle_unchanged("0" * 64, 1),
             messages.bundle_available("/bundles/A/0", "0" * 64, 1, 1),
+            messages.bundle_id("0" * 64, 1, 1),
             messages.console_warning("text", 1),
         ]
         builders = {

@@ -14,6 +14,12 @@ from apptuner_relay.session.roles import Device, Role
 
 
 class Parsing(SynchronousTestCase):
+    def test_patches_are_asked_for(self) -> None:
+        self.assertEqual(
+            [parse_device(query, "f", 1).patch for query in ("patch=1", "patch=yes", "")],
+            [True, False, False],
+        )
+
     def test_paths(self) -> None:
         self.assertEqual(parse_path("/cli/ABC234"), (Role.CLI, "ABC234"))
         self.assertEqual(parse_path("/mobile/a-b_C"), (Role.MOBILE, "a-b_C"))

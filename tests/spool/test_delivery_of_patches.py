@@ -206,6 +206,40 @@ class Patched(PatchCase):
             )
 
 
+class FromASender(PatchCase):
+    """A ``bundle_patch`` of the desktop side, which the relay passes on as it does any message."""
+
+    def test_what_is_cached_is_not_what_phones_run_any_more(self) -> None:
+        released, phone = self.connect("mobile"), self.phone()
+        for code, size in ((OLD, 10), (NEW, 10), (NEWER, 100_000)):
+            with self.subTest(size=size):
+                self.send(code, phone)
+                self.assertNotEqual(self.store.files(), [])
+                self.texts(released)
+                patch = self.cli.send(type="bundle_patch", base=sha256(code), edits="x" * size)
+                self.assertTexts(self.texts(released), [patch])
+                self.assertEqual(self.store.files(), [])
+                self.assertTexts(self.texts(self.connect("mobile", "replay=1")), [])
+                self.assertEqual(self.texts(phone.client), [patch])
+
+    def test_what_a_phone_has_is_unknown_then(self) -> None:
+        phone = self.phone()
+        self.send(OLD, phone)
+        self.cli.send(type="bundle_patch", base=sha256(OLD))
+        phone.client.received()
+        phone.client.messages.clear()
+        self.assertEqual(self.send(NEW, phone), [["bundle_update", "bundle_id"]])
+
+    def test_one_for_a_single_phone_changes_nothing_for_others(self) -> None:
+        phone, other = self.phone("deviceId=d"), self.phone()
+        self.send(OLD, phone, other)
+        self.cli.send(type="bundle_patch", targetDeviceId="d")
+        phone.client.received()
+        phone.client.messages.clear()
+        types = self.send(NEW, phone, other)
+        self.assertEqual(types, [["bundle_update", "bundle_id"], ["bundle_patch"]])
+
+
 class Kept(PatchCase):
     """How many bundles of a session are on disk."""
 

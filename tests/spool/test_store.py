@@ -1,5 +1,7 @@
 """`apptuner_relay.spool.store`: which bundles are kept, for how long, and within what budget."""
 
+from collections.abc import Callable
+
 from apptuner_relay.flow.log_block import Block
 from apptuner_relay.spool.bundle import NoCode
 from apptuner_relay.spool.file_states import FileState
@@ -55,6 +57,47 @@ class Lifetime(StoreCase):
         for asked in (bundle.digest(), bundle.code("gzip"), bundle.digest(), bundle.code("gzip")):
             self.failureResultOf(asked, NoCode)
         self.assertFalse(bundle.in_use)
+
+    def test_the_last_but_one_stays_where_phones_take_patches(self) -> None:
+        self.store.keep_previous("a", True)
+        self.store.keep_previous("a", True)
+        for number in range(3):
+            self.put("a", 100 + number)
+            self.put("b")
+        self.assertEqual(len(self.store.files()), 3)
+        self.store.keep_previous("a", False)
+        self.put("a")
+        self.assertEqual(len(self.store.files()), 3)
+        self.store.keep_previous("a", False)
+        self.put("a")
+        self.assertEqual(len(self.store.files()), 2)
+
+    def test_the_last_but_one_goes_when_it_was_not_used_for_so_long(self) -> None:
+        self.store.keep_previous("a", True)
+        self.put("a")
+        self.clock.advance(TTL_S / 2)
+        last = self.put("a")
+        self.clock.advance(TTL_S / 2)
+        self.assertEqual(self.store.files(), [last.path])
+        self.put("a")
+        self.clock.advance(2 * TTL_S)
+        self.assertEqual((self.store.files(), self.store.used_bytes), ([], 0))
+
+    def test_a_session_that_has_moved_leaves_nothing(self) -> None:
+        self.store.keep_previous("a", True)
+        for _ in range(2):
+            self.put("a")
+        appended: list[Callable[[], None]] = []
+        append = self.store.disk.append
+        self.patch(self.store.disk, "append", lambda *all: appended.append(lambda: append(*all)))
+        finishing = self.put("a")
+        self.assertIs(self.store.latest("a"), finishing)
+        self.store.forget("a")
+        self.assertIsNone(self.store.latest("a"))
+        for late in appended:
+            late()
+        self.assertIsNone(self.store.latest("a"))
+        self.assertEqual((self.store.files(), self.store.used_bytes), ([], 0))
 
     def test_nothing_is_left_at_the_end(self) -> None:
         self.put("a")

@@ -44,9 +44,10 @@ class _Mapping:
         :raises UnicodeDecodeError: they aren't UTF-8.
         :raises BadPatch: see the class.
         """
-        text = self._decoder.decode(block, end)
+        is_ascii = self._fed == self.size and block.isascii()
+        text = "" if is_ascii else self._decoder.decode(block, end)
         self._fed += len(block)
-        units = self.units + utf16_length(text)
+        units = self.units + (len(block) if is_ascii else utf16_length(text))
         # Without a character of which more is to come.
         size = self._fed - len(self._decoder.getstate()[0])
         first = last = len(self.found)
@@ -72,7 +73,8 @@ class _Mapping:
         raise NotImplementedError
 
     def _find(self, text: str, offsets: Sequence[int]) -> list[int]:
-        """Look up ``offsets``, which are in ``text``: that is what comes next."""
+        """Look up ``offsets``, which are in what comes next: ``text``, or any ASCII where that is
+        empty."""
         raise NotImplementedError
 
 
