@@ -121,11 +121,15 @@ class Offload:
         self._is_due(number)
         return answer.addCallback(lambda said: said["message"].encode())
 
-    def patch(self, base: CodeFile, message: bytes, output: Path) -> Deferred[Digest]:
-        """Apply a ``bundle_patch`` to ``base``, and write the code that this makes to ``output``,
-        as `make` does.
+    def patch(
+        self, base: CodeFile, message: bytes, output: Path, now_ms: int
+    ) -> Deferred[Digest]:
+        """Apply a ``bundle_patch`` to ``base``, and write the messages of the bundle that this
+        makes to ``output``, as `make` does. `bundle_messages` says what they are.
 
-        Fires with its content address. Fails with `BadPatch` when the patch is refused, and with
+        :param now_ms: the time in ms since the epoch.
+
+        Fires with the bundle's content address. Fails with `BadPatch` when the patch is refused, and with
         `NoCode`.
         """
         try:
@@ -133,9 +137,9 @@ class Offload:
         except UnicodeDecodeError:
             return fail(BadPatch(PatchFault.MALFORMED))
         about = {"path": str(base.path), "base_sha256": base.sha256, "message": text}
-        return self._write("patch", output, **about).addCallback(_digest)
+        return self._write("patch", output, now_ms=now_ms, **about).addCallback(_digest)
 
-    def _write(self, what: str, output: Path, **more: str) -> Deferred[WorkerAnswer]:
+    def _write(self, what: str, output: Path, **more: str | int) -> Deferred[WorkerAnswer]:
         """Have a file written."""
         part = output.with_name(f"{output.name}.{token_hex(4)}.part")
         number, answer = self._ask(what, part=str(part), output=str(output), **more)

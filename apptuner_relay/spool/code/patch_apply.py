@@ -7,7 +7,7 @@ patch.
 import hashlib
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from apptuner_relay.spool.code.utf16_offsets import BytesOfUnits, utf16_length
 from apptuner_relay.wire.bundle_patch import BadPatch, BundlePatch, PatchFault
@@ -16,8 +16,15 @@ BLOCK_BYTES = 128 * 1024
 """How many bytes of a file are read at a time."""
 
 
+class Output(Protocol):
+    """Where code goes."""
+
+    def write(self, code: bytes, /) -> int:
+        """Take the next of it."""
+
+
 def apply_patch(
-    patch: BundlePatch, base: BinaryIO, out: BinaryIO, most_bytes: int
+    patch: BundlePatch, base: BinaryIO, out: Output, most_bytes: int
 ) -> Iterator[None]:
     """Write to ``out`` what ``patch`` makes of ``base``. Yields after each block.
 

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from typing import Any
 
+from apptuner_relay.spool.code.bundle_messages import MessageWriter
 from apptuner_relay.spool.code.patch_apply import apply_patch
 from apptuner_relay.spool.code.patch_making import make_patch
 from apptuner_relay.spool.code.text_diff import Text, TooDifferent
@@ -69,15 +70,17 @@ def _mapped(path: str) -> Text:
 
 
 def patching(request: _Answer) -> _Steps:
-    """Apply a patch to a file with code, and write the result to another one."""
-    part = request["part"]
+    """Apply a patch to a file with code, and write the messages of the result to another one."""
+    part, limit = request["part"], request["limit"]
     try:
         patch = parse_patch(request["message"].encode())
         if patch.base != request["base_sha256"]:
             raise BadPatch(PatchFault.BASE)
         try:
             with open(request["path"], "rb") as base, open(part, "wb", opener=private) as out:
-                yield from apply_patch(patch, base, out, request["limit"])
+                messages = MessageWriter(out, patch.size, patch.units, request["now_ms"], limit)
+                yield from apply_patch(patch, base, messages, limit)
+                messages.finish()
             os.replace(part, request["output"])
         finally:
             with suppress(FileNotFoundError):

@@ -29,6 +29,7 @@ from apptuner_relay.spool.code.extraction import Extraction
 from apptuner_relay.spool.code.utf16_offsets import utf16_length
 from apptuner_relay.spool.code.worker import MOST_MAKINGS
 from tests.live.processes import Child, checkout_env, run, within_patience
+from tests.spool.code.test_bundle_messages import joined
 from tests.spool.wire_forms import CODE, chunks, message, sha256, stringified, update
 
 LIMIT = 50 * 1024 * 1024
@@ -71,6 +72,7 @@ class Asked(Child):
             path=str(path),
             base_sha256=base_sha256,
             message=message,
+            now_ms=5,
             limit=LIMIT,
             part=f"{output}.part",
             output=str(output),
@@ -203,7 +205,7 @@ class TheProcess(TestCase):
         units = utf16_length(new)
         answer = {"sha256": sha256(new), "size": len(new.encode()), "units": units}
         self.assertEqual(await self.worker.answer(2), answer)
-        self.assertEqual((self.room / "out.js").read_text(), new)
+        self.assertEqual(joined((self.room / "out.js").read_bytes().splitlines()), new)
         self.assertEqual((self.room / "out.js").stat().st_mode & 0o777, 0o600)
         self.assertEqual(sorted(os.listdir(self.room)), ["a", "b", "out.js"])
 
