@@ -16,13 +16,14 @@ from apptuner_relay.flow.log_block import Block
 from apptuner_relay.spool.bundle import Digest, NoCode
 from apptuner_relay.spool.code.extraction import Extraction, Unreadable
 from apptuner_relay.spool.code.offload import CodeFile
+from apptuner_relay.spool.code.patch_jobs import patching
 from apptuner_relay.spool.code.patch_making import make_patch
 from apptuner_relay.spool.code.text_diff import TooDifferent
 from apptuner_relay.spool.code.utf16_offsets import utf16_length
 from apptuner_relay.spool.disk import Written, open_file, release
 from apptuner_relay.spool.spare_files import Spares
 from apptuner_relay.spool.store import Store
-from apptuner_relay.wire.bundle_patch import build_patch
+from apptuner_relay.wire.bundle_patch import BadPatch, PatchFault, build_patch
 
 T = TypeVar("T")
 
@@ -134,7 +135,8 @@ class InlineDigestion:
 
 
 class InlineOffload:
-    def __init__(self) -> None:
+    def __init__(self, limit: int = 50 * 1024 * 1024) -> None:
+        self.limit = limit
         self.patient = False
         self.waiting: list[Callable[[], None]] = []
 
@@ -154,6 +156,31 @@ class InlineOffload:
         except TooDifferent:
             return fail(NoCode("too different"))
         return succeed(build_patch(made, now_ms))
+
+    def patch(self, base: CodeFile, message: bytes, output: Path, now_ms: int) -> Deferred[Digest]:
+        patched: Deferred[Digest] = Deferred()
+        request = {
+            "path": str(base.path),
+            "base_sha256": base.sha256,
+            "message": message.decode(),
+            "now_ms": now_ms,
+            "limit": self.limit,
+            "part": f"{output}.part",
+            "output": str(output),
+        }
+
+        def answer() -> None:
+            said = next(filter(None, patching(request)))
+            if "fault" in said:
+                patched.errback(BadPatch(PatchFault(said["fault"])))
+            else:
+                patched.callback(Digest(**said))
+
+        if self.patient:
+            self.waiting.append(answer)
+        else:
+            answer()
+        return patched
 
     def stop(self) -> Deferred[None]:
         return succeed(None)
@@ -182,7 +209,7 @@ class MemoryStore(Store):
 
     def __init__(self, clock: Clock, settings: Settings) -> None:
         self.parent_folder = Path(tempfile.mkdtemp(prefix="spool-", dir=os.getcwd()))
-        self.offload = InlineOffload()
+        self.offload = InlineOffload(settings.limits.max_message)
         super().__init__(
             settings.bundles,
             settings.limits.max_message,

@@ -6,11 +6,16 @@ the wire, with those of frame headers.
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Sequence
 
+from apptuner_relay.wire.bundle_patch import PATCH_TYPE, PatchFault
 from apptuner_relay.wire.messages import BUNDLE_TYPES
 
 BINARY_KIND = "binary"
+PATCH_RESULTS = ("taken", "overtaken", *(fault.value for fault in PatchFault))
+"""What may become of a patch that a client sends: it is its session's bundle, another bundle has
+begun meanwhile, or it is refused."""
 NOTICE_KIND = "notice"
 """The relay's own messages: the welcome, pongs, clients that connect and disconnect, errors."""
 OTHER_KIND = "other"
@@ -19,6 +24,7 @@ KINDS = (
     "bundle_update",
     "bundle_start",
     "bundle_chunk",
+    PATCH_TYPE,
     "bundle_ack",
     "console_log",
     "ping",
@@ -105,6 +111,10 @@ class Traffic:
         """Console logs that were dropped, as their phone exceeded the message rate."""
         self.throttled = 0
         """How often a client was not read from for a while, as it exceeded the message rate."""
+        self.patch_saved_bytes = 0
+        """By how many bytes the patches that phones were sent are smaller than what they make."""
+        self.patches_taken: Counter[str] = Counter()
+        """Patches that clients have sent, by one of `PATCH_RESULTS`."""
         self._other = self.tallies[OTHER_KIND]
 
     def tally(self, kind: str | None) -> Tally:
@@ -117,6 +127,11 @@ class Traffic:
         self.bundle_bytes += size
         self.bundle_sizes.observe(size)
         self.bundle_durations.observe(max(0.0, duration_s))
+
+    def patched(self, size: int, whole: int) -> None:
+        """A phone was sent a patch of ``size`` bytes, which makes code of ``whole`` bytes."""
+        self.tallies[PATCH_TYPE].said(size)
+        self.patch_saved_bytes += whole - size
 
     @property
     def received(self) -> int:

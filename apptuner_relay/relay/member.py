@@ -15,6 +15,7 @@ from apptuner_relay.relay.member_context import MemberContext
 from apptuner_relay.relay.notices import Notices
 from apptuner_relay.relay.rate_limit import RateLimit
 from apptuner_relay.relay.routing import Routing, route_message
+from apptuner_relay.relay.sent_patches import SentPatches, outdate
 from apptuner_relay.session.session import Admission, Role, Session
 from apptuner_relay.spool.delivery import Delivery
 from apptuner_relay.spool.fanout import BundleFanout
@@ -77,14 +78,18 @@ class Member:
         """Of a phone."""
         self._trial: CompressionTrial | None = None
         """Of a phone."""
+        self._patches: SentPatches[Member] | None = None
+        """Of a CLI that may send patches."""
+        self._bundle_types = messages.BUNDLE_TYPES
+        """The messages that are for phones which come later, too."""
         if device is None:
-            receipt = BundleReceipt(self.tell) if self.role is Role.UPLOAD else None
+            completed = BundleReceipt(self.tell).completed if self.role is Role.UPLOAD else None
+            if admission.patches:
+                self._patches = SentPatches(self, session, self.source, context, self._notices)
+                self._bundle_types |= {PATCH_TYPE}
+                completed = self._patches.kept.completed
             self.bundles = context.make_fanout(
-                session.hash,
-                self.source,
-                connection,
-                self._notices,
-                None if receipt is None else receipt.completed,
+                session.hash, self.source, connection, self._notices, completed
             )
         else:
             self._trial = trial = CompressionTrial(
@@ -164,7 +169,7 @@ class Member:
         self._usual = b""
         tally = self._traffic.tally(route.type)
         tally.passed(1, len(text), len(route.members))
-        if route.type in messages.BUNDLE_TYPES:
+        if route.type in self._bundle_types:
             intake = self._open(route, self._describe(route, text, len(text)))
             if intake is not None:
                 intake.write(text, True)
@@ -222,7 +227,7 @@ class Member:
             intake = excess.collect(self._opcode, head)
             route = Routing[Member]((), route.type)
         self._reach = len(route.members)
-        if route.members or route.type in messages.BUNDLE_TYPES:
+        if route.members or route.type in self._bundle_types:
             message = self._describe(route, head, length if end else self.reader.announced_bytes)
             if end and not before and length <= SHORT_BYTES and not self._is_of_bundle(message):
                 self._dispatch.send_short(
@@ -300,13 +305,19 @@ class Member:
             self.source.hold(self)
             self._delayed.send_rest()
 
+    def patched(self) -> None:
+        """See `PatchingMember`."""
+        if self._halting is _HALTING:
+            self._hold_between_bundles()
+
     def _on(self, event: HaltingEvent) -> None:
         self._halting = TRANSITIONS.get((self._halting, event), self._halting)
 
     @property
     def recording(self) -> bool:
-        """Whether a bundle from the client is in progress."""
-        return self.bundles is not None and self.bundles.busy
+        """Whether a bundle from the client is in progress, or a patch."""
+        patching = self._patches is not None and self._patches.busy
+        return patching or (self.bundles is not None and self.bundles.busy)
 
     @property
     def sends_bundles(self) -> bool:
@@ -354,24 +365,17 @@ class Member:
         )
 
     def _is_of_bundle(self, message: MessageInfo) -> bool:
-        return self.bundles is not None and message.type in messages.BUNDLE_TYPES
+        return self.bundles is not None and message.type in self._bundle_types
 
     def _open(self, route: "Routing[Member]", message: MessageInfo) -> Intake | None:
         """Open the intake of a message that begins; None where it goes nowhere."""
+        if self._patches is not None and message.type == PATCH_TYPE:
+            return self._patches.open(message, route.target)
         if self.bundles is not None and self._is_of_bundle(message):
             if route.everybody and message.type != "bundle_chunk":
                 self.session.membership_notices.bundle_begins(self)
             return self.bundles.begin(message, route.members, route.target)
         return self._dispatch.open(message, route.members)
-
-    def _outdate(self, route: "Routing[Member]") -> None:
-        """It sends phones other code in a way that the relay doesn't follow: what is cached is not
-        what they run from now on."""
-        for phone in route.members:
-            if phone.delivery is not None:
-                phone.delivery.outdate()
-        if self._store is not None and route.target is None:
-            self._store.forget(self.session.hash)
 
     def _route(self, head: bytes, complete: bool) -> "Routing[Member]":
         """Where the message that begins with ``head`` goes. The sender is answered here."""
@@ -379,8 +383,10 @@ class Member:
         if route.type == messages.BUNDLE_WANTED and self.delivery is not None:
             taken = self.delivery.want_whole()
             route = route._replace(members=() if taken else route.members, everybody=False)
+        elif route.type == PATCH_TYPE and self._patches is not None:
+            return Routing((), PATCH_TYPE, target=route.target)
         elif route.type == PATCH_TYPE and self.bundles is not None:
-            self._outdate(route)
+            outdate(self._store, self.session.hash, route.members, route.target)
             route = route._replace(everybody=False)
         if route.answer is not None:
             self._notices.answer(route.answer(self._now_ms()))

@@ -15,6 +15,7 @@ from apptuner_relay.spool.bundle_log import BundleLog, BundlePhone
 from apptuner_relay.spool.delivery import Delivery
 from apptuner_relay.spool.fanout import BundleFanout
 from apptuner_relay.spool.inflating import InflatingRecord
+from apptuner_relay.spool.patches import SentPatch
 from apptuner_relay.spool.recorder import Recorder
 from apptuner_relay.spool.store import Store
 from apptuner_relay.support.clocks import WallClock, in_ms
@@ -46,6 +47,8 @@ class MemberContext(NamedTuple):
     """Which phones are sent bundles plain."""
     store: Store | None
     """Where bundles are cached, if they are."""
+    later: Callable[[float, Callable[[], None]], object]
+    """Calls a function after a delay in seconds."""
 
     def now_ms(self) -> int:
         """The time in ms since the epoch."""
@@ -66,6 +69,22 @@ class MemberContext(NamedTuple):
         )
         watch = BundleWatch(self.traffic, self.seconds)
         return BundleFanout(source, recorder, notices.complain, watch, on_complete)
+
+    def make_patched_fanout(
+        self,
+        session_hash: str,
+        source: Source,
+        patch: SentPatch,
+        on_complete: Callable[[BundleLog], None],
+    ) -> BundleFanout:
+        """What sends phones the bundle that a patch has made."""
+
+        def refuse(code: int, reason: str) -> None:
+            """The relay has written it, and doesn't refuse it."""
+
+        recorder = Recorder(self.store, session_hash, source, self.logs, False, refuse, patch)
+        watch = BundleWatch(self.traffic, self.seconds)
+        return BundleFanout(source, recorder, lambda text: None, watch, on_complete)
 
     def make_delivery(
         self,
@@ -89,4 +108,5 @@ class MemberContext(NamedTuple):
             announce,
             device.patch,
             trial.sent,
+            self.traffic.patched,
         )

@@ -39,6 +39,7 @@ from apptuner_relay.session.session import (
     Limits,
     Role,
     Session,
+    asks_for_patches,
     parse_device,
     session_hash,
 )
@@ -141,6 +142,7 @@ class RelayService(Service):
             self.logs,
             InflatingRecord(),
             store,
+            clock.callLater,
         )
         limits = Limits(
             settings.limits.max_mobiles,
@@ -221,6 +223,7 @@ class RelayService(Service):
         device = None
         if role is Role.MOBILE:
             device = parse_device(query, secrets.token_hex(8), now_ms)
+        patches = role is Role.CLI and self.store is not None and asks_for_patches(query)
         return Admission(
             role,
             key,
@@ -230,6 +233,7 @@ class RelayService(Service):
             client=secrets.token_hex(8),
             since_ms=now_ms,
             address=address,
+            patches=patches,
         )
 
     def find_place(self, admission: Admission, claim: DecideClaim) -> Deferred[Place]:

@@ -61,10 +61,7 @@ def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
 
     :raises BadRequest: 400, for a ``deviceId``, ``platform`` or ``have`` that is malformed.
     """
-    try:
-        fields = parse_qs(query, max_num_fields=_QUERY_FIELDS)
-    except ValueError:
-        raise BadRequest(400, f"Bad query string: more than {_QUERY_FIELDS} fields") from None
+    fields = _parse_query(query)
 
     def first(key: str) -> str | None:
         return fields[key][0] if key in fields else None
@@ -91,6 +88,21 @@ def parse_device(query: str, fallback_id: str, now_ms: int) -> Device:
         announce=first("announce") == "1",
         patch=first("patch") == "1",
     )
+
+
+def asks_for_patches(query: str) -> bool:
+    """Whether the query string of a CLI says ``patch=1``: it may send patches.
+
+    :raises BadRequest: 400, there are too many fields.
+    """
+    return bool(query) and _parse_query(query).get("patch", [""])[0] == "1"
+
+
+def _parse_query(query: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(query, max_num_fields=_QUERY_FIELDS)
+    except ValueError:
+        raise BadRequest(400, f"Bad query string: more than {_QUERY_FIELDS} fields") from None
 
 
 def _clean_name(name: str | None) -> str | None:

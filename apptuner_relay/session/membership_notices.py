@@ -67,6 +67,8 @@ class MembershipNotices(Generic[M]):
     """Those of one session. Every method is called after the members have changed."""
 
     def __init__(self) -> None:
+        self.bundles_begun = 0
+        """How many bundles for all phones have begun."""
         self._missed: deque[tuple[_For, bytes]] = deque(maxlen=_MOST_MISSED)
         self._told_alone: set[M] = set()
         """The members that were told last that nobody is connected: the desktop side, that there
@@ -94,7 +96,11 @@ class MembershipNotices(Generic[M]):
         arrival = member.admission.arrival
         if arrival is Arrival.NEW:
             welcome = messages.connected(
-                members.hash, member.role.value, now_ms, member.admission.authorized
+                members.hash,
+                member.role.value,
+                now_ms,
+                member.admission.authorized,
+                member.admission.patches,
             )
             notices.append(Notice(member, welcome))
         if arrival is Arrival.MOVED:
@@ -138,6 +144,7 @@ class MembershipNotices(Generic[M]):
 
     def bundle_begins(self, sender: M) -> None:
         """``sender`` begins a bundle that is for all phones."""
+        self.bundles_begun += 1
         asked = self._asked.get(sender)
         if asked is not None:
             asked.answered = True

@@ -109,6 +109,8 @@ class Admission:
     """The public key of the claim whose secret or token it has shown."""
     channel_user: str = ""
     """Its ``user_id``, where it is connected by way of a channel of a managed service."""
+    patches: bool = False
+    """Whether it may send patches: a CLI that has asked for that."""
 
 
 class HasRole(Protocol):

@@ -11,8 +11,11 @@ from apptuner_relay.flow.reception import Reception
 from apptuner_relay.flow.series import Series
 from apptuner_relay.flow.source import Source
 from apptuner_relay.spool.bundle_file import BundleFile, Cut
+from apptuner_relay.spool.patches import SentPatch
 from apptuner_relay.wire.chunks import CHUNK_BYTES
 
+MOST_KEPT_PATCH_BYTES = 64 * 1024
+"""A patch of more bytes is forgotten when all of its bundle has come."""
 _LOGGED_LINES = 2
 """How many lines a released phone logs of each message of a bundle."""
 
@@ -34,6 +37,7 @@ class BundleLog:
     :param file: where it is cached, if it is.
     :param phones: the phones that get it from its beginning on.
     :param sender_deflates: whether its sender may compress messages.
+    :param patch: the patch that it was sent as, where it was.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class BundleLog:
         file: BundleFile | None,
         phones: Sequence[Recipient] = (),
         sender_deflates: bool = False,
+        patch: SentPatch | None = None,
     ) -> None:
         self.series = series
         self.log: Log = forms.original
@@ -55,9 +60,12 @@ class BundleLog:
         self._is_being_cut = False
         self._first = first
         self._forms = forms
-        # For a single phone, compressing costs more than sending it plain.
+        self.patch = patch
+        """The patch that it was sent as, where it was."""
         self._more_may_be_compressed = sender_deflates and not series.single
-        self._deflates_plain = sum(phone.deflates for phone in phones) > 1
+        # For a single phone, compressing costs more than sending it plain. What a patch makes has
+        # cost no uplink, and a CLI would have sent it compressed.
+        self._deflates_plain = patch is not None or sum(phone.deflates for phone in phones) > 1
         if file is not None:
             file.content = self
 
@@ -105,6 +113,8 @@ class BundleLog:
 
     def complete(self) -> None:
         """All of it has come from its sender."""
+        if self.patch is not None and len(self.patch.message) > MOST_KEPT_PATCH_BYTES:
+            self.patch = None
         self.log.complete()
 
     def sender_is_gone(self, why: str) -> None:

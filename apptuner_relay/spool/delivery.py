@@ -33,6 +33,8 @@ class Delivery:
         of its session's bundles, with the phone's credentials as a query.
     :param patches: whether it takes patches, and keeps what it gets as their base.
     :param on_compressed: called when the phone has got all of a compressed bundle.
+    :param on_patched: called when the phone is sent a patch, with its size and that of the code
+        that it makes, in bytes.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Delivery:
         announce: str | None = None,
         patches: bool = False,
         on_compressed: Callable[[], None] = lambda: None,
+        on_patched: Callable[[int, int], None] = lambda size, whole: None,
     ) -> None:
         self._store = store
         self._session_hash = session_hash
@@ -58,6 +61,7 @@ class Delivery:
         if store is not None and self._patches is not None:
             store.keep_previous(session_hash, True)
         self._on_compressed = on_compressed
+        self._on_patched = on_patched
         self._newest: BundleLog | None = None
         self._following: dict[Follower, BundleLog] = {}
         self._begun: WeakSet[BundleLog] = WeakSet()
@@ -154,9 +158,12 @@ class Delivery:
         self._newest = bundle
         for earlier in tuple(self._following):
             earlier.supersede()
-        have = self._have
+        have, sent = self._have, bundle.patch
         if self._patches is None:
             self._have = None
+        elif sent is not None and sent.base == have:
+            self._patched(bundle, have, self._follow(bundle, False), sent.digest, sent.message)
+            return
         if bundle.file is None or (self._announce is None and have is None):
             self._follow(bundle)
             return
@@ -189,6 +196,7 @@ class Delivery:
     ) -> None:
         if not self._needs_no_more(bundle, follower) and self._send_instead(follower, patch, have):
             self._have = digest.sha256
+            self._on_patched(len(patch), digest.size)
 
     def _not_patched(self, follower: Follower, failure: Failure) -> None:
         failure.trap(NoCode)

@@ -103,6 +103,11 @@ class BundleFanout:
             bundle.sender_is_gone(why)
         return was_busy
 
+    def give_way(self) -> None:
+        """Its client begins a bundle in another way: give up those for all phones that it has
+        begun. To be called between two messages."""
+        self._supersede(None)
+
     def stalled(self, now_s: float) -> float:
         """How many seconds a bundle in progress has waited for its next message.
 
@@ -121,11 +126,7 @@ class BundleFanout:
         """A bundle begins."""
         single = message.type == "bundle_update"
         series = Series(None if single else chunks_announced(message.head))
-        for key, earlier in tuple(self._begun.items()):
-            # A bundle for one device goes on while that device waits for it.
-            if key == target or (key is not None and not _is_awaited(earlier)):
-                del self._begun[key]
-                earlier.supersede()
+        self._supersede(target)
         keep = target is None and not series.endless
         bundle = self._begun[target] = self._recorder.open(series, message, phones, keep)
         self.has_sent = True
@@ -133,6 +134,13 @@ class BundleFanout:
             if phone.delivery is not None:
                 phone.delivery.deliver(bundle)
         return bundle
+
+    def _supersede(self, target: str | None) -> None:
+        for key, earlier in tuple(self._begun.items()):
+            # A bundle for one device goes on while that device waits for it.
+            if key == target or (key is not None and not _is_awaited(earlier)):
+                del self._begun[key]
+                earlier.supersede()
 
     def _go_on(
         self, message: MessageInfo, phones: Sequence[FanoutRecipient], target: str | None

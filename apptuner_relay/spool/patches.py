@@ -1,18 +1,35 @@
-"""Patches from the bundles that are on disk to a newer one, each made once for all who wait for it.
+"""Patches of the bundles that are on disk: those to a newer one, each made once for all who wait
+for it, and those that a client sends.
 
-A worker process makes them. What they are good for, and when, is for `delivery`.
+A worker process makes and applies them. What they are good for, and when, is for `delivery` and
+`relay.sent_patches`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from pathlib import Path
+from secrets import token_hex
+from typing import Generic, NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from apptuner_relay.spool.bundle import IDENTITY, Bundle, NoCode, NotNow
+from apptuner_relay.spool.bundle import IDENTITY, Bundle, Digest, NoCode, NotNow
 from apptuner_relay.spool.code.offload import CodeFile, Offload
 
 B = TypeVar("B", bound=Bundle)
+
+
+class SentPatch(NamedTuple):
+    """A patch that a client has sent, and that has been checked."""
+
+    message: bytes
+    """The ``bundle_patch``, as it was sent."""
+    base: str
+    """Hex SHA-256 of the code that it is for."""
+    digest: Digest
+    """The content address of what it makes."""
+    path: Path
+    """A file with the messages of what it makes; see `bundle_messages`."""
 
 
 class Patches(Generic[B]):
@@ -43,6 +60,25 @@ class Patches(Generic[B]):
             made = Deferred.fromCoroutine(self._make(have, bundle, now_ms))
             made.addBoth(self._made, (bundle, have))
         return waiter
+
+    async def apply(self, base: B, message: bytes, now_ms: int) -> SentPatch:
+        """Check the ``bundle_patch`` ``message``, and apply it to the code of ``base``. Whoever
+        calls this removes the file that it makes.
+
+        :param now_ms: the time in ms since the epoch.
+        :raises BadPatch: it is refused.
+        :raises NoCode: it can't be checked.
+        """
+        base.retain()
+        try:
+            sha256 = (await base.digest()).sha256
+            path = await base.code(IDENTITY)
+            output = path.with_suffix(f".{token_hex(4)}")
+            old = CodeFile(path, sha256)
+            digest = await self._offload.patch(old, message, output, now_ms)
+            return SentPatch(message, sha256, digest, output)
+        finally:
+            base.release()
 
     def _made(self, result: bytes | Failure, key: tuple[B, str]) -> None:
         self.made += isinstance(result, bytes)

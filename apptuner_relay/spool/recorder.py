@@ -8,6 +8,7 @@ from apptuner_relay.flow.series import Series
 from apptuner_relay.flow.source import Source
 from apptuner_relay.spool.bundle_file import StoredForm
 from apptuner_relay.spool.bundle_log import BundleLog, BundlePhone
+from apptuner_relay.spool.patches import SentPatch
 from apptuner_relay.spool.store import Store
 
 
@@ -18,6 +19,7 @@ class Recorder:
     :param deflates: whether the sender may compress messages.
     :param refuse: closes the sender's connection with a close code and a reason: what it sent is
         bad.
+    :param patch: the patch that its only bundle was sent as, where it was.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class Recorder:
         logs: LogMaker,
         deflates: bool,
         refuse: Callable[[int, str], None],
+        patch: SentPatch | None = None,
     ) -> None:
         self._store = store
         self._session_hash = session_hash
@@ -35,6 +38,7 @@ class Recorder:
         self._logs = logs
         self._deflates = deflates
         self._refuse = refuse
+        self._patch = patch
 
     def open(
         self, series: Series, first: MessageInfo, phones: Sequence[BundlePhone], keep: bool
@@ -56,4 +60,4 @@ class Recorder:
 
         log = self._logs.open(self._source, self._session_hash, file)
         forms = self._logs.forms(log, self._session_hash, first, refuse)
-        return BundleLog(series, first, forms, file, phones, self._deflates)
+        return BundleLog(series, first, forms, file, phones, self._deflates, self._patch)

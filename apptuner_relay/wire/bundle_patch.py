@@ -50,6 +50,8 @@ class PatchFault(Enum):
     """What it makes has another size."""
     SHA256 = "sha256"
     """What it makes has another SHA-256."""
+    TARGET = "target"
+    """It is for one device: bundles for one device aren't kept."""
     NOT_NOW = "not_now"
     """It can't be checked now: the disk or the worker process has failed."""
 
@@ -101,7 +103,7 @@ def parse_patch(message: bytes) -> BundlePatch:
     """Read the message, inflated. Fields that are unknown are passed over.
 
     :raises BadPatch: for anything but `PatchFault`'s ``BASE``, ``OLD``, ``UNITS``, ``SIZE``,
-        ``SHA256`` and ``NOT_NOW``.
+        ``SHA256``, ``TARGET`` and ``NOT_NOW``.
     """
     if len(message) > MOST_PATCH_BYTES:
         raise BadPatch(PatchFault.TOO_BIG)

@@ -21,7 +21,7 @@ BUNDLE_TYPES = frozenset({"bundle_update", "bundle_start", "bundle_chunk"})
 """The messages of the desktop side that may be sent while no phone is connected."""
 
 BUNDLE_WANTED = "bundle_wanted"
-"""From a phone that can't apply a patch: it wants the bundle whole."""
+"""Of whoever can't apply a patch: a phone, or the relay. The bundle is to come whole."""
 
 _USUAL_START = b'{"type":"'
 _TARGET_KEY = b'"targetDeviceId"'
@@ -192,13 +192,18 @@ def _build(**fields: object) -> bytes:
     return compact_json(fields)
 
 
-def connected(session_hash: str, role: str, now_ms: int, claimed: bool = False) -> bytes:
+def connected(
+    session_hash: str, role: str, now_ms: int, claimed: bool = False, patches: bool = False
+) -> bytes:
     """The welcome.
 
     :param session_hash: the hex SHA-256 of the session id.
     :param claimed: whether the session is claimed with the secret that this client has shown.
+    :param patches: whether this client may send patches.
     """
     more = {"claimed": True} if claimed else {}
+    if patches:
+        more["patch"] = True
     return _build(
         type="connected", sessionId=session_hash, clientType=role, **more, timestamp=now_ms
     )
@@ -250,6 +255,18 @@ def bundle_id(sha256: str, units: int, now_ms: int) -> bytes:
     """The label of a bundle that a phone has got whole: the hex SHA-256 of its code, and how many
     UTF-16 code units that has."""
     return _build(type="bundle_id", sha256=sha256, units=units, timestamp=now_ms)
+
+
+def bundle_kept(sha256: str, now_ms: int) -> bytes:
+    """To a CLI that may send patches: its bundle is kept, and may be patched. ``sha256`` is the
+    code's, in hex."""
+    return _build(type="bundle_kept", sha256=sha256, timestamp=now_ms)
+
+
+def bundle_wanted(reason: str, now_ms: int) -> bytes:
+    """To a client whose patch is refused: it has to send the bundle whole. ``reason`` is a
+    `bundle_patch.PatchFault`."""
+    return _build(type=BUNDLE_WANTED, reason=reason, timestamp=now_ms)
 
 
 def bundle_available(url: str, sha256: str, size: int, now_ms: int) -> bytes:

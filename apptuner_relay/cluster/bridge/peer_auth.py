@@ -113,6 +113,7 @@ def _claims(
         "lost": in_ms(wall_s) - admission.lost_ms if admission.lost_ms else None,
         "proof": admission.proof,
         "channel_user": admission.channel_user,
+        "patches": admission.patches,
     }
 
 
@@ -220,6 +221,7 @@ def _admission(claims: dict[str, Any], wall_s: float) -> Admission:
         0 if lost is None else in_ms(wall_s) - lost,
         str(claims.get("proof", "")),
         str(claims.get("channel_user", "")),
+        bool(claims.get("patches")),
     )
 
 

@@ -121,16 +121,14 @@ class Offload:
         self._is_due(number)
         return answer.addCallback(lambda said: said["message"].encode())
 
-    def patch(
-        self, base: CodeFile, message: bytes, output: Path, now_ms: int
-    ) -> Deferred[Digest]:
+    def patch(self, base: CodeFile, message: bytes, output: Path, now_ms: int) -> Deferred[Digest]:
         """Apply a ``bundle_patch`` to ``base``, and write the messages of the bundle that this
         makes to ``output``, as `make` does. `bundle_messages` says what they are.
 
         :param now_ms: the time in ms since the epoch.
 
-        Fires with the bundle's content address. Fails with `BadPatch` when the patch is refused, and with
-        `NoCode`.
+        Fires with the bundle's content address. Fails with `BadPatch` when the patch is refused,
+        and with `NoCode`.
         """
         try:
             text = message.decode()

@@ -23,9 +23,7 @@ class Output(Protocol):
         """Take the next of it."""
 
 
-def apply_patch(
-    patch: BundlePatch, base: BinaryIO, out: Output, most_bytes: int
-) -> Iterator[None]:
+def apply_patch(patch: BundlePatch, base: BinaryIO, out: Output, most_bytes: int) -> Iterator[None]:
     """Write to ``out`` what ``patch`` makes of ``base``. Yields after each block.
 
     What was written is of use when this has ended: only then all of it has been checked. That

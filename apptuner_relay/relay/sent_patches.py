@@ -1,0 +1,166 @@
+"""The patches that a CLI sends in the place of bundles (``patch=1``): each is checked in the worker
+process, becomes the session's bundle, and goes to the phones in the form that each of them takes.
+
+While that lasts nothing more is read from the CLI. A bundle that anybody begins meanwhile takes the
+place of a patch that is still being checked, as it would that of a bundle.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from apptuner_relay.flow.intake import Intake
+from apptuner_relay.flow.pipeline import MessageInfo
+from apptuner_relay.flow.source import Source
+from apptuner_relay.relay.kept_notices import KeptNotices
+from apptuner_relay.relay.member_context import MemberContext
+from apptuner_relay.relay.notices import Notices
+from apptuner_relay.relay.patch_intake import PatchIntake
+from apptuner_relay.relay.patched_sender import PatchedSender
+from apptuner_relay.session.roles import HasRole
+from apptuner_relay.session.session import Session
+from apptuner_relay.spool.bundle import NoCode
+from apptuner_relay.spool.fanout import BundleFanout, FanoutRecipient
+from apptuner_relay.spool.patches import SentPatch
+from apptuner_relay.spool.spare_files import remove
+from apptuner_relay.spool.store import Store
+from apptuner_relay.wire import messages
+from apptuner_relay.wire.bundle_patch import BadPatch, PatchFault
+
+
+class PatchingMember(HasRole, FanoutRecipient, Protocol):
+    """A `relay.member.Member`, which imports this module."""
+
+    bundles: BundleFanout | None
+    """Where the bundles go that it sends whole."""
+
+    def patched(self) -> None:
+        """A patch of it is dealt with, and no other waits."""
+
+
+def outdate(
+    store: Store | None,
+    session_hash: str,
+    phones: Iterable[FanoutRecipient],
+    target: str | None,
+) -> None:
+    """A client sends ``phones`` a patch that the relay doesn't follow, as it hasn't said that it
+    would: what is cached is not what they run from now on.
+
+    :param target: the device that it is for, where it is for one alone.
+    """
+    for phone in phones:
+        if phone.delivery is not None:
+            phone.delivery.outdate()
+    if store is not None and target is None:
+        store.forget(session_hash)
+
+
+_M = TypeVar("_M", bound=PatchingMember)
+
+
+class SentPatches(Generic[_M]):
+    """Those of one client."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        sender: _M,
+        session: Session[_M],
+        source: Source,
+        context: MemberContext,
+        notices: Notices,
+    ) -> None:
+        self._sender = sender
+        self._session = session
+        self._source = source
+        self._context = context
+        self._notices = notices
+        self.kept = KeptNotices(notices.tell, context.now_ms)
+        self.busy = False
+        """Whether one is being checked, or what it makes is being sent."""
+        self._newer: bytes | None = None
+        """One that came meanwhile: of several the last."""
+
+    def open(self, message: MessageInfo, target: str | None) -> Intake:
+        """Where the pieces of a patch go that begins.
+
+        :param target: the device that it is for, where it is for one alone.
+        """
+        return PatchIntake(message, partial(self._take, target))
+
+    def _take(self, target: str | None, message: bytes | None) -> None:
+        if message is None:
+            self._refuse(PatchFault.TOO_BIG)
+        elif target is not None:
+            self._refuse(PatchFault.TARGET)
+        elif self.busy:
+            self._newer = message
+        else:
+            self.busy = True
+            self._source.hold(self)
+            Deferred.fromCoroutine(self._work(message)).addErrback(
+                lambda failure: self.log.failure("dealing with a patch has failed", failure)
+            )
+
+    async def _work(self, message: bytes) -> None:
+        try:
+            following: bytes | None = message
+            while following is not None:
+                await self._deal_with(following)
+                following, self._newer = self._newer, None
+        finally:
+            self.busy = False
+            # This may hold the source, which is to be held without a gap.
+            self._sender.patched()
+            if not self._source.gone:
+                self._source.let_go(self)
+
+    async def _deal_with(self, message: bytes) -> None:
+        store, notices = self._context.store, self._session.membership_notices
+        base = None if store is None else store.last(self._session.hash)
+        if store is None or base is None:
+            self._refuse(PatchFault.BASE)
+            return
+        begun = notices.bundles_begun
+        try:
+            patch = await store.patches.apply(base, message, self._context.now_ms())
+        except BadPatch as refusal:
+            self._refuse(refusal.fault)
+            return
+        except NoCode:
+            self._refuse(PatchFault.NOT_NOW)
+            return
+        try:
+            if self._newer is not None or notices.bundles_begun != begun:
+                self._context.traffic.patches_taken["overtaken"] += 1
+            else:
+                await self._send(store, patch)
+        except OSError:
+            self._refuse(PatchFault.NOT_NOW)
+        finally:
+            store.disk.run(partial(remove, patch.path)).addErrback(lambda failure: None)
+
+    async def _send(self, store: Store, patch: SentPatch) -> None:
+        session = self._session
+        session.membership_notices.bundle_begins(self._sender)
+        if self._sender.bundles is not None:
+            self._sender.bundles.give_way()
+        sender = PatchedSender(
+            session.hash,
+            patch,
+            store.disk,
+            self._context,
+            lambda: session.mobiles,
+            self.kept.completed,
+        )
+        await sender.send()
+        self._context.traffic.patches_taken["taken"] += 1
+
+    def _refuse(self, fault: PatchFault) -> None:
+        self._context.traffic.patches_taken[fault.value] += 1
+        self._notices.answer(messages.bundle_wanted(fault.value, self._context.now_ms()))
