@@ -113,7 +113,7 @@ class Traffic:
         """How often a client was not read from for a while, as it exceeded the message rate."""
         self.patch_saved_bytes = 0
         """By how many bytes the patches that phones were sent are smaller than what they make."""
-        self.patches_taken: Counter[str] = Counter()
+        self.patches: Counter[str] = Counter()
         """Patches that clients have sent, by one of `PATCH_RESULTS`."""
         self._other = self.tallies[OTHER_KIND]
 

@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from apptuner_relay.flow.intake import Intake
 from apptuner_relay.flow.pipeline import MessageInfo
@@ -103,9 +104,7 @@ class SentPatches(Generic[_M]):
         else:
             self.busy = True
             self._source.hold(self)
-            Deferred.fromCoroutine(self._work(message)).addErrback(
-                lambda failure: self.log.failure("dealing with a patch has failed", failure)
-            )
+            Deferred.fromCoroutine(self._work(message)).addErrback(self._failed)
 
     async def _work(self, message: bytes) -> None:
         try:
@@ -114,7 +113,7 @@ class SentPatches(Generic[_M]):
                 await self._deal_with(following)
                 following, self._newer = self._newer, None
         finally:
-            self.busy = False
+            self.busy, self._newer = False, None
             # This may hold the source, which is to be held without a gap.
             self._sender.patched()
             if not self._source.gone:
@@ -137,7 +136,7 @@ class SentPatches(Generic[_M]):
             return
         try:
             if self._newer is not None or notices.bundles_begun != begun:
-                self._context.traffic.patches_taken["overtaken"] += 1
+                self._context.traffic.patches["overtaken"] += 1
             else:
                 await self._send(store, patch)
         except OSError:
@@ -159,8 +158,12 @@ class SentPatches(Generic[_M]):
             self.kept.completed,
         )
         await sender.send()
-        self._context.traffic.patches_taken["taken"] += 1
+        self._context.traffic.patches["taken"] += 1
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("dealing with a patch has failed", failure)
+        self._refuse(PatchFault.NOT_NOW)
 
     def _refuse(self, fault: PatchFault) -> None:
-        self._context.traffic.patches_taken[fault.value] += 1
+        self._context.traffic.patches[fault.value] += 1
         self._notices.answer(messages.bundle_wanted(fault.value, self._context.now_ms()))

@@ -25,6 +25,7 @@ from apptuner_relay.edge.prefixes import REASONS
 from apptuner_relay.operator.cluster_view import ClusterView
 from apptuner_relay.operator.meters import Meters
 from apptuner_relay.operator.observed import AccessCounters, CertificateState, SpoolState
+from apptuner_relay.operator.traffic import PATCH_RESULTS
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import Role
 from apptuner_relay.support.version import commit
@@ -128,6 +129,19 @@ class MeterCollector(Collector):
             "bundle_duration_seconds",
             "Time from a bundle's first byte received to its last.",
             traffic.bundle_durations,
+        )
+
+        yield counters(
+            "patches",
+            "Patches that CLIs have sent, by result.",
+            "result",
+            {result: traffic.patches[result] for result in PATCH_RESULTS},
+        )
+        yield counter(
+            "patch_saved_bytes",
+            "Bytes by which the patches that phones were sent are smaller than the code that they "
+            "make.",
+            traffic.patch_saved_bytes,
         )
 
     def _ends(self) -> Iterator[Metric]:

@@ -60,6 +60,8 @@ class ProtocolReferenceTest(SynchronousTestCase):
             messages.bundle_unchanged("0" * 64, 1),
             messages.bundle_available("/bundles/A/0", "0" * 64, 1, 1),
             messages.bundle_id("0" * 64, 1, 1),
+            messages.bundle_kept("0" * 64, 1),
+            messages.bundle_wanted("base", 1),
             messages.console_warning("text", 1),
         ]
         builders = {

@@ -114,7 +114,7 @@ class Taken(SenderCase):
         # A whole one goes on from there.
         self.bundle(self.cli, NEW)
         self.assertEqual((phone.read(), phone.code), (["bundle_patch"], NEW))
-        self.assertEqual(self.traffic.patches_taken["taken"], 3)
+        self.assertEqual(self.traffic.patches["taken"], 3)
 
     def test_long_code_comes_in_chunks(self) -> None:
         self.patch(bundle_messages, "CHUNK_BYTES", 30_000)
@@ -226,7 +226,7 @@ class Refused(SenderCase):
         self.assertEqual(code_of(late.received()), [OLD])
         late.lose()
         self.cli.received()
-        self.assertEqual(self.traffic.patches_taken[fault.value], 1)
+        self.assertEqual(self.traffic.patches[fault.value], 1)
 
     def test_each_reason(self) -> None:
         size, units = len(NEW.encode()), len(NEW.encode("utf-16-le")) // 2
@@ -259,7 +259,7 @@ class Refused(SenderCase):
         self.refused(target, PatchFault.TARGET)
         self.connect("mobile", "deviceId=d")
         self.cli.received()
-        self.traffic.patches_taken.clear()
+        self.traffic.patches.clear()
         self.refused(target, PatchFault.TARGET)
 
     def test_nothing_is_kept(self) -> None:
@@ -313,7 +313,7 @@ class WhileItIsChecked(SenderCase):
         self.bundle(self.connect("dashboard"), OTHER)
         self.answer()
         self.assertEqual(code_of(self.released.received()), [OTHER])
-        self.assertEqual(self.traffic.patches_taken, {"overtaken": 1})
+        self.assertEqual(self.traffic.patches, {"overtaken": 1})
 
     def test_a_takeover(self) -> None:
         self.patch_cli(OLD, NEW)
@@ -344,6 +344,16 @@ class WhileItIsChecked(SenderCase):
         self.patch(self.store.patches, "apply", self._not_now)
         self.patch_cli(OLD, NEW)
         self.assertEqual(self.told(), [("bundle_wanted", "not_now")])
+
+    def test_a_mistake_of_the_relay_costs_one_patch(self) -> None:
+        self.patch(self.store.patches, "apply", self._mistake)
+        self.patch_cli(OLD, NEW)
+        self.assertEqual(self.told(), [("bundle_wanted", "not_now")])
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
+        self.assertEqual(self.cli.transport.producerState, "producing")
+
+    async def _mistake(self, *about: object) -> None:
+        raise LookupError
 
     async def _not_now(self, *about: object) -> None:
         raise sent_patches.NoCode("the worker died")
