@@ -42,7 +42,7 @@ class PatchesCase(ClusterCase):
         self.turn(1)
 
     def told(self, cli: ClusterClient) -> list[str]:
-        """What the CLI was told: which bundle is kept, by its SHA-256, or why the whole is wanted."""
+        """What the CLI was told: the SHA-256 of what is kept, or why the whole is wanted."""
         said: list[dict[str, Any]] = cli.received()
         kinds = ("bundle_kept", "bundle_wanted")
         return [one.get("sha256") or one["reason"] for one in said if one["type"] in kinds]

@@ -27,10 +27,10 @@ class Phone:
         """Take in what came. Returns the types of the messages."""
         messages, self.client.messages = self.client.received(), []
         for message in messages:
-            self._take(message)
+            self.take(message)
         return [message["type"] for message in messages]
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def take(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "bundle_update":
                 self.code, self.label = message["payload"]["code"], None
