@@ -96,18 +96,22 @@ class AtRandom(SenderCase):
             self.do(step)
             self.turn()
             self.listen()
-        self.settle()
+        self.assertAllHaveTheLast()
         self.one.save(self.next_code(), "patch")
-        self.settle()
-        for phone in self.phones:
-            self.assertEqual((phone.code, phone.label), (self.one.last, sha256(self.one.last)))
-        for phone in self.released:
-            self.assertEqual(phone.code, self.one.last)
+        self.assertAllHaveTheLast()
         last = self.store.last(next(iter(self.relay.service.sessions)))
         assert last is not None
         self.assertEqual(code_on_disk(last.path).decode(), self.one.last)
         codes = {".identity", last.path.suffix}
         self.assertLessEqual({path.suffix for path in self.store.files()}, codes)
+
+    def assertAllHaveTheLast(self) -> None:
+        """Once the worker has nothing to do."""
+        self.settle()
+        for phone in self.phones:
+            self.assertEqual((phone.code, phone.label), (self.one.last, sha256(self.one.last)))
+        for phone in self.released:
+            self.assertEqual(phone.code, self.one.last)
 
     def next_code(self) -> str:
         self.number += 1

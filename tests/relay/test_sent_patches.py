@@ -181,6 +181,8 @@ class Taken(SenderCase):
         self.start_chunks(self.cli, OTHER, 3)
         self.chunk(self.cli, OTHER, 3, 0)
         self.patch_cli(OLD, NEW)
+        # Else a move of the session would wait for the rest.
+        self.assertFalse(self.cli.protocol.frame_handler.recording)
         self.chunk(self.cli, OTHER, 3, 1)
         self.assertEqual(code_of(phone.received())[-1], NEW)
         self.assertEqual(code_of(self.connect("mobile", "replay=1").received()), [NEW])
