@@ -2,7 +2,7 @@
 modules of this part build on it.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -60,6 +60,14 @@ class Device:
     """Whether it wants the URLs of bundles rather than the bundles."""
     patch: bool = False
     """Whether it takes patches of the code that it has."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Its fields, as relays tell each other of them."""
+        fields = asdict(self)
+        if not self.patch:
+            # Relays of earlier versions refuse a field that they don't know.
+            del fields["patch"]
+        return fields
 
     def describe(self) -> dict[str, object]:
         """As ``mobile_connected`` and ``mobile_disconnected`` show it."""

@@ -1,5 +1,7 @@
 """`apptuner_relay.session.roles`: what messages show of roles and devices."""
 
+from dataclasses import replace
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.session.roles import Arrival, Device, Role, came_together, device_of
@@ -29,6 +31,13 @@ class Devices(SynchronousTestCase):
             device.row(),
             {"deviceId": "d1", "name": "Ann's", "platform": "ios", "connectedAt": 5},
         )
+
+    def test_a_relay_of_an_earlier_version_can_read_it(self) -> None:
+        device = Device("d1", None, None, 5)
+        self.assertEqual(Device(**device.to_dict()), device)
+        self.assertNotIn("patch", device.to_dict())
+        patched = replace(device, patch=True)
+        self.assertEqual(Device(**patched.to_dict()), patched)
 
     def test_a_phone_has_one_and_the_desktop_side_none(self) -> None:
         self.assertEqual(device_of(phone("d1")).device_id, "d1")

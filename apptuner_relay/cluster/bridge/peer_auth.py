@@ -6,7 +6,6 @@ that it knows the secret as well, before it is sent anything.
 """
 
 import base64
-import dataclasses
 import hashlib
 import hmac
 import json
@@ -99,7 +98,7 @@ def _claims(
         "nonce": nonce,
         "role": admission.role.value,
         "session": admission.session_hash,
-        "device": None if device is None else dataclasses.asdict(device),
+        "device": None if device is None else device.to_dict(),
         "url": admission.bundles_url,
         "deflates": admission.deflates,
         "arrival": admission.arrival.value,

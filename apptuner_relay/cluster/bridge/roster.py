@@ -29,7 +29,7 @@ class MigratingClient:
 
     def to_json(self) -> dict[str, object]:
         """As it is sent."""
-        device = None if self.device is None else dataclasses.asdict(self.device)
+        device = None if self.device is None else self.device.to_dict()
         return {
             "client": self.client,
             "role": self.role.value,

@@ -45,6 +45,8 @@ CLI = Admission(
     tokens=True,
 )
 OLD_CLI = Admission(Role.CLI, "0f" * 32, None, "/bundles/ABC234")
+PATCHING_CLI = replace(OLD_CLI, patches=True)
+PATCHED_PHONE = replace(PHONE, device=Device("d2", None, None, 1, patch=True))
 
 
 class Showing(SynchronousTestCase):
@@ -57,7 +59,7 @@ class Showing(SynchronousTestCase):
         self.assertIn(why, str(caught.exception))
 
     def test_what_was_said_of_the_client(self) -> None:
-        for admission in (PHONE, CLI, OLD_CLI):
+        for admission in (PHONE, CLI, OLD_CLI, PATCHING_CLI, PATCHED_PHONE):
             text, proof = write_pass(SECRET, "a", "b", admission, NOW_S)
             shown = self.gate.read(text, NOW_S + 1)
             self.assertEqual(shown.sender, "a")
