@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from apptuner_relay.config.settings import Settings
 from apptuner_relay.flow.log_block import Block
-from apptuner_relay.spool.bundle import Digest, NoCode
+from apptuner_relay.spool.bundle import Digest, NoCode, NotNow
 from apptuner_relay.spool.code.extraction import Extraction, Unreadable
 from apptuner_relay.spool.code.offload import CodeFile
 from apptuner_relay.spool.code.patch_jobs import patching
@@ -158,7 +158,11 @@ class InlineOffload:
         return succeed(build_patch(made, now_ms))
 
     def patch(self, base: CodeFile, message: bytes, output: Path, now_ms: int) -> Deferred[Digest]:
-        patched: Deferred[Digest] = Deferred()
+        def cancel(patched: Deferred[Digest]) -> None:
+            self.waiting.remove(answer)
+            patched.errback(NotNow("cancelled"))
+
+        patched: Deferred[Digest] = Deferred(cancel)
         request = {
             "path": str(base.path),
             "base_sha256": base.sha256,

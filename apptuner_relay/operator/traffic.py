@@ -131,7 +131,7 @@ class Traffic:
     def patched(self, size: int, whole: int) -> None:
         """A phone was sent a patch of ``size`` bytes, which makes code of ``whole`` bytes."""
         self.tallies[PATCH_TYPE].said(size)
-        self.patch_saved_bytes += whole - size
+        self.patch_saved_bytes += max(0, whole - size)
 
     @property
     def received(self) -> int:

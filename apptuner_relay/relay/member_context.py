@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from twisted.internet.interfaces import IDelayedCall
+
 from apptuner_relay.config.groups.limit_settings import LimitSettings
 from apptuner_relay.flow.log_maker import LogMaker
 from apptuner_relay.flow.source import Source
@@ -47,7 +49,7 @@ class MemberContext(NamedTuple):
     """Which phones are sent bundles plain."""
     store: Store | None
     """Where bundles are cached, if they are."""
-    later: Callable[[float, Callable[[], None]], object]
+    later: Callable[[float, Callable[[], None]], IDelayedCall]
     """Calls a function after a delay in seconds."""
 
     def now_ms(self) -> int:

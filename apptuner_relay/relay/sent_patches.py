@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -30,6 +30,10 @@ from apptuner_relay.spool.spare_files import remove
 from apptuner_relay.spool.store import Store
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.bundle_patch import BadPatch, PatchFault
+
+CHECK_S = 10.0
+"""How long it may take to check a patch. It takes a tenth of a second; but the worker may be busy
+with the bundles of others."""
 
 
 class PatchingMember(HasRole, FanoutRecipient, Protocol):
@@ -126,14 +130,21 @@ class SentPatches(Generic[_M]):
             self._refuse(PatchFault.BASE)
             return
         begun = notices.bundles_begun
+        checking = Deferred.fromCoroutine(
+            store.patches.apply(base, message, self._context.now_ms())
+        )
+        limit = self._context.later(CHECK_S, checking.cancel)
         try:
-            patch = await store.patches.apply(base, message, self._context.now_ms())
+            patch = await checking
         except BadPatch as refusal:
             self._refuse(refusal.fault)
             return
-        except NoCode:
+        except (NoCode, CancelledError):
             self._refuse(PatchFault.NOT_NOW)
             return
+        finally:
+            if limit.active():
+                limit.cancel()
         try:
             if self._newer is not None or notices.bundles_begun != begun:
                 self._context.traffic.patches["overtaken"] += 1

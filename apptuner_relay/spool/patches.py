@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from apptuner_relay.spool.bundle import IDENTITY, Bundle, Digest, NoCode, NotNow
 from apptuner_relay.spool.code.offload import CodeFile, Offload
+from apptuner_relay.spool.spare_files import remove
 
 B = TypeVar("B", bound=Bundle)
 
@@ -75,7 +76,12 @@ class Patches(Generic[B]):
             path = await base.code(IDENTITY)
             output = path.with_suffix(f".{token_hex(4)}")
             old = CodeFile(path, sha256)
-            digest = await self._offload.patch(old, message, output, now_ms)
+            try:
+                digest = await self._offload.patch(old, message, output, now_ms)
+            except NoCode:
+                # Its answer may have been on its way when this was cancelled.
+                remove(output)
+                raise
             return SentPatch(message, sha256, digest, output)
         finally:
             base.release()

@@ -347,6 +347,15 @@ class WhileItIsChecked(SenderCase):
         self.patch_cli(OLD, NEW)
         self.assertEqual(self.told(), [("bundle_wanted", "not_now")])
 
+    def test_the_worker_takes_too_long(self) -> None:
+        self.patch_cli(OLD, NEW)
+        self.relay.clock.advance(sent_patches.CHECK_S)
+        self.assertEqual(self.told(), [("bundle_wanted", "not_now")])
+        self.assertEqual(self.cli.transport.producerState, "producing")
+        self.bundle(self.cli, NEWER)
+        self.answer()
+        self.assertEqual(code_of(self.released.received()), [NEWER])
+
     def test_a_mistake_of_the_relay_costs_one_patch(self) -> None:
         self.patch(self.store.patches, "apply", self._mistake)
         self.patch_cli(OLD, NEW)

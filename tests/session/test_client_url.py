@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.session.client_url import (
     BadRequest,
+    asks_for_patches,
     check_session_id,
     parse_device,
     parse_path,
@@ -19,6 +20,14 @@ class Parsing(SynchronousTestCase):
             [parse_device(query, "f", 1).patch for query in ("patch=1", "patch=yes", "")],
             [True, False, False],
         )
+
+    def test_a_cli_asks_whether_it_may_send_patches(self) -> None:
+        queries = ("patch=1", "key=x&patch=1", "patch=0", "patch", "")
+        self.assertEqual(
+            [asks_for_patches(query) for query in queries], [True, True, False, False, False]
+        )
+        with self.assertRaises(BadRequest):
+            asks_for_patches("&".join(f"x{number}=1" for number in range(40)))
 
     def test_paths(self) -> None:
         self.assertEqual(parse_path("/cli/ABC234"), (Role.CLI, "ABC234"))

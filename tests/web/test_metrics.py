@@ -45,6 +45,8 @@ class ValueTest(MetricsCase):
         phones[1].lose()
         self.relay.service.meters.counters.closes[4321] += 2
         self.relay.service.meters.counters.closes[4322] += 1
+        self.relay.service.meters.counters.traffic.patched(400, 9_000)
+        self.relay.service.meters.counters.traffic.patches["base"] += 1
         got = self.scrape()
         prefix = "apptuner_relay_"
         for name, value in {
@@ -58,6 +60,10 @@ class ValueTest(MetricsCase):
             "message_bytes_total{direction=in,kind=bundle_update}": len(text),
             "message_bytes_total{direction=out,kind=bundle_update}": 2 * len(text),
             "bundles_total": 1,
+            "messages_total{direction=out,kind=bundle_patch}": 1,
+            "patches_total{result=base}": 1,
+            "patches_total{result=taken}": 0,
+            "patch_saved_bytes_total": 8_600,
             "bundle_size_bytes_sum": len(text),
             "bundle_size_bytes_count": 1,
             "bundle_size_bytes_bucket{le=100000.0}": 0,
