@@ -33,6 +33,7 @@ class BundleCode:
         self._written = 0
         self._is_whole = False
         self._digesting: Digestion | None = None
+        self._expected: Digest | None = None
         self._digest: Digest | NoCode | None = None
         self._digest_waiters: list[Deferred[Digest]] = []
         self._files: dict[str, Path] = {}
@@ -41,8 +42,14 @@ class BundleCode:
     def written(self, size: int, is_whole: bool) -> None:
         """The bundle's file has ``size`` bytes by now; ``is_whole`` says whether that is all."""
         self._written, self._is_whole = size, is_whole
+        if is_whole and self._expected is not None:
+            self._digest_is(self._expected)
         if self._digesting is not None:
             self._tell(self._digesting)
+
+    def expect(self, digest: Digest) -> None:
+        """The bundle is written with this content address: it need not be computed."""
+        self._expected = digest
 
     def digest(self) -> Deferred[Digest]:
         """See `bundle.Bundle`. Work on it begins when it is first asked for, as it costs several
@@ -53,7 +60,7 @@ class BundleCode:
             return fail(self._digest)
         waiter: Deferred[Digest] = Deferred()
         self._digest_waiters.append(waiter)
-        if self._digesting is None:
+        if self._digesting is None and self._expected is None:
             self._digesting = digesting = self._start_digest(self._path)
             digesting.result.addCallbacks(self._digested, self._digest_failed)
             self._tell(digesting)

@@ -324,6 +324,10 @@ class BundleFile:
             self.is_kept = False
             self._close_if_unused()
 
+    def expect(self, digest: Digest) -> None:
+        """It is written with this content address."""
+        self._code.expect(digest)
+
     def digest(self) -> Deferred[Digest]:
         """See `bundle.Bundle`. A bundle that grows is followed while it comes."""
         return self._code.digest()

@@ -52,6 +52,8 @@ class Recorder:
         if keep and self._store is not None:
             form = StoredForm(series, first.size, first.now_ms)
             file = self._store.record(self._session_hash, form)
+            if file is not None and self._patch is not None:
+                file.expect(self._patch.digest)
 
         def refuse(code: int, reason: str) -> None:
             if file is not None:

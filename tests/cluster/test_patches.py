@@ -193,4 +193,4 @@ class DrainTest(PatchesCase):
         self.turn(1)
         self.assertEqual(code_of(self.first.received()), [NEW])
         self.assertEqual((phone.read(), phone.code), (["bundle_patch"], NEW))
-        self.ends(stopping, cli, self.first, phone.client)
+        self.ends(stopping, *self.cluster.clients)

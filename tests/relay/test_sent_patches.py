@@ -5,6 +5,9 @@ import json
 from typing import Any, ClassVar
 
 from apptuner_relay.relay import sent_patches
+from apptuner_relay.relay.member import Member
+from apptuner_relay.session.session import Role
+from apptuner_relay.spool.bundle import NoCode
 from apptuner_relay.spool.code import bundle_messages
 from apptuner_relay.spool.code.patch_making import make_patch
 from apptuner_relay.wire.bundle_patch import (
@@ -93,8 +96,8 @@ class Taken(SenderCase):
             one.read()
         behind.client.send(type="bundle_wanted")
         self.assertEqual(behind.read(), ["bundle_update", "bundle_id"])
-        for one in (released, told):
-            one.received()
+        for client in (released, told):
+            client.received()
         text = self.patch_cli(OLD, NEW)
         self.assertTexts(self.texts(phone.client), [text])
         self.assertEqual(code_of(released.received()), [NEW])
@@ -182,7 +185,9 @@ class Taken(SenderCase):
         self.chunk(self.cli, OTHER, 3, 0)
         self.patch_cli(OLD, NEW)
         # Else a move of the session would wait for the rest.
-        self.assertFalse(self.cli.protocol.frame_handler.recording)
+        [sender] = [one for one in self.relay.service.clients if one.role is Role.CLI]
+        assert isinstance(sender, Member)
+        self.assertFalse(sender.recording)
         self.chunk(self.cli, OTHER, 3, 1)
         self.assertEqual(code_of(phone.received())[-1], NEW)
         self.assertEqual(code_of(self.connect("mobile", "replay=1").received()), [NEW])
@@ -310,6 +315,13 @@ class WhileItIsChecked(SenderCase):
         self.assertEqual(sorted(self.cli.types()), ["bundle_kept", "pong"])
         self.assertEqual(code_of(self.released.received()), [NEW])
 
+    def test_the_worker_need_not_hash_what_it_has_made(self) -> None:
+        self.patch_cli(OLD, NEW)
+        self.store.offload.answer()
+        self.turn()
+        self.assertEqual(self.store.offload.waiting, [])
+        self.assertEqual(self.told(), [("bundle_kept", sha256(NEW))])
+
     def test_a_whole_bundle_of_another_sender_wins(self) -> None:
         self.patch_cli(OLD, NEW)
         self.bundle(self.connect("dashboard"), OTHER)
@@ -367,7 +379,7 @@ class WhileItIsChecked(SenderCase):
         raise LookupError
 
     async def _not_now(self, *about: object) -> None:
-        raise sent_patches.NoCode("the worker died")
+        raise NoCode("the worker died")
 
 
 class ASlowDisk(SenderCase):

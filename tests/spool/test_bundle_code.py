@@ -119,6 +119,22 @@ class ContentAddress(CodeCase):
         self.started[1].result.callback(DIGEST)
         self.assertEqual(self.successResultOf(second), DIGEST)
 
+    def test_that_is_known_before_is_not_computed(self) -> None:
+        self.code.expect(DIGEST)
+        waiting = self.code.digest()
+        self.code.written(10, False)
+        self.assertNoResult(waiting)
+        self.code.written(20, True)
+        self.assertEqual(self.successResultOf(waiting), DIGEST)
+        self.assertEqual(self.successResultOf(self.code.digest()), DIGEST)
+        self.assertEqual(self.started, [])
+
+    def test_that_is_known_of_a_bundle_that_is_cut(self) -> None:
+        self.code.expect(DIGEST)
+        waiting = self.code.digest()
+        self.code.fail("it was cut short")
+        self.failureResultOf(waiting, NoCode)
+
     def test_is_no_longer_computed_when_the_file_is_given_away(self) -> None:
         waiting = self.code.digest()
         self.assertEqual(self.code.give_away(), [])
