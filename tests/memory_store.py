@@ -157,7 +157,9 @@ class InlineOffload:
             return fail(NoCode("too different"))
         return succeed(build_patch(made, now_ms))
 
-    def patch(self, base: CodeFile, message: bytes, output: Path, now_ms: int) -> Deferred[Digest]:
+    def patch(
+        self, base: CodeFile, message: bytes, output: Path, code: Path, now_ms: int
+    ) -> Deferred[Digest]:
         def cancel(patched: Deferred[Digest]) -> None:
             self.waiting.remove(answer)
             patched.errback(NotNow("cancelled"))
@@ -171,6 +173,7 @@ class InlineOffload:
             "limit": self.limit,
             "part": f"{output}.part",
             "output": str(output),
+            "code": str(code),
         }
 
         def answer() -> None:

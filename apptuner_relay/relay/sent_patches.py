@@ -153,7 +153,8 @@ class SentPatches(Generic[_M]):
         except OSError:
             self._refuse(PatchFault.NOT_NOW)
         finally:
-            store.disk.run(partial(remove, patch.path)).addErrback(lambda failure: None)
+            for left in (patch.path, patch.code_path):
+                store.disk.run(partial(remove, left)).addErrback(lambda failure: None)
 
     async def _send(self, store: Store, patch: SentPatch) -> None:
         session = self._session

@@ -9,7 +9,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from apptuner_relay.spool.bundle import Digest, NoCode, NotNow
+from apptuner_relay.spool.bundle import IDENTITY, Digest, NoCode, NotNow
 from apptuner_relay.spool.code.offload import Digestion
 
 
@@ -47,9 +47,14 @@ class BundleCode:
         if self._digesting is not None:
             self._tell(self._digesting)
 
-    def expect(self, digest: Digest) -> None:
-        """The bundle is written with this content address: it need not be computed."""
+    def expect(self, digest: Digest, path: Path | None = None) -> None:
+        """The bundle is written with this content address, which need not be computed.
+
+        :param path: a file with its code, where there is one. It goes with the bundle.
+        """
         self._expected = digest
+        if path is not None:
+            self._files[IDENTITY] = path
 
     def digest(self) -> Deferred[Digest]:
         """See `bundle.Bundle`. Work on it begins when it is first asked for, as it costs several

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from apptuner_relay.flow.log_block import Block
 from apptuner_relay.flow.series import Series
-from apptuner_relay.spool.bundle import Digest
+from apptuner_relay.spool.bundle import IDENTITY, Digest
 from apptuner_relay.spool.bundle_code import BundleCode
 from apptuner_relay.spool.code.offload import Digestion
 from apptuner_relay.spool.disk import MOST_BACKLOG_BYTES, ThreadedDisk, open_file
@@ -324,9 +324,18 @@ class BundleFile:
             self.is_kept = False
             self._close_if_unused()
 
-    def expect(self, digest: Digest) -> None:
-        """It is written with this content address."""
-        self._code.expect(digest)
+    def expect(self, digest: Digest, path: Path) -> None:
+        """It is written with this content address. The file at ``path`` has its code, and is its
+        own from now on."""
+        own = self.code_path(IDENTITY)
+        try:
+            os.rename(path, own)
+        except OSError:
+            # It is made when it is needed.
+            self._code.expect(digest)
+        else:
+            self._code.expect(digest, own)
+            self.code_bytes += digest.size
 
     def digest(self) -> Deferred[Digest]:
         """See `bundle.Bundle`. A bundle that grows is followed while it comes."""

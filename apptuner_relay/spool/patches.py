@@ -31,6 +31,8 @@ class SentPatch(NamedTuple):
     """The content address of what it makes."""
     path: Path
     """A file with the messages of what it makes; see `bundle_messages`."""
+    code_path: Path
+    """A file with the code that it makes. The bundle takes it over when it begins."""
 
 
 class Patches(Generic[B]):
@@ -64,7 +66,7 @@ class Patches(Generic[B]):
 
     async def apply(self, base: B, message: bytes, now_ms: int) -> SentPatch:
         """Check the ``bundle_patch`` ``message``, and apply it to the code of ``base``. Whoever
-        calls this removes the file that it makes.
+        calls this removes the files that it makes.
 
         :param now_ms: the time in ms since the epoch.
         :raises BadPatch: it is refused.
@@ -75,14 +77,16 @@ class Patches(Generic[B]):
             sha256 = (await base.digest()).sha256
             path = await base.code(IDENTITY)
             output = path.with_suffix(f".{token_hex(4)}")
+            code = output.with_suffix(f"{output.suffix}-code")
             old = CodeFile(path, sha256)
             try:
-                digest = await self._offload.patch(old, message, output, now_ms)
+                digest = await self._offload.patch(old, message, output, code, now_ms)
             except NoCode:
-                # Its answer may have been on its way when this was cancelled.
-                remove(output)
+                # The worker may have been lost, or its answer on its way when this was cancelled.
+                for left in (output, code, code.with_name(f"{code.name}.part")):
+                    remove(left)
                 raise
-            return SentPatch(message, sha256, digest, output)
+            return SentPatch(message, sha256, digest, output, code)
         finally:
             base.release()
 

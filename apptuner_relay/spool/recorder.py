@@ -53,7 +53,7 @@ class Recorder:
             form = StoredForm(series, first.size, first.now_ms)
             file = self._store.record(self._session_hash, form)
             if file is not None and self._patch is not None:
-                file.expect(self._patch.digest)
+                file.expect(self._patch.digest, self._patch.code_path)
 
         def refuse(code: int, reason: str) -> None:
             if file is not None:

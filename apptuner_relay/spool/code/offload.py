@@ -121,9 +121,11 @@ class Offload:
         self._is_due(number)
         return answer.addCallback(lambda said: said["message"].encode())
 
-    def patch(self, base: CodeFile, message: bytes, output: Path, now_ms: int) -> Deferred[Digest]:
-        """Apply a ``bundle_patch`` to ``base``, and write the messages of the bundle that this
-        makes to ``output``, as `make` does. `bundle_messages` says what they are.
+    def patch(
+        self, base: CodeFile, message: bytes, output: Path, code: Path, now_ms: int
+    ) -> Deferred[Digest]:
+        """Apply a ``bundle_patch`` to ``base``. The code that it makes is written to ``code``, and
+        its messages (`bundle_messages`) to ``output``, as `make` does.
 
         :param now_ms: the time in ms since the epoch.
 
@@ -134,7 +136,12 @@ class Offload:
             text = message.decode()
         except UnicodeDecodeError:
             return fail(BadPatch(PatchFault.MALFORMED))
-        about = {"path": str(base.path), "base_sha256": base.sha256, "message": text}
+        about = {
+            "path": str(base.path),
+            "base_sha256": base.sha256,
+            "message": text,
+            "code": str(code),
+        }
         return self._write("patch", output, now_ms=now_ms, **about).addCallback(_digest)
 
     def _write(self, what: str, output: Path, **more: str | int) -> Deferred[WorkerAnswer]:

@@ -5,10 +5,10 @@ import os
 import time
 from collections.abc import Generator
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from apptuner_relay.spool.code.bundle_messages import MessageWriter
-from apptuner_relay.spool.code.patch_apply import apply_patch
+from apptuner_relay.spool.code.patch_apply import Output, apply_patch
 from apptuner_relay.spool.code.patch_making import make_patch
 from apptuner_relay.spool.code.text_diff import Text, TooDifferent
 from apptuner_relay.wire.bundle_patch import (
@@ -48,6 +48,18 @@ class PatchJob:
             self._steps.close()
 
 
+class _Both(NamedTuple):
+    """Code goes to both."""
+
+    one: Output
+    other: Output
+
+    def write(self, code: bytes) -> int:
+        """See `Output`."""
+        self.one.write(code)
+        return self.other.write(code)
+
+
 def diffing(request: _Answer) -> _Steps:
     """Find the patch between two files with code."""
     base, new = (_mapped(request[which]) for which in ("base", "path"))
@@ -70,21 +82,28 @@ def _mapped(path: str) -> Text:
 
 
 def patching(request: _Answer) -> _Steps:
-    """Apply a patch to a file with code, and write the messages of the result to another one."""
-    part, limit = request["part"], request["limit"]
+    """Apply a patch to a file with code, and write the result to another one, and its messages to a
+    third."""
+    part, code, limit = request["part"], request["code"], request["limit"]
     try:
         patch = parse_patch(request["message"].encode())
         if patch.base != request["base_sha256"]:
             raise BadPatch(PatchFault.BASE)
         try:
-            with open(request["path"], "rb") as base, open(part, "wb", opener=private) as out:
+            with (
+                open(request["path"], "rb") as base,
+                open(part, "wb", opener=private) as out,
+                open(f"{code}.part", "wb", opener=private) as code_out,
+            ):
                 messages = MessageWriter(out, patch.size, patch.units, request["now_ms"], limit)
-                yield from apply_patch(patch, base, messages, limit)
+                yield from apply_patch(patch, base, _Both(code_out, messages), limit)
                 messages.finish()
+            os.replace(f"{code}.part", code)
             os.replace(part, request["output"])
         finally:
-            with suppress(FileNotFoundError):
-                os.unlink(part)
+            for left in (part, f"{code}.part"):
+                with suppress(FileNotFoundError):
+                    os.unlink(left)
     except BadPatch as refusal:
         yield {"error": "the patch is refused", "fault": refusal.fault.value}
     else:

@@ -22,11 +22,12 @@ Requests come on standard input and answers go to standard output, as JSON, one 
 ``{"id", "do": "diff", "base", "base_sha256", "path", "sha256", "now_ms"}``
     Find the patch that leads from the code in the file ``base`` to that in ``path``. The answer is
     ``{"id", "message"}``: a ``bundle_patch``.
-``{"id", "do": "patch", "path", "base_sha256", "message", "now_ms", "limit", "part", "output"}``
-    Apply a ``bundle_patch`` to the code in a file, and write the result to ``part``, in the
-    messages of `bundle_messages`, then rename that to ``output``. The answer is ``{"id", "sha256",
-    "size", "units"}``, of the code; with a patch that is refused it is ``{"id", "error",
-    "fault"}``, with a `bundle_patch.PatchFault`.
+``{"id", "do": "patch", "path", "base_sha256", "message", "now_ms", "limit", "part", "output",
+"code"}``
+    Apply a ``bundle_patch`` to the code in a file, and write the result to ``code``, and its
+    messages (`bundle_messages`) to ``part``, then rename that to ``output``. The answer is
+    ``{"id", "sha256", "size", "units"}``, of the code; with a patch that is refused it is
+    ``{"id", "error", "fault"}``, with a `bundle_patch.PatchFault`.
 
 ``limit`` is the most bytes that a message may have, inflated, and the most that a patch may make. A
 request that can't be done is answered with ``{"id", "error"}``: the error says why, and nothing of

@@ -76,6 +76,7 @@ class Asked(Child):
             limit=LIMIT,
             part=f"{output}.part",
             output=str(output),
+            code=str(output.with_name("code")),
         )
 
     def answer(self, number: int) -> Deferred[dict[str, Any]]:
@@ -207,7 +208,8 @@ class TheProcess(TestCase):
         self.assertEqual(await self.worker.answer(2), answer)
         self.assertEqual(joined((self.room / "out.js").read_bytes().splitlines()), new)
         self.assertEqual((self.room / "out.js").stat().st_mode & 0o777, 0o600)
-        self.assertEqual(sorted(os.listdir(self.room)), ["a", "b", "out.js"])
+        self.assertEqual((self.room / "code").read_text(), new)
+        self.assertEqual(sorted(os.listdir(self.room)), ["a", "b", "code", "out.js"])
 
     async def test_patches_that_can_not_be_made_or_are_refused(self) -> None:
         old, empty = self.file("a", b"x" * 300_000), self.file("b", b"")
