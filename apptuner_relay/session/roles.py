@@ -2,9 +2,10 @@
 modules of this part build on it.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from enum import Enum
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 
 class Role(Enum):
@@ -62,12 +63,21 @@ class Device:
     """Whether it takes patches of the code that it has."""
 
     def to_dict(self) -> dict[str, object]:
-        """Its fields, as relays tell each other of them."""
-        fields = asdict(self)
-        if not self.patch:
-            # Relays of earlier versions refuse a field that they don't know.
-            del fields["patch"]
-        return fields
+        """Its fields, as relays tell each other of them. ``patch`` isn't among them: relays of
+        earlier versions refuse a phone with a field that they don't know."""
+        said = asdict(self)
+        del said["patch"]
+        return said
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any], patch: bool = False) -> "Device":
+        """The device that another relay has described by `to_dict`. Fields that a later version
+        has added are passed over.
+
+        :raises TypeError: there are too few.
+        """
+        known = {one.name for one in fields(cls)} & set(said)
+        return cls(**{name: said[name] for name in known} | {"patch": patch})
 
     def describe(self) -> dict[str, object]:
         """As ``mobile_connected`` and ``mobile_disconnected`` show it."""

@@ -37,7 +37,13 @@ class Devices(SynchronousTestCase):
         self.assertEqual(Device(**device.to_dict()), device)
         self.assertNotIn("patch", device.to_dict())
         patched = replace(device, patch=True)
-        self.assertEqual(Device(**patched.to_dict()), patched)
+        self.assertEqual(Device(**patched.to_dict()), device)
+        self.assertEqual(Device.read(patched.to_dict(), patch=True), patched)
+
+    def test_what_a_relay_of_a_later_version_says_is_passed_over(self) -> None:
+        device = Device("d1", None, None, 5, announce=True)
+        self.assertEqual(Device.read(device.to_dict() | {"patch": True, "hue": 5}), device)
+        self.assertRaises(TypeError, Device.read, {"device_id": "d1"})
 
     def test_a_phone_has_one_and_the_desktop_side_none(self) -> None:
         self.assertEqual(device_of(phone("d1")).device_id, "d1")

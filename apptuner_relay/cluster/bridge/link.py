@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from apptuner_relay import __version__
 from apptuner_relay.cluster.bridge.handover_messages import PATH
 from apptuner_relay.cluster.bridge.peer_auth import (
+    FEATURES_HEADER,
     PASS_HEADER,
     PROOF_HEADER,
     REASON_HEADER,
@@ -91,6 +92,8 @@ class LinkProtocol(FramedConnection, ClientHandshakeProtocol):  # type: ignore[m
     factory: "LinkFactory"
     deflates = False
     """Whether the client negotiated permessage-deflate, and so compressed messages may pass."""
+    features: frozenset[str] = frozenset()
+    """What the other relay can do beyond the first versions: see `peer_auth.FEATURES_HEADER`."""
     _listener: LinkListener | None = None
     """None before `attach`, and when it is to hear no more."""
     _delivery_timer: IDelayedCall | None = None
@@ -107,6 +110,8 @@ class LinkProtocol(FramedConnection, ClientHandshakeProtocol):  # type: ignore[m
         """The other relay has accepted the handshake."""
         proof = response.headers.get(PROOF_HEADER.lower(), "")
         self._is_proven = hmac.compare_digest(proof.encode(), self.factory.proof.encode())
+        words = response.headers.get(FEATURES_HEADER.lower(), "").split(",")
+        self.features = frozenset(word.strip() for word in words)
 
     def onOpen(self) -> None:
         """The handshake is done."""

@@ -24,6 +24,11 @@ PASS_HEADER = "AppTuner-Pass"
 PROOF_HEADER = "AppTuner-Proof"
 REASON_HEADER = "AppTuner-Reason"
 """Why a handshake was refused, as a JSON string."""
+FEATURES_HEADER = "AppTuner-Features"
+"""What the node that was connected to can do and earlier versions can't: words, as in ``Vary``."""
+PATCHES = "patches"
+"""The word for: it checks the patches that CLIs send, and sends phones patches."""
+FEATURES = frozenset({PATCHES})
 _OTHERS = {
     *("from", "to", "nonce", "session", "url", "deflates", "client", "since", "address"),
     *("authorized", "claims", "tokens"),
@@ -112,7 +117,7 @@ def _claims(
         "lost": in_ms(wall_s) - admission.lost_ms if admission.lost_ms else None,
         "proof": admission.proof,
         "channel_user": admission.channel_user,
-        "patches": admission.patches,
+        "patches": admission.patches or (device is not None and device.patch),
     }
 
 
@@ -202,11 +207,11 @@ def _admission(claims: dict[str, Any], wall_s: float) -> Admission:
     """The client that a pass is for."""
     device = claims["device"]
     # Relays of earlier versions don't say.
-    lost = claims.get("lost")
+    lost, patches = claims.get("lost"), bool(claims.get("patches"))
     return Admission(
         Role(claims["role"]),
         check_session(claims["session"]),
-        None if device is None else Device(**device),
+        None if device is None else Device.read(device, patches),
         claims["url"],
         claims["deflates"],
         Arrival(claims["arrival"]),
@@ -220,7 +225,7 @@ def _admission(claims: dict[str, Any], wall_s: float) -> Admission:
         0 if lost is None else in_ms(wall_s) - lost,
         str(claims.get("proof", "")),
         str(claims.get("channel_user", "")),
-        bool(claims.get("patches")),
+        patches and device is None,
     )
 
 
@@ -234,7 +239,7 @@ def _parse(body: str) -> dict[str, Any]:
         Role(claims["role"]), Arrival(claims["arrival"]), float(claims["at"])
         float(claims.get("lost") or 0)
         if claims["device"] is not None:
-            Device(**claims["device"])
+            Device.read(claims["device"])
         missing = _OTHERS - set(claims)
     except (ValueError, TypeError, KeyError):
         missing = {"it"}

@@ -17,6 +17,8 @@ from apptuner_relay.cluster.bridge.handover_messages import PATH
 from apptuner_relay.cluster.bridge.hosts import NotHere, PeerHost
 from apptuner_relay.cluster.bridge.link import HALT, NOT_HERE, PROBE, RESUME, SUBPROTOCOL
 from apptuner_relay.cluster.bridge.peer_auth import (
+    FEATURES,
+    FEATURES_HEADER,
     PASS_HEADER,
     PROOF_HEADER,
     REASON_HEADER,
@@ -82,7 +84,14 @@ class PeerProtocol(RelayProtocol):
         finding = host.receive(admission)
         finding.addErrback(_refuse_not_here)
         return self._wait_for(
-            finding, (SUBPROTOCOL, {PROOF_HEADER: prove(host.secret, shown.nonce)})
+            finding,
+            (
+                SUBPROTOCOL,
+                {
+                    PROOF_HEADER: prove(host.secret, shown.nonce),
+                    FEATURES_HEADER: ", ".join(sorted(self.factory.features)),
+                },
+            ),
         )
 
     def _take_over(self, request: ConnectionRequest) -> Deferred[HandshakeAnswer]:
@@ -191,6 +200,8 @@ class PeerFactory(RelayFactory):
 
     def __init__(self, host: PeerHost) -> None:
         self.peer_host = host
+        self.features = FEATURES
+        """See `FEATURES_HEADER`."""
         self._refused = LogThrottle(host.relay.clock.seconds)
         super().__init__(host.relay)
         self.set_up(PeerProtocol)

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 
 from apptuner_relay.cluster.bridge.link import MOVED, LinkProtocol
+from apptuner_relay.cluster.bridge.peer_auth import PATCHES
 from apptuner_relay.cluster.bridge.placement_states import (
     READS_NO_MORE,
     PlacementEvent,
@@ -35,6 +36,7 @@ from apptuner_relay.wire.frames import (
     frame,
 )
 
+NO_PATCHES = "The session moves to a relay that takes no patches"
 _REMOTE = PlacementState.REMOTE
 """Compared for every piece: an enumeration's attributes and hashes take time."""
 
@@ -111,6 +113,8 @@ class RemoteMember:
         self._longest = relay.settings.limits.max_message
         self._window = relay.settings.limits.window
         self._outgoing = Stream(self.source, self._longest, self._window)
+        self._may_patch = admission.patches and state is not PlacementState.FINDING
+        """Whether a relay has told it that it may send patches."""
         self._link_end: _LinkEnd | None = None
         self.source.hold(self)
 
@@ -147,7 +151,17 @@ class RemoteMember:
         return self.reader.between_messages and not self.sink.busy
 
     def connect_to(self, link: LinkProtocol, lease: Lease) -> None:
-        """Let it go on: its session is at the other end of ``link``."""
+        """Let it go on: its session is at the other end of ``link``.
+
+        A CLI that may send patches is closed where that relay is of a version which would pass them
+        on unread: it isn't welcomed again as it moves, but as it comes back.
+        """
+        takes_patches = PATCHES in link.features
+        if self._may_patch and not takes_patches:
+            link.abort()
+            self.refuse(CLOSE_SERVICE_RESTART, NO_PATCHES)
+            return
+        self._may_patch = self.admission.patches and takes_patches
         self._advance(PlacementEvent.LINKED)
         self.link, self.lease = link, lease
         self._link_end = end = _LinkEnd(

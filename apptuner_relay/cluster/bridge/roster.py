@@ -54,7 +54,7 @@ def _read(value: Any) -> MigratingClient:
         return MigratingClient(
             str(value["client"]),
             Role(value["role"]),
-            None if device is None else Device(**device),
+            None if device is None else Device.read(device),
             bool(value["gone"]),
         )
     except (KeyError, TypeError) as wrong:

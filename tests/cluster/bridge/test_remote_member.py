@@ -273,6 +273,8 @@ class Presence(RemoteCase):
 class FakeLink:
     """A link that only says what was asked of it."""
 
+    features: frozenset[str] = frozenset()
+
     def __init__(self, case: "AnythingTest") -> None:
         self.closing = SimpleNamespace(state=ClosingState.OPEN)
         self.heard_s = 0.0
