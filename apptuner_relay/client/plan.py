@@ -117,6 +117,9 @@ def _show_tables(plan: Reckoning, screen: Screen) -> None:
     for each, _ in plan.rows:
         screen.tell(_stage(each))
     screen.tell("")
+    if plan.figures.patched_share:
+        _show_patches(plan, screen)
+        screen.tell("")
     _show_service(plan, screen)
     screen.tell("")
     screen.tell_table(
@@ -131,6 +134,26 @@ def _show_tables(plan: Reckoning, screen: Screen) -> None:
         ],
         left=(0, 2),
     )
+
+
+def _show_patches(plan: Reckoning, screen: Screen) -> None:
+    """What patches spare: the table before has what is left."""
+    screen.tell_table(
+        ("with patches: users", "data/month, all whole", "data/month", "of it"),
+        [
+            (
+                f"{each.users:,}",
+                data(each.whole_month_bytes),
+                data(each.month_bytes),
+                _share(each.month_bytes, each.whole_month_bytes),
+            )
+            for each, _ in plan.rows
+        ],
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{number(Fraction(100 * part, whole))}%" if whole else "-"
 
 
 def _machine(each: Projection) -> str:
@@ -335,9 +358,10 @@ COMMAND = Command(
     "are assumed, or measured on a running relay (--from); the last table says which is which.\n"
     "Data is what the relay sends, in decimal units, and a month has 30 days. At the peak every\n"
     "user is there, unless --peak-share says otherwise: that is the most it can come to.\n"
-    "On a managed service (--managed) a month has the working days, and messages are counted as\n"
-    "such services do: when they come in, and once for each receiver. There are no prices here:\n"
-    "set the amounts beside those of the service's plans.",
+    "Bundles go whole, unless --patched says how many go as patches; the whole month's data then\n"
+    "stands beside. On a managed service (--managed) a month has the working days, and messages\n"
+    "are counted as such services do: when they come in, and once for each receiver. There are no\n"
+    "prices here: set the amounts beside those of the service's plans.",
     _add_arguments,
     _start,
 )

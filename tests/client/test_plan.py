@@ -37,6 +37,26 @@ class PlanTest(OperatorCommandCase):
         self.assertEqual(said["figures"]["peak_share"]["value"], 0.125)
         self.assertEqual(said["figures"]["peak_share"]["from"], "given")
 
+    def test_patched_reloads(self) -> None:
+        arguments = ("plan", "--users", "50", "10000", "--patched", "95", "--format")
+        text = self.run_command(*arguments, "table").out.getvalue()
+        # 5% of 4.5 TB, and 285,000 patches of 1 kB.
+        self.assertRegex(text, r"(?m)^ 10,000 +7.5 GB +225 GB +10,000 ")
+        self.assertRegex(text, r"(?m)^ 10,000 +4.5 TB +225 GB +5% *$")
+        self.assertRegex(text, r"(?m)^ 50 +22 GB +1.1 GB +5% *$")
+        self.assertRegex(text, r"(?m)^ a patch, as it is sent +1 kB +assumed: everyday edits ")
+        [_, most] = json.loads(self.run_command(*arguments, "json").out.getvalue())["projections"]
+        self.assertEqual(most["whole_month_bytes"], 4_500_000_000_000)
+        self.assertEqual(most["month_bytes"], 225_000_000_000 + 285_000 * 1000)
+        text = self.run_command("plan", "--patched", "100%", "--patch-kb", "0.5").out.getvalue()
+        self.assertRegex(text, r"(?m)^ 10,000 +4.5 TB +150 MB +0.0033% *$")
+
+    def test_without_patches_they_are_not_spoken_of(self) -> None:
+        text = self.run_command("plan").out.getvalue()
+        self.assertNotIn("with patches", text)
+        text = self.run_command("plan", "--patched", "50", "--bundles-per-day", "0").out.getvalue()
+        self.assertRegex(text, r"(?m)^ 50 +0 B +0 B +- *$")
+
     def test_a_managed_service(self) -> None:
         text = self.run_command("plan", "--users", "5000").out.getvalue()
         self.assertRegex(text, r"(?m)^ 5,000 +10,000 +53 M +22 M +484 M +4 M +88 M *$")
@@ -85,6 +105,9 @@ class PlanTest(OperatorCommandCase):
             ["--bundle-mb", "1e999999999"],
             ["--bundle-mb", "1/3"],
             ["--copies", "nan"],
+            ["--patched", "101"],
+            ["--patched", "-1"],
+            ["--patch-kb", "0"],
             ["--peak-share", "101"],
             ["--peak-share", "-1"],
             ["--hours-per-day", "25"],

@@ -67,6 +67,18 @@ class ProjectionTest(SynchronousTestCase):
         self.assertLessEqual(abs(double.day_bytes - 2 * once.day_bytes), 1)
         self.assertEqual(double.peak_sessions, once.peak_sessions)
 
+    @given(USERS, figures(), SHARES, SHARES)
+    def test_patches_never_add_to_it(
+        self, users: int, put_in: Figures, one: Fraction, other: Fraction
+    ) -> None:
+        small = replace(put_in, patch_bytes=put_in.bundle_bytes / 2)
+        few, many = (project(users, replace(small, patched_share=s)) for s in sorted((one, other)))
+        self.assertLessEqual(many.month_bytes, few.month_bytes)
+        whole = project(users, small)
+        self.assertEqual(whole.month_bytes, whole.whole_month_bytes)
+        self.assertEqual(few.whole_month_bytes, whole.whole_month_bytes)
+        self.assertLessEqual(few.machine.cores, whole.machine.cores)
+
     @given(USERS, figures())
     def test_a_month_is_30_days(self, users: int, put_in: Figures) -> None:
         projection = project(users, put_in)
