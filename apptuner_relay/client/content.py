@@ -51,6 +51,37 @@ def had(have: str | None, output: Path | None) -> str | None:
         raise UsageError(f"--have {have}: {error.strerror or error}") from None
 
 
+def had_code(have: str | None, output: Path | None) -> bytes | None:
+    """The code that `--have` stands for, or None where there is nothing: what patches change.
+
+    A SHA-256 has to be that of the file which the command is to write; a file may be missing as for
+    `had`. Raises `UsageError` when the code can't be read, or is not UTF-8.
+    """
+    if have is None:
+        return None
+    try:
+        wanted: str | None = sha256_hex(have)
+        path = output
+    except ValueError:
+        if had(have, output) is None:
+            return None
+        wanted, path = None, Path(have)
+    try:
+        code = path.read_bytes() if path is not None else b""
+        code.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 (at byte {error.start:,})") from None
+    except OSError as error:
+        if wanted is None:
+            raise UsageError(f"--have {have}: {error.strerror or error}") from None
+        path = None
+    if path is None or wanted not in (None, hashlib.sha256(code).hexdigest()):
+        raise UsageError(
+            f"--have {have}: with --patch it has to be a FILE that has the code, as that is changed"
+        )
+    return code
+
+
 def _not_empty(text: str) -> str:
     if not text:
         raise ValueError("it needs a SHA-256 or a file")

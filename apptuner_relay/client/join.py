@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import secrets
 import socket
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from apptuner_relay.client import address
 from apptuner_relay.client.command import Command, add_session_arguments, checked
-from apptuner_relay.client.content import add_have_argument, had
+from apptuner_relay.client.content import add_have_argument, had, had_code
 from apptuner_relay.client.credentials import add_key_argument, add_token_argument, shown
 from apptuner_relay.client.download import Downloader
 from apptuner_relay.client.joining import JoinedPhone, Task
@@ -76,6 +77,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "ends a download under way",
     )
     parser.add_argument(
+        "--patch",
+        action="store_true",
+        help="take patches, of what changed in the bundle before, and apply them; of one that does "
+        "not fit, ask for the whole. With --have, its FILE has to be here",
+    )
+    parser.add_argument(
         "--resume",
         action="store_true",
         help="with --announce or --managed: after a cut, go on where the download stopped, up to "
@@ -90,9 +97,15 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
         raise UsageError(
             "--resume goes with --announce or --managed: only a download can go on where it was cut"
         )
+    if arguments.patch and downloads:
+        raise UsageError(
+            "--patch can't go with --announce or --managed: there, bundles are downloaded"
+        )
     output = None if arguments.output is None else checked_output(arguments.output)
     device = arguments.device_id or f"join-{secrets.token_hex(4)}"
-    have = had(arguments.have, output)
+    base = had_code(arguments.have, output) if arguments.patch else None
+    # With a base it is the base's, as the file may be written to meanwhile.
+    have = had(arguments.have, output) if base is None else hashlib.sha256(base).hexdigest()
     query = {"deviceId": device, "name": arguments.name or _own_name()}
     if arguments.platform:
         query["platform"] = arguments.platform
@@ -100,6 +113,8 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
         query["announce"] = "1"
     if arguments.replay:
         query["replay"] = "1"
+    if arguments.patch:
+        query["patch"] = "1"
 
     def target(have: str | None) -> Target:
         said = query if have is None else {**query, "have": have}
@@ -122,7 +137,7 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
         credential=shown(arguments),
     )
     phone = JoinedPhone(
-        Task(device, output, arguments.once, have),
+        Task(device, output, arguments.once, have, arguments.patch, base),
         membership,
         screen,
         download=(lambda wanted: downloader.start(wanted, output)) if downloads else None,
@@ -150,8 +165,8 @@ COMMAND = Command(
     "Connects as a phone, takes every bundle the session's CLI sends, and acknowledges it: with\n"
     "success once the file is written, with an error when the bundle did not arrive whole. When\n"
     "it connects again, it says which code it has; the relay's word that this is unchanged counts\n"
-    "as a bundle and is acknowledged too. A relay that keeps no bundles ignores --replay, --have\n"
-    "and --announce, and sends what comes. With --managed, bundles are announced in the\n"
+    "as a bundle and is acknowledged too. A relay that keeps no bundles ignores --replay, --have,\n"
+    "--announce and --patch, and sends what comes. With --managed, bundles are announced in the\n"
     "session's channel, and downloaded from the relay. Runs until interrupted, or until the first\n"
     "bundle with --once.",
     _add_arguments,

@@ -16,16 +16,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from apptuner_relay.client import amounts
 from apptuner_relay.client.address import Relay
-from apptuner_relay.client.bundles import BundleError, Joiner
+from apptuner_relay.client.bundles import BundleError, Joiner, encode
 from apptuner_relay.client.download import DownloadError, Fetched, Wanted
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit
+from apptuner_relay.client.patched_code import patched_code
 from apptuner_relay.client.printable import printable
 from apptuner_relay.client.replacing import could_not_write, write_whole
 from apptuner_relay.client.representation import is_sha256
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.support.clocks import in_ms
+from apptuner_relay.wire.bundle_patch import PATCH_TYPE, BadPatch
 
 _log = Logger()
 
@@ -40,6 +43,10 @@ class Task(NamedTuple):
     """Leave after the first."""
     have: str | None = None
     """SHA-256 of the code that is here from the start."""
+    patches: bool = False
+    """Whether patches are taken, of the code that is here."""
+    base: bytes | None = None
+    """With `patches`: the code that is here from the start."""
 
 
 class JoinedPhone:
@@ -59,7 +66,7 @@ class JoinedPhone:
         relay: Relay | None = None,
         remember: Callable[[str], None] = lambda sha256: None,
     ) -> None:
-        self._device, self._output, self._once, self._have = task
+        self._device, self._output, self._once, self._have, self._patches, self._base = task
         self._membership = membership
         self._screen = screen
         self._start = download
@@ -102,6 +109,8 @@ class JoinedPhone:
                 self._heed_unchanged(message)
             case "bundle_available" if self._start is not None:
                 self._heed_announcement(message)
+            case kind if kind == PATCH_TYPE and self._patches:
+                self._heed_patch(message)
             case _:
                 self._heed_bundle(message)
 
@@ -112,16 +121,38 @@ class JoinedPhone:
             self._supersede()
         try:
             code = self._joiner.feed(message)
-            if code is None:
-                return
-            if self._output is not None:
-                write_whole(self._output, code)
         except BundleError as error:
             self._failed(str(error))
+        else:
+            if code is not None:
+                self._take(code)
+
+    def _heed_patch(self, message: Mapping[str, Any]) -> None:
+        if self._joiner.unfinished:
+            self._screen.say("a patch comes before the last bundle was whole")
+            self._joiner.discard()
+        try:
+            code = patched_code(message, self._base, self._have)
+        except BadPatch as error:
+            reason = error.fault.value
+            self._screen.say(f"a patch can't be applied ({reason}); asking for the whole bundle")
+            self._membership.send("bundle_wanted", {"reason": reason, "timestamp": in_ms(wall_s())})
+            return
+        # All who make patches write them so; the message itself is gone by now.
+        size = len(encode(PATCH_TYPE, {k: v for k, v in message.items() if k != "type"}))
+        self._screen.tell(f"patch: {size:,} bytes -> {amounts.data(len(code))}")
+        self._take(code)
+
+    def _take(self, code: bytes) -> None:
+        try:
+            if self._output is not None:
+                write_whole(self._output, code)
         except OSError as error:
             self._failed(could_not_write(error))
-        else:
-            self._kept(hashlib.sha256(code).hexdigest(), len(code))
+            return
+        if self._patches:
+            self._base = code
+        self._kept(hashlib.sha256(code).hexdigest(), len(code))
 
     def _heed_unchanged(self, message: Mapping[str, Any]) -> None:
         sha256 = message.get("sha256")

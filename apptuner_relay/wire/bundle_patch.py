@@ -111,6 +111,14 @@ def parse_patch(message: bytes) -> BundlePatch:
         fields = parse_json(message)
     except ValueError:
         raise BadPatch(PatchFault.MALFORMED) from None
+    return patch_in(fields)
+
+
+def patch_in(fields: object) -> BundlePatch:
+    """Read the message, parsed.
+
+    :raises BadPatch: see `parse_patch`.
+    """
     if not isinstance(fields, dict) or fields.get("type") != PATCH_TYPE:
         raise BadPatch(PatchFault.MALFORMED)
     rows = fields.get("edits")
