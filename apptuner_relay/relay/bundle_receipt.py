@@ -17,7 +17,8 @@ from apptuner_relay.relay.bundle_receipt_states import (
 )
 from apptuner_relay.spool.bundle_log import BundleLog
 from apptuner_relay.spool.file_states import FileState
-from apptuner_relay.wire.messages import compact_json
+from apptuner_relay.wire.bundle_patch import PatchFault
+from apptuner_relay.wire.messages import BUNDLE_WANTED, compact_json
 
 _TYPE = "bundle_receipt"
 
@@ -47,6 +48,18 @@ def read_receipt(message: bytes | bytearray) -> Receipt | None:
     return Receipt(outcome, phones) if outcome in OUTCOMES else None
 
 
+def read_patch_refusal(message: bytes | bytearray) -> PatchFault | None:
+    """What is wrong with the patch that a message of the relay refuses; None where it is another
+    message."""
+    try:
+        fields = json.loads(message)
+        if fields["type"] != BUNDLE_WANTED:
+            return None
+        return PatchFault(fields["reason"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 class BundleReceipt:
     """The receipt for the first bundle of one sender.
 
@@ -62,6 +75,12 @@ class BundleReceipt:
         if self.state is ReceiptState.SENDING:
             self._happens(ReceiptEvent.COMPLETED)
             self._look(bundle)
+
+    def overtaken(self) -> None:
+        """Another bundle has taken its place while the patch was checked that it was sent as."""
+        if self.state is ReceiptState.SENDING:
+            self._happens(ReceiptEvent.OVERTAKEN)
+            self._tell(Receipt(self.state, 0).write())
 
     def _look(self, bundle: BundleLog) -> None:
         """Look how far the bundle's file is, until it is either whole or given up."""

@@ -13,7 +13,7 @@ class ReceiptState(Enum):
     KEPT = "kept"
     """All of it is in its file, and it is its session's bundle."""
     SUPERSEDED = "superseded"
-    """All of it was in its file, but a bundle that began later is its session's."""
+    """A bundle that began later is its session's."""
     NOT_KEPT = "not kept"
     """It is in no file, or not all of it: it has only gone to the phones."""
 
@@ -26,13 +26,15 @@ class ReceiptEvent(Enum):
     WRITTEN = "written"
     """The disk has all of it."""
     OVERTAKEN = "overtaken"
-    """The disk has all of it, and all of a bundle that began later."""
+    """The disk has all of it, and all of a bundle that began later; or it was sent as a patch, and
+    another bundle began while that was checked."""
     GIVEN_UP = "given up"
     """It has no file: the spool is off or full, or the disk has failed."""
 
 
 TRANSITIONS: dict[tuple[ReceiptState, ReceiptEvent], ReceiptState] = {
     (ReceiptState.SENDING, ReceiptEvent.COMPLETED): ReceiptState.WRITING,
+    (ReceiptState.SENDING, ReceiptEvent.OVERTAKEN): ReceiptState.SUPERSEDED,
     (ReceiptState.WRITING, ReceiptEvent.WRITTEN): ReceiptState.KEPT,
     (ReceiptState.WRITING, ReceiptEvent.OVERTAKEN): ReceiptState.SUPERSEDED,
     (ReceiptState.WRITING, ReceiptEvent.GIVEN_UP): ReceiptState.NOT_KEPT,

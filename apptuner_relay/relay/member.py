@@ -79,15 +79,18 @@ class Member:
         self._trial: CompressionTrial | None = None
         """Of a phone."""
         self._patches: SentPatches[Member] | None = None
-        """Of a CLI that may send patches."""
+        """Of a client that may send patches."""
         self._bundle_types = messages.BUNDLE_TYPES
         """The messages that are for phones which come later, too."""
         if device is None:
-            completed = BundleReceipt(self.tell).completed if self.role is Role.UPLOAD else None
+            receipt = BundleReceipt(self.tell) if self.role is Role.UPLOAD else None
+            completed = None if receipt is None else receipt.completed
             if admission.patches:
-                self._patches = SentPatches(self, session, self.source, context, self._notices)
+                self._patches = patches = SentPatches(
+                    self, session, self.source, context, self._notices, receipt
+                )
                 self._bundle_types |= {PATCH_TYPE}
-                completed = self._patches.kept.completed
+                completed = patches.completed
             self.bundles = context.make_fanout(
                 session.hash, self.source, connection, self._notices, completed
             )

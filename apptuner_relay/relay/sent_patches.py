@@ -1,8 +1,9 @@
-"""The patches that a CLI sends in the place of bundles (``patch=1``): each is checked in the worker
-process, becomes the session's bundle, and goes to the phones in the form that each of them takes.
+"""The patches that a CLI (``patch=1``) or an upload sends in the place of bundles: each is checked
+in the worker process, becomes the session's bundle, and goes to the phones in the form that each
+of them takes.
 
-While that lasts nothing more is read from the CLI. A bundle that anybody begins meanwhile takes the
-place of a patch that is still being checked, as it would that of a bundle.
+While that lasts nothing more is read from the sender. A bundle that anybody begins meanwhile takes
+the place of a patch that is still being checked, as it would that of a bundle.
 """
 
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from twisted.python.failure import Failure
 from apptuner_relay.flow.intake import Intake
 from apptuner_relay.flow.pipeline import MessageInfo
 from apptuner_relay.flow.source import Source
+from apptuner_relay.relay.bundle_receipt import BundleReceipt
 from apptuner_relay.relay.kept_notices import KeptNotices
 from apptuner_relay.relay.member_context import MemberContext
 from apptuner_relay.relay.notices import Notices
@@ -68,7 +70,10 @@ _M = TypeVar("_M", bound=PatchingMember)
 
 
 class SentPatches(Generic[_M]):
-    """Those of one client."""
+    """Those of one client.
+
+    :param receipt: what an upload is told; a CLI is told of each bundle that is kept.
+    """
 
     log = Logger()
 
@@ -79,13 +84,17 @@ class SentPatches(Generic[_M]):
         source: Source,
         context: MemberContext,
         notices: Notices,
+        receipt: BundleReceipt | None = None,
     ) -> None:
         self._sender = sender
         self._session = session
         self._source = source
         self._context = context
         self._notices = notices
-        self.kept = KeptNotices(notices.tell, context.now_ms)
+        self._receipt = receipt
+        kept = KeptNotices(notices.tell, context.now_ms) if receipt is None else receipt
+        self.completed = kept.completed
+        """To be called when all of a bundle of the client has come."""
         self.busy = False
         """Whether one is being checked, or what it makes is being sent."""
         self._newer: bytes | None = None
@@ -148,6 +157,8 @@ class SentPatches(Generic[_M]):
         try:
             if self._newer is not None or notices.bundles_begun != begun:
                 self._context.traffic.patches["overtaken"] += 1
+                if self._receipt is not None:
+                    self._receipt.overtaken()
             else:
                 await self._send(store, patch)
         except OSError:
@@ -167,7 +178,7 @@ class SentPatches(Generic[_M]):
             store.disk,
             self._context,
             lambda: session.mobiles,
-            self.kept.completed,
+            self.completed,
         )
         await sender.send()
         self._context.traffic.patches["taken"] += 1

@@ -128,7 +128,7 @@ class Admission:
     channel_user: str = ""
     """Its ``user_id``, where it is connected by way of a channel of a managed service."""
     patches: bool = False
-    """Whether it may send patches: a CLI that has asked for that."""
+    """Whether it may send patches: a CLI that has asked for that, or an upload that is one."""
 
 
 class HasRole(Protocol):

@@ -1,11 +1,13 @@
 """``PUT /bundles/{session}``: a bundle is uploaded over HTTP, and goes to the phones as it arrives.
 
-The body is the bundle's code. Its upload is a member of the session, of the role `Role.UPLOAD`,
-admitted as a client that connects by WebSocket is, and so may be at another relay than its session.
+The body is the bundle's code, or a patch of the bundle that is kept (`patch_body`). Its upload is a
+member of the session, of the role `Role.UPLOAD`, admitted as a client that connects by WebSocket
+is, and so may be at another relay than its session.
 It is answered once the bundle is kept. `upload_connection` is its connection to the session, and
 `upload_states` has the states.
 """
 
+import dataclasses
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -25,9 +27,11 @@ from apptuner_relay.session.session import BadRequest, Role
 from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.web.cors import allow_origin, answer_preflight
 from apptuner_relay.web.json_body import write_json
+from apptuner_relay.web.patch_body import PatchBody
 from apptuner_relay.web.request_body import RequestBody
 from apptuner_relay.web.upload_answers import (
     LOST,
+    PatchRefusal,
     UploadAnswer,
     answer_receipt,
     answer_refusal,
@@ -37,10 +41,11 @@ from apptuner_relay.web.upload_body import UploadBody, too_large
 from apptuner_relay.web.upload_connection import RELAY_LOST, UploadConnection
 from apptuner_relay.web.upload_request import client_address, is_upload, read_upload
 from apptuner_relay.web.upload_states import TRANSITIONS, UploadEvent, UploadState
+from apptuner_relay.wire.bundle_patch import PatchFault
 from apptuner_relay.wire.frames import CLOSE_ABNORMAL, CLOSE_NORMAL
 
 METHODS = ("PUT",)
-FIELDS = ("Authorization", "Content-Type", "Content-Encoding")
+FIELDS = ("Authorization", "Content-Type", "Content-Encoding", "If-Match")
 """What a page may set in the head of an upload."""
 RECEIPT_S = 60.0
 """How long the receipt may take. A relay that is lost sends none, and one whose disk hangs gives
@@ -104,7 +109,7 @@ class BundleUpload:
         self._connection = UploadConnection(self._relay, self)
         self._timer: IDelayedCall | None = None
         self._body: RequestBody | None = None
-        self._code: UploadBody | None = None
+        self._code: UploadBody | PatchBody | None = None
         """What the body is fed to."""
         self._expects_continue = False
         self._arrived: deque[bytes] = deque()
@@ -182,6 +187,7 @@ class BundleUpload:
         head = read_upload(self._request, self._target, self._length, address, limit)
         self._code, self._expects_continue = head.body, head.expects_continue
         admission = relay.admit(Role.UPLOAD, head.session_id, head.query, address=address)
+        admission = dataclasses.replace(admission, patches=isinstance(head.body, PatchBody))
         self._bundles_url = admission.bundles_url
         return await self._uploads.admission_control.find(admission, head.caller)
 
@@ -253,7 +259,7 @@ class BundleUpload:
         self._turn = None
         self._pass_on()
 
-    def _end_message(self, code: UploadBody) -> None:
+    def _end_message(self, code: UploadBody | PatchBody) -> None:
         end = code.finish(in_ms(self._relay.wall_s()))
         self._happens(UploadEvent.PASSED_ON)
         self._restart_timer(RECEIPT_S, self._late_receipt)
@@ -292,6 +298,10 @@ class BundleUpload:
     def received(self, receipt: Receipt) -> None:
         """See `UploadListener`."""
         self._relay.clock.callLater(0, self._receive, receipt)
+
+    def patch_refused(self, fault: PatchFault) -> None:
+        """See `UploadListener`."""
+        self._relay.clock.callLater(0, self._refuse, PatchRefusal(fault))
 
     def dismissed(self, code: int, reason: str) -> None:
         """See `UploadListener`."""

@@ -133,7 +133,7 @@ class MeterCollector(Collector):
 
         yield counters(
             "patches",
-            "Patches that CLIs have sent, by result.",
+            "Patches that CLIs and uploads have sent, by result.",
             "result",
             {result: traffic.patches[result] for result in PATCH_RESULTS},
         )

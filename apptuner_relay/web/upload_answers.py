@@ -5,6 +5,7 @@ from typing import NamedTuple
 from apptuner_relay.relay.bundle_receipt import Receipt
 from apptuner_relay.relay.bundle_receipt_states import ReceiptState
 from apptuner_relay.session.session import BadRequest
+from apptuner_relay.wire.bundle_patch import MOST_PATCH_BYTES, PatchFault
 from apptuner_relay.wire.frames import (
     CLOSE_INTERNAL_ERROR,
     CLOSE_INVALID_PAYLOAD,
@@ -29,6 +30,31 @@ _STATUSES = {
 }
 _SUPERSEDED = "A bundle that began later has taken the place of this one"
 _NOT_KEPT = "The bundle has gone to the phones that were there, but the relay can't keep it now"
+
+
+_PATCH_REFUSALS = {
+    PatchFault.MALFORMED: (400, "The body is not the JSON of a bundle_patch"),
+    PatchFault.BASE: (412, "The bundle that is kept is not the base of the patch, or none is kept"),
+    PatchFault.TOO_BIG: (
+        413,
+        f"A patch of more than {MOST_PATCH_BYTES} bytes, or one that makes a bundle above"
+        " --max-message",
+    ),
+    PatchFault.NOT_NOW: (503, "The patch can't be checked now: send it again, or the whole"),
+}
+_UNFIT = (422, "The patch doesn't fit its base, or what it says that it makes")
+
+
+class PatchRefusal(BadRequest):
+    """A patch is refused.
+
+    :param status: the HTTP status, where it isn't that which such patches get.
+    """
+
+    def __init__(self, fault: PatchFault, status: int = 0, text: str = "") -> None:
+        usual_status, usual_text = _PATCH_REFUSALS.get(fault, _UNFIT)
+        super().__init__(status or usual_status, text or usual_text)
+        self.reason = fault.value
 
 
 class UploadAnswer(NamedTuple):
@@ -60,7 +86,10 @@ def answer_refusal(wrong: BadRequest) -> UploadAnswer:
     headers = tuple(wrong.headers)
     if wrong.status == _UNAVAILABLE and not any(name == "Retry-After" for name, _ in headers):
         headers += (_RETRY_AFTER,)
-    return UploadAnswer(wrong.status, {"error": str(wrong)}, headers)
+    fields: dict[str, object] = {"error": str(wrong)}
+    if isinstance(wrong, PatchRefusal):
+        fields["reason"] = wrong.reason
+    return UploadAnswer(wrong.status, fields, headers)
 
 
 def refusal_of_close(code: int, reason: str) -> BadRequest:

@@ -47,56 +47,35 @@ def too_large(max_message: int) -> BadRequest:
     return BadRequest(413, f"A bundle above {max_message} bytes (--max-message)")
 
 
-class UploadBody:
-    """One body.
+class BodyDecoder:
+    """Undoes the content coding of one body.
 
     :param coding: one of `CODINGS`.
-    :param max_message: the most bytes that a message may have.
     """
 
-    def __init__(self, coding: str, max_message: int) -> None:
-        self.size = 0
-        """Bytes of the code so far."""
-        self._max_message = max_message
-        self._left = max_message - _AROUND_BYTES
-        self._escaper = JsonEscaper()
-        self._sha256 = hashlib.sha256()
+    def __init__(self, coding: str) -> None:
         self._gzip: Any = None if coding == "identity" else codec.decompressobj(_GZIP_WINDOW_BITS)
 
-    @property
-    def sha256(self) -> str:
-        """Hex SHA-256 of the code so far."""
-        return self._sha256.hexdigest()
-
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take the next bytes of the body. The work is done as the iteration goes on, so that it
-        may rest in between; it is to end before the next call.
+        """What is in the next bytes of the body, in pieces of up to `MOST_PIECE_BYTES`. The work is
+        done as the iteration goes on.
 
-        :return: the message as far as it goes, in blocks of up to `MOST_BLOCK_BYTES`.
-        :raises BadRequest: 400 for what is no text, or not in its coding; 413 for too much.
+        :raises BadRequest: 400, it is not in its coding.
         """
         for at in range(0, len(data), MOST_PIECE_BYTES):
             piece = data[at : at + MOST_PIECE_BYTES]
             if self._gzip is None:
-                yield self._escape(piece)
+                yield piece
             else:
-                yield from map(self._escape, self._inflate(piece))
+                yield from self._inflate(piece)
 
-    def finish(self, now_ms: int) -> bytes:
-        """All of the body has been fed. Returns the end of the message.
+    def finish(self) -> None:
+        """All of the body has been fed.
 
-        :param now_ms: the time in ms since the epoch.
-        :raises BadRequest: 400, it ends too early, or is empty.
+        :raises BadRequest: 400, it ends too early.
         """
         if self._gzip is not None and not self._gzip.eof:
             raise BadRequest(400, "The body ends inside of its gzip stream")
-        if not self.size:
-            raise BadRequest(400, "The body is empty: it has to be the code of a bundle")
-        try:
-            self._escaper.finish()
-        except NotText:
-            raise BadRequest(400, "The body ends inside of a UTF-8 character") from None
-        return _END % now_ms
 
     def _inflate(self, piece: bytes) -> Iterator[bytes]:
         while True:
@@ -115,6 +94,52 @@ class UploadBody:
                 yield made
             if not piece and len(made) < MOST_PIECE_BYTES:
                 return
+
+
+class UploadBody:
+    """One body that is a bundle's code.
+
+    :param coding: one of `CODINGS`.
+    :param max_message: the most bytes that a message may have.
+    """
+
+    def __init__(self, coding: str, max_message: int) -> None:
+        self.size = 0
+        """Bytes of the code so far."""
+        self._max_message = max_message
+        self._left = max_message - _AROUND_BYTES
+        self._escaper = JsonEscaper()
+        self._sha256 = hashlib.sha256()
+        self._decoder = BodyDecoder(coding)
+
+    @property
+    def sha256(self) -> str:
+        """Hex SHA-256 of the code so far."""
+        return self._sha256.hexdigest()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take the next bytes of the body. The work is done as the iteration goes on, so that it
+        may rest in between; it is to end before the next call.
+
+        :return: the message as far as it goes, in blocks of up to `MOST_BLOCK_BYTES`.
+        :raises BadRequest: 400 for what is no text, or not in its coding; 413 for too much.
+        """
+        yield from map(self._escape, self._decoder.feed(data))
+
+    def finish(self, now_ms: int) -> bytes:
+        """All of the body has been fed. Returns the end of the message.
+
+        :param now_ms: the time in ms since the epoch.
+        :raises BadRequest: 400, it ends too early, or is empty.
+        """
+        self._decoder.finish()
+        if not self.size:
+            raise BadRequest(400, "The body is empty: it has to be the code of a bundle")
+        try:
+            self._escaper.finish()
+        except NotText:
+            raise BadRequest(400, "The body ends inside of a UTF-8 character") from None
+        return _END % now_ms
 
     def _escape(self, piece: bytes) -> bytes:
         begin = b"" if self.size else _BEGIN

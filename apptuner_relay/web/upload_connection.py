@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from apptuner_relay.flow.receive_buffer import BLOCK_BYTES
-from apptuner_relay.relay.bundle_receipt import Receipt, read_receipt
+from apptuner_relay.relay.bundle_receipt import Receipt, read_patch_refusal, read_receipt
 from apptuner_relay.relay.frame_handler import FrameHandler
 from apptuner_relay.relay.interfaces import ConnectedClient, Place
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import Arrival
 from apptuner_relay.web.upload_body import MOST_BLOCK_BYTES
+from apptuner_relay.wire.bundle_patch import PatchFault
 from apptuner_relay.wire.frames import (
     CLOSE_INTERNAL_ERROR,
     CLOSE_SERVICE_RESTART,
@@ -50,6 +51,9 @@ class UploadListener(Protocol):
     def received(self, receipt: Receipt) -> None:
         """What has become of the bundle is known. To be acted on later: the message that says it is
         still being sent."""
+
+    def patch_refused(self, fault: PatchFault) -> None:
+        """The bundle was sent as a patch, and that is refused. To be acted on later, likewise."""
 
     def dismissed(self, code: int, reason: str) -> None:
         """The relay stops. What was sent still arrives, and its receipt comes; nothing more is to
@@ -150,6 +154,8 @@ class UploadConnection:
                 receipt = read_receipt(text)
                 if receipt is not None:
                     self._listener.received(receipt)
+                elif (fault := read_patch_refusal(text)) is not None:
+                    self._listener.patch_refused(fault)
 
     def unsent(self) -> int:
         """See `outlet.Outlet`."""

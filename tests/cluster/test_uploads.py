@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from apptuner_relay.web.patch_body import PATCH_MEDIA_TYPE
 from tests.cluster.harness import ClusterCase, ClusterRelay
 from tests.memory import Client
 from tests.memory_store import MemoryStore
+from tests.relay.test_sent_patches import code_of, patch_text
 from tests.spool.cases import sha256, some_code
+from tests.spool.test_delivery_of_patches import NEW, OLD
 from tests.web.uploading import Uploader
 
 CODE = some_code(30_000)
@@ -96,6 +99,35 @@ class BridgedTest(UploadCase):
         self.turn(1)
         self.assertEqual(one.status, 503)
         self.assertIn("lost", one.found["error"])
+
+
+class PatchedTest(UploadCase):
+    def patch_up(self, relay: ClusterRelay) -> Uploader:
+        text = patch_text(OLD, NEW)
+        head = {"Content_Type": PATCH_MEDIA_TYPE, "If_Match": f'"{sha256(OLD)}"'}
+        one = self.upload(relay, len(text), **head)
+        one.send(text)
+        self.turn(1)
+        return one
+
+    def test_at_a_relay_that_does_not_have_the_session(self) -> None:
+        patching = self.connect(self.b, "mobile?patch=1")
+        self.assertEqual(self.push(self.a, OLD).status, 201)
+        self.turn(1)
+        for client in (*self.phones, patching):
+            client.received()
+        one = self.patch_up(self.b)
+        self.assertEqual((one.status, one.found.get("phones")), (201, 3), one.found)
+        self.assertEqual(one.found["sha256"], sha256(NEW))
+        self.assertEqual([code_of(phone.received()) for phone in self.phones], [[NEW], [NEW]])
+        self.assertEqual(patching.types(), ["bundle_patch"])
+
+    def test_what_is_kept_is_something_else(self) -> None:
+        self.assertEqual(self.push(self.a, NEW).status, 201)
+        for relay in (self.a, self.b):
+            one = self.patch_up(relay)
+            self.assertEqual((one.status, one.found["reason"]), (412, "base"))
+            self.turn(1)
 
 
 class MovingTest(UploadCase):

@@ -12,6 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.protocol import Protocol
 
+from apptuner_relay.web.patch_body import PATCH_MEDIA_TYPE
 from tests.live.clients import TYPESCRIPT, missing
 from tests.live.cluster import ClusterCase
 from tests.live.harness import LiveCase, together
@@ -19,6 +20,8 @@ from tests.live.processes import MIB, RelayProcess, run
 from tests.live.redis import missing_redis
 from tests.live.slow_phone import SlowPhone
 from tests.live.test_cluster_bundles import pause
+from tests.relay.test_sent_patches import patch_text
+from tests.spool.cases import sha256
 
 SESSION = "ABC234"
 SHA256 = hashlib.sha256(TYPESCRIPT.read_bytes()).hexdigest() if TYPESCRIPT.exists() else ""
@@ -99,6 +102,24 @@ class UploadTest(LiveCase):
         status, found = await curl(relay, packed, "-H", "Content-Encoding: gzip")
         self.assertEqual((status, found["sha256"]), (201, SHA256))
         self.assertEqual(sha_of(await phone.bundle()), SHA256)
+
+    async def test_a_patch(self) -> None:
+        relay, node = await self.stage()
+        old = TYPESCRIPT.read_text("utf-8")
+        new = old.replace("TypeScript", "TypeScript 🛒", 1) + "// é"
+        patch = Path(self.mktemp()).resolve()
+        patch.write_bytes(patch_text(old, new))
+        head = ("-H", f"Content-Type: {PATCH_MEDIA_TYPE}", "-H", f'If-Match: "{SHA256}"')
+        status, found = await curl(relay, patch, *head)
+        self.assertEqual((status, found["reason"]), (412, "base"))
+        await curl(relay, TYPESCRIPT)
+        phone = await node.join("mobile", SESSION, "replay=1")
+        self.assertEqual(sha_of(await phone.bundle()), SHA256)
+        status, found = await curl(relay, patch, *head)
+        self.assertEqual((status, found["phones"]), (201, 1), found)
+        self.assertEqual(sha_of(await phone.bundle()), sha256(new))
+        reply = await relay.get(found["url"])
+        self.assertEqual(hashlib.sha256(reply.body.encode()).hexdigest(), sha256(new))
 
     async def test_a_big_one_is_never_whole_in_memory(self) -> None:
         relay, node = await self.stage("--max-message", "60MB")

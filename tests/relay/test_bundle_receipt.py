@@ -5,9 +5,16 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.relay.bundle_receipt import BundleReceipt, Receipt, read_receipt
+from apptuner_relay.relay.bundle_receipt import (
+    BundleReceipt,
+    Receipt,
+    read_patch_refusal,
+    read_receipt,
+)
 from apptuner_relay.relay.bundle_receipt_states import ReceiptState
 from apptuner_relay.spool.file_states import FileState
+from apptuner_relay.wire import messages
+from apptuner_relay.wire.bundle_patch import PatchFault
 
 
 class File:
@@ -72,8 +79,20 @@ class BundleReceiptTest(SynchronousTestCase):
         self.complete(None, 0)
         self.assertEqual(self.told, [Receipt(ReceiptState.NOT_KEPT, 0)])
 
+    def test_a_patch_that_is_overtaken(self) -> None:
+        self.receipt.overtaken()
+        self.complete(self.file)
+        self.receipt.overtaken()
+        self.assertEqual(self.told, [Receipt(ReceiptState.SUPERSEDED, 0)])
+
 
 class ReadReceiptTest(SynchronousTestCase):
+    def test_every_refusal_of_a_patch(self) -> None:
+        for fault in PatchFault:
+            message = messages.bundle_wanted(fault.value, 1)
+            self.assertIs(read_patch_refusal(message), fault)
+            self.assertIsNone(read_receipt(message))
+
     def test_other_messages(self) -> None:
         for message in (
             b"",
@@ -85,3 +104,7 @@ class ReadReceiptTest(SynchronousTestCase):
             b'{"type":"bundle_receipt","outcome":"kept","phones":null}',
         ):
             self.assertIsNone(read_receipt(message), message)
+            self.assertIsNone(read_patch_refusal(message), message)
+        for reason in (b'"news"', b"null", b"[]"):
+            wanted = b'{"type":"bundle_wanted","reason":%b}' % reason
+            self.assertIsNone(read_patch_refusal(wanted))
