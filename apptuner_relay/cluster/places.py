@@ -4,6 +4,7 @@ from typing import NamedTuple, Protocol
 
 from apptuner_relay.cluster.bridge.arrival_barrier import ArrivalBarriers
 from apptuner_relay.cluster.bridge.link import LinkProtocol
+from apptuner_relay.cluster.bridge.peer_auth import PATCHES
 from apptuner_relay.cluster.bridge.remote_member import RemoteMember
 from apptuner_relay.cluster.bridge.remote_members import RemoteMembers
 from apptuner_relay.cluster.bridge.session_counter import SessionCounter
@@ -11,7 +12,9 @@ from apptuner_relay.cluster.ownership.directory import Lease
 from apptuner_relay.relay.frame_handler import Connection
 from apptuner_relay.relay.interfaces import ConnectedClient, Place
 from apptuner_relay.relay.service import RelayService
-from apptuner_relay.session.session import Admission
+from apptuner_relay.session.session import Admission, BadRequest, Role
+
+_NO_PATCHES = "The session's relay is of an earlier version, without patches: send the bundle whole"
 
 
 class ClusterClients(NamedTuple):
@@ -92,7 +95,15 @@ class PeerPlace:
         clients.pending.add(admission.session_hash)
 
     def check(self) -> None:
-        """See `Place`. The owner has checked that there is room."""
+        """See `Place`. The owner has checked that there is room.
+
+        :raises BadRequest: 503, for an upload of a patch, where the owner is of a version that
+            would pass it on unread. A CLI isn't offered patches by such a relay.
+        """
+        admission = self._admission
+        is_patch = admission.role is Role.UPLOAD and admission.patches
+        if is_patch and PATCHES not in self._link.features:
+            raise BadRequest(503, _NO_PATCHES)
 
     def enter(self, connection: Connection) -> ConnectedClient:
         """See `Place`."""

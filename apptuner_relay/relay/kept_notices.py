@@ -15,11 +15,18 @@ class KeptNotices:
     """Those to one CLI.
 
     :param tell: sends it a message of the relay's own.
+    :param keeps: whether the store keeps a bundle.
     :param now_ms: gives the time in ms since the epoch.
     """
 
-    def __init__(self, tell: Callable[[bytes], None], now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        tell: Callable[[bytes], None],
+        keeps: Callable[[BundleFile], bool],
+        now_ms: Callable[[], int],
+    ) -> None:
         self._tell = tell
+        self._keeps = keeps
         self._now_ms = now_ms
 
     def completed(self, bundle: BundleLog) -> None:
@@ -35,7 +42,7 @@ class KeptNotices:
 
     def _digested(self, file: BundleFile, digest: Digest) -> None:
         # Of two senders' bundles the store keeps the one that began last.
-        if file.is_kept:
+        if self._keeps(file):
             self._tell(messages.bundle_kept(digest.sha256, self._now_ms()))
 
 

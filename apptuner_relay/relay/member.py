@@ -382,17 +382,19 @@ class Member:
 
     def _route(self, head: bytes, complete: bool) -> "Routing[Member]":
         """Where the message that begins with ``head`` goes. The sender is answered here."""
-        route = route_message(self, self.session, head, complete, bool(self._opcode & BINARY))
+        binary = bool(self._opcode & BINARY)
+        route = route_message(self, self.session, head, complete, binary)
         if route.type == messages.BUNDLE_WANTED and self.delivery is not None:
             taken = self.delivery.want_whole()
             route = route._replace(members=() if taken else route.members, everybody=False)
         elif route.type == PATCH_TYPE and self._patches is not None:
             return Routing((), PATCH_TYPE, target=route.target)
-        elif route.type == PATCH_TYPE and self.bundles is not None:
-            outdate(self._store, self.session.hash, route.members, route.target)
-            route = route._replace(everybody=False)
         if route.answer is not None:
             self._notices.answer(route.answer(self._now_ms()))
-        elif route.complaint is not None:
+            return route
+        if route.complaint is not None:
             self._notices.complain(route.complaint)
+        if self.bundles and not binary and messages.may_change_code(route.type, complete):
+            outdate(self._store, self.session.hash, route.members, route.target)
+            route = route._replace(everybody=False)
         return route

@@ -55,7 +55,7 @@ def outdate(
     target: str | None,
 ) -> None:
     """A client sends ``phones`` a patch that the relay doesn't follow, as it hasn't said that it
-    would: what is cached is not what they run from now on.
+    would, or another kind of bundle: what is cached is not what they run from now on.
 
     :param target: the device that it is for, where it is for one alone.
     """
@@ -63,7 +63,7 @@ def outdate(
         if phone.delivery is not None:
             phone.delivery.outdate()
     if store is not None and target is None:
-        store.forget(session_hash)
+        store.outdate(session_hash)
 
 
 _M = TypeVar("_M", bound=PatchingMember)
@@ -92,7 +92,8 @@ class SentPatches(Generic[_M]):
         self._context = context
         self._notices = notices
         self._receipt = receipt
-        kept = KeptNotices(notices.tell, context.now_ms) if receipt is None else receipt
+        keeps = (lambda file: True) if context.store is None else context.store.may_keep
+        kept = receipt or KeptNotices(notices.tell, keeps, context.now_ms)
         self.completed = kept.completed
         """To be called when all of a bundle of the client has come."""
         self.busy = False
@@ -116,6 +117,7 @@ class SentPatches(Generic[_M]):
             self._newer = message
         else:
             self.busy = True
+            self._session.patches_under_way += 1
             self._source.hold(self)
             Deferred.fromCoroutine(self._work(message)).addErrback(self._failed)
 
@@ -127,6 +129,7 @@ class SentPatches(Generic[_M]):
                 following, self._newer = self._newer, None
         finally:
             self.busy, self._newer = False, None
+            self._session.patches_under_way -= 1
             # This may hold the source, which is to be held without a gap.
             self._sender.patched()
             if not self._source.gone:
@@ -138,7 +141,7 @@ class SentPatches(Generic[_M]):
         if store is None or base is None:
             self._refuse(PatchFault.BASE)
             return
-        begun = notices.bundles_begun
+        begun, growing = notices.bundles_begun, store.growing(base.session_hash)
         checking = Deferred.fromCoroutine(
             store.patches.apply(base, message, self._context.now_ms())
         )
@@ -155,7 +158,10 @@ class SentPatches(Generic[_M]):
             if limit.active():
                 limit.cancel()
         try:
-            if self._newer is not None or notices.bundles_begun != begun:
+            # Where the client is gone, the session may be another relay's by now, or a new one.
+            is_newest = notices.bundles_begun == begun and store.last(base.session_hash) is base
+            is_newest = is_newest and store.growing(base.session_hash) in (None, growing)
+            if self._newer is not None or not is_newest:
                 self._context.traffic.patches["overtaken"] += 1
                 if self._receipt is not None:
                     self._receipt.overtaken()

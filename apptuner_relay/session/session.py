@@ -86,6 +86,8 @@ class Session(Generic[M]):
     bytes_in: int = 0
     """Bytes that members which have left had sent; `bytes_out` are those that they were sent."""
     bytes_out: int = 0
+    patches_under_way: int = 0
+    """How many of its clients have sent a patch that is being checked, or sent to phones."""
     membership_notices: MembershipNotices[M] = field(default_factory=MembershipNotices)
     _by_device: dict[str, M] = field(default_factory=dict)
     _seats: Seats = field(default_factory=Seats)
@@ -95,9 +97,11 @@ class Session(Generic[M]):
         """How logs name this session."""
         return self.hash[:8]
 
-    has_undelivered = False
-    """Whether messages are still on their way from members that have disconnected. Here they never
-    are: what those sent has been passed on by then."""
+    @property
+    def has_undelivered(self) -> bool:
+        """Whether messages are still on their way from members that may have disconnected: patches.
+        Anything else that those sent has been passed on by then."""
+        return self.patches_under_way > 0
 
     @property
     def empty(self) -> bool:

@@ -66,6 +66,8 @@ class Delivery:
         self._following: dict[Follower, BundleLog] = {}
         self._begun: WeakSet[BundleLog] = WeakSet()
         """The bundles of which it has got a part: it gets none of them again."""
+        self._unlabelled: WeakSet[BundleLog] = WeakSet()
+        """Those that it may not run, though it gets all of them."""
         self._got: BundleLog | None = None
         """The last bundle that it got all of, or was told of."""
         self._has_any = False
@@ -136,8 +138,13 @@ class Delivery:
 
     def outdate(self) -> None:
         """The phone has got other code in a way that isn't known: it has nothing to be patched."""
-        if self._patches is not None:
-            self._have = None
+        if self._patches is None:
+            return
+        self._have = None
+        # Whichever of the two it runs in the end.
+        self._unlabelled.update(self._following.values())
+        for follower in tuple(self._following):
+            follower.release()
 
     @property
     def _is_to_be_told(self) -> bool:
@@ -287,7 +294,7 @@ class Delivery:
         """The phone that takes patches runs ``bundle`` now: tell it the bundle's label."""
         self._have = None
         file = bundle.file
-        if file is None or file.gone:
+        if file is None or file.gone or bundle in self._unlabelled:
             return
 
         def known(digest: Digest) -> None:

@@ -6,7 +6,6 @@ without it. Bundles that are complete stay, and are read as long as that works.
 """
 
 import errno
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from apptuner_relay.spool.file_pool import FilePool
 from apptuner_relay.spool.file_states import FileState
 from apptuner_relay.spool.outage import Outage
 from apptuner_relay.spool.patches import Patches
+from apptuner_relay.spool.previous_bundles import PreviousBundles
 
 _SWEEP_S = 1.0
 
@@ -62,11 +62,13 @@ class Store(Service):
         self._clock = clock
         self._offload = offload
         self._latest: dict[str, BundleFile] = {}
-        self._previous: dict[str, BundleFile] = {}
-        """Of sessions with phones that take patches, the bundles before the latest."""
-        self._patched: Counter[str] = Counter()
+        self._previous = PreviousBundles()
+        self.keep_previous = self._previous.keep
+        """See `PreviousBundles`."""
         self.patches = Patches(self._bases, offload)
         self._growing: dict[str, BundleFile] = {}
+        self._outdated: set[BundleFile] = set()
+        """Those that grow, and won't be kept: phones have other code by now."""
         self._finishing: dict[str, BundleFile] = {}
         self._counted: dict[BundleFile, int] = {}
         self._bundle_bytes = 0
@@ -135,7 +137,7 @@ class Store(Service):
         complete. None where nothing can be cached now."""
         bundle = self._open(session_hash, form, is_kept=True)
         if bundle is None:
-            self._outdate(session_hash)
+            self.outdate(session_hash)
         else:
             self._growing[session_hash] = bundle
         return bundle
@@ -179,8 +181,13 @@ class Store(Service):
             return bundle
         # Another sender's may have begun earlier, but later than the cached bundle.
         last = self.last(session_hash)
-        ours = (one for one in self._counted if one.session_hash == session_hash and one.is_kept)
-        return next((one for one in ours if one.arriving and one.order > _order(last)), None)
+        ours = (one for one in self._open_ones(session_hash) if one.arriving)
+        return next((one for one in ours if one.order > _order(last)), None)
+
+    def _open_ones(self, session_hash: str) -> list[BundleFile]:
+        """The bundles of a session that are to be kept when they are complete."""
+        ours = (one for one in self._counted if one.session_hash == session_hash)
+        return [one for one in ours if one.is_kept and one.is_open and one not in self._outdated]
 
     def last(self, session_hash: str) -> BundleFile | None:
         """The last bundle of a session of which all has come, though it may still be on its way to
@@ -198,20 +205,29 @@ class Store(Service):
         """Whether a session has a bundle, or one is growing."""
         return self.latest(session_hash) is not None
 
+    def may_keep(self, bundle: BundleFile) -> bool:
+        """Whether it is its session's last bundle, or will be when it is complete."""
+        is_kept = bundle.is_kept and bundle not in self._outdated
+        return is_kept and bundle.order >= _order(self.last(bundle.session_hash))
+
+    def outdate(self, session_hash: str, order: int | None = None) -> None:
+        """Phones of a session get other code, which isn't cached: keep nothing that has begun.
+
+        :param order: the number of that code's bundle, where it has one: what has begun later is
+            newer.
+        """
+        self.forget(session_hash)
+        for one in self._open_ones(session_hash):
+            if order is None or one.order < order:
+                self._outdated.add(one)
+                self._forget_growing(one)
+
     def forget(self, session_hash: str) -> None:
-        """Drop the bundles of a session that has moved to another relay, or whose phones have other
-        code by now."""
+        """Drop the whole bundles of a session that has moved to another relay."""
         for those in (self._previous, self._latest, self._finishing):
             bundle = those.get(session_hash)
             if bundle is not None:
                 self.drop(bundle)
-
-    def keep_previous(self, session_hash: str, wanted: bool) -> None:
-        """Keep a session's last bundle but one, as a base for patches, from now on, or no more. To
-        be called for each phone that takes patches, when it comes and when it goes."""
-        self._patched[session_hash] += 1 if wanted else -1
-        if not self._patched[session_hash]:
-            del self._patched[session_hash]
 
     def _bases(self, bundle: BundleFile) -> Sequence[BundleFile]:
         """The session's whole bundles other than ``bundle``."""
@@ -247,7 +263,7 @@ class Store(Service):
 
     def finishing(self, bundle: BundleFile) -> None:
         """See `bundle_file.FileKeeper`."""
-        if bundle.is_kept and bundle.order > _order(self.last(bundle.session_hash)):
+        if self.may_keep(bundle):
             self._finishing[bundle.session_hash] = bundle
 
     def completed(self, bundle: BundleFile) -> None:
@@ -257,7 +273,7 @@ class Store(Service):
         if not bundle.is_kept:
             return
         before = self._latest.get(bundle.session_hash)
-        if _order(before) > bundle.order:
+        if bundle in self._outdated or _order(before) > bundle.order:
             # Of two senders' bundles, phones have the one that began last.
             bundle.drop()
             return
@@ -265,18 +281,7 @@ class Store(Service):
         self._latest[bundle.session_hash] = bundle
         bundle.last_use_s = self._clock.seconds()
         if before is not None:
-            self._retire(before)
-
-    def _retire(self, bundle: BundleFile) -> None:
-        """A newer one is the session's last bundle from now on."""
-        session = bundle.session_hash
-        older = self._previous.pop(session, None)
-        if older is not None:
-            older.drop()
-        if session in self._patched:
-            self._previous[session] = bundle
-        else:
-            bundle.drop()
+            self._previous.retire(before)
 
     def failed(self, bundle: BundleFile, error: OSError) -> None:
         """See `bundle_file.FileKeeper`."""
@@ -303,6 +308,7 @@ class Store(Service):
     def closed(self, bundle: BundleFile) -> None:
         """See `bundle_file.FileKeeper`."""
         self._forget_growing(bundle)
+        self._outdated.discard(bundle)
         self._bundle_bytes -= self._counted.pop(bundle, 0)
 
     def start_digest(self, path: Path) -> Digestion:
@@ -359,11 +365,7 @@ class Store(Service):
         is_last = bundle.is_kept and bundle.order > _order(self._latest.get(bundle.session_hash))
         bundle.cut(Cut.STORE)
         if is_last:
-            self._outdate(bundle.session_hash)
-
-    def _outdate(self, session_hash: str) -> None:
-        """Drop the cached bundle of a session: a newer one has begun, and isn't cached."""
-        self.forget(session_hash)
+            self.outdate(bundle.session_hash, bundle.order)
 
     def _give_up_all(self) -> None:
         """Cut all bundles that aren't complete: nothing more can be written."""

@@ -20,6 +20,8 @@ count."""
 BUNDLE_TYPES = frozenset({"bundle_update", "bundle_start", "bundle_chunk"})
 """The messages of the desktop side that may be sent while no phone is connected."""
 
+_BUNDLE_PREFIX = "bundle"
+
 BUNDLE_WANTED = "bundle_wanted"
 """Of whoever can't apply a patch: a phone, or the relay. The bundle is to come whole."""
 
@@ -73,6 +75,17 @@ def sniff(head: bytes, complete: bool) -> Envelope:
     if not fields:
         return _EVERYBODY
     return Envelope(fields.get(b'"type"'), fields.get(_TARGET_KEY))
+
+
+def may_change_code(kind: str | None, complete: bool) -> bool:
+    """Whether a message of the desktop side may change what phones run, in a way that the relay
+    doesn't know: another kind of bundle, or a message whose type doesn't stand in its head.
+
+    :param complete: whether the head is all of the message.
+    """
+    if kind is None:
+        return not complete
+    return kind.startswith(_BUNDLE_PREFIX) and kind not in BUNDLE_TYPES
 
 
 def usual_start(text: bytes) -> bytes:

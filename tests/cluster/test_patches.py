@@ -4,7 +4,7 @@ both, and while the session moves or its relay is lost."""
 from typing import Any
 
 from apptuner_relay.wire.frames import TEXT
-from tests.cluster.harness import ClusterCase, ClusterClient, ClusterRelay
+from tests.cluster.harness import KEY, ClusterCase, ClusterClient, ClusterRelay
 from tests.memory import masked
 from tests.memory_store import MemoryStore
 from tests.relay.test_sent_patches import code_of, patch_text
@@ -194,3 +194,59 @@ class DrainTest(PatchesCase):
         self.assertEqual(code_of(self.first.received()), [NEW])
         self.assertEqual((phone.read(), phone.code), (["bundle_patch"], NEW))
         self.ends(stopping, *self.cluster.clients)
+
+
+class GuardTest(PatchesCase):
+    """What is kept is never older than what phones run."""
+
+    def kept(self, relay: ClusterRelay) -> bool:
+        return self.store_of(relay).latest(KEY) is not None
+
+    def test_a_patch_over_a_bridge_that_is_not_followed(self) -> None:
+        cli = self.cli(self.a)
+        for role in ("dashboard", "desktop"):
+            self.bundle(cli, OLD)
+            self.assertTrue(self.kept(self.a))
+            page = self.connect(self.b, role)
+            page.send_raw(masked(TEXT, patch_text(OLD, NEW)))
+            self.turn()
+            self.assertEqual(self.first.types()[-1:], ["bundle_patch"])
+            self.assertFalse(self.kept(self.a))
+
+    def test_nothing_of_it_moves_with_the_session(self) -> None:
+        cli, page = self.cli(self.b), self.connect(self.b, "dashboard")
+        self.bundle(cli, OLD)
+        page.send_raw(masked(TEXT, patch_text(OLD, NEW)))
+        stopping = self.a.stop()
+        self.turn(3)
+        self.assertEqual(self.owner, "b")
+        self.assertFalse(self.kept(self.b))
+        cli.received()
+        self.patch_cli(cli, OLD, NEW)
+        self.assertEqual(self.told(cli), ["base"])
+        self.ends(stopping, self.first)
+
+    def test_the_session_waits_for_a_patch_of_a_cli_that_has_gone(self) -> None:
+        far, cli = self.connect(self.b, "mobile"), self.cli(self.a)
+        self.bundle(cli, OLD)
+        far.received()
+        offload = self.store_of(self.a).offload
+        offload.patient = True
+        self.patch_cli(cli, OLD, NEW)
+        cli.lose()
+        stopping = self.a.stop()
+        self.turn(1)
+        self.assertEqual(self.owner, "a")
+        offload.patient = False
+        offload.answer()
+        self.turn(3)
+        self.assertEqual(self.owner, "b")
+        self.assertEqual(code_of(far.received()), [NEW])
+        self.assertEqual(code_of(self.connect_late(self.b)), [NEW])
+        self.ends(stopping, self.first)
+
+    def connect_late(self, relay: ClusterRelay) -> list[dict[str, Any]]:
+        """What a phone gets that joins now."""
+        late = self.cluster.connect(relay, "/mobile/ABC234?replay=1")
+        self.turn()
+        return late.received()

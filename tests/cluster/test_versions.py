@@ -10,12 +10,14 @@ from apptuner_relay.cluster.bridge.peer_auth import BadPass, Pass, PassVerifier
 from apptuner_relay.cluster.bridge.remote_member import NO_PATCHES
 from apptuner_relay.cluster.bridge.roster import MigratingClient
 from apptuner_relay.session.session import Admission, Device, Role
+from apptuner_relay.web.patch_body import PATCH_MEDIA_TYPE
 from apptuner_relay.wire.frames import CLOSE_SERVICE_RESTART
 from tests.cluster.harness import SECRET, ClusterCase, ClusterClient, ClusterRelay
 from tests.memory_store import MemoryStore
-from tests.relay.test_sent_patches import code_of
+from tests.relay.test_sent_patches import code_of, patch_text
 from tests.spool.cases import sha256
 from tests.spool.test_delivery_of_patches import NEW, NEWER, OLD, Phone
+from tests.web.uploading import Uploader
 
 DEVICE_FIELDS = {
     *("device_id", "name", "platform", "connected_at_ms", "chunks", "replay", "have", "announce"),
@@ -106,6 +108,15 @@ class AnEarlierOwner(VersionsCase):
             self.bundle(cli, OLD)
             self.assertEqual(code_of(self.near.received()), [OLD])
             self.assertNotIn("bundle_kept", cli.types())
+
+    def test_an_upload_has_to_be_whole(self) -> None:
+        text = patch_text(OLD, NEW)
+        base = f'"{sha256(OLD)}"'
+        one = Uploader(self.b.site, len(text), Content_Type=PATCH_MEDIA_TYPE, If_Match=base)
+        one.send(text)
+        self.turn(1)
+        self.assertEqual((one.status, self.near.types()), (503, []))
+        self.assertIn("send the bundle whole", one.found["error"])
 
 
 class AnEarlierEdge(VersionsCase):

@@ -100,7 +100,7 @@ class Quiescing:
         while True:
             members = session.members if everybody else session.desktop_side
             self._ask(members)
-            if all(map(self._has_stopped, members)):
+            if all(map(self._has_stopped, members)) and not session.has_undelivered:
                 return True
             if clock.seconds() >= until_s:
                 return False
