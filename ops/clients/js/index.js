@@ -1,3 +1,4 @@
 // AppTuner Relay's clients. README.md beside this file tells how they are used.
 
+export { makePatch } from './src/patch_making.js';
 export { applyPatch } from './src/patch_applying.js';
