@@ -32,7 +32,8 @@ exit codes:
   4    no phone joined in time
   5    no acknowledgement in time, or not all of them
   6    there is no such bundle
-  130  interrupted (Ctrl-C), after a clean close; 143 likewise for SIGTERM
+  130  interrupted (Ctrl-C), after a clean close; 0 for push --watch, which has no other end;
+       143 for SIGTERM
 """
 
 

@@ -10,12 +10,20 @@ from typing import Any
 from apptuner_relay.client import address
 from apptuner_relay.client.bundles import BundleError, Form, ReadBundle
 from apptuner_relay.client.carriers import Carrier, HttpCarrier, MessageCarrier
-from apptuner_relay.client.command import Command, add_session_arguments, checked, count, seconds
+from apptuner_relay.client.command import (
+    Command,
+    CommandRun,
+    add_session_arguments,
+    checked,
+    count,
+    seconds,
+)
 from apptuner_relay.client.credentials import add_key_argument
 from apptuner_relay.client.member_connection import ClientPings, Target
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
+from apptuner_relay.client.push_watch import add_watch_arguments, start_watch
 from apptuner_relay.client.pushing import Order, Push
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.way import add_managed_arguments, make_factory
@@ -23,6 +31,7 @@ from apptuner_relay.support.clocks import in_ms
 
 RECONNECT_SECONDS = 5.0
 PING_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,8 +66,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--wait",
         metavar="SECONDS",
         type=seconds,
-        default=60.0,
-        help="how long to wait for a phone to be there (default: 60)",
+        help=f"how long to wait for a phone to be there (default: {WAIT_SECONDS:g})",
     )
     parser.add_argument(
         "--timeout",
@@ -73,8 +81,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=10,
         help="how often to reconnect, 5 seconds after each loss, and to send again what was not "
-        "acknowledged (default: 10)",
+        "acknowledged (default: 10). With --watch: 1 to 30 seconds apart, and as often "
+        "again after each welcome",
     )
+    add_watch_arguments(parser)
     add_key_argument(
         parser,
         "claim the session with this secret: from then on only who shows it may be its CLI, "
@@ -88,21 +98,40 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membership:
+def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> CommandRun:
     if arguments.tokens and arguments.key is None:
         raise UsageError("--tokens goes with --key: tokens are signed with the session's secret")
+    if arguments.poll is not None and not arguments.watch:
+        raise UsageError("--poll goes with --watch: without it, the file is read once")
+    query = {"tokens": "1"} if arguments.tokens else {}
+    if arguments.watch and arguments.managed is None:
+        query["patch"] = "1"
     target = Target(
         arguments.relay,
         "cli",
         arguments.session,
-        {"tokens": "1"} if arguments.tokens else None,
+        query or None,
         arguments.key,
         claims=arguments.key is not None,
     )
-    factory = make_factory(arguments, reactor, target, ClientPings(PING_SECONDS))
+    heartbeat = ClientPings(PING_SECONDS)
+    if arguments.watch:
+        return start_watch(arguments, reactor, screen, target, heartbeat)
+    return _start_once(arguments, reactor, screen, target, heartbeat)
+
+
+def _start_once(
+    arguments: argparse.Namespace,
+    reactor: Any,
+    screen: Screen,
+    target: Target,
+    heartbeat: ClientPings,
+) -> Membership:
+    factory = make_factory(arguments, reactor, target, heartbeat)
     patience = Patience(arguments.retries, RECONNECT_SECONDS, RECONNECT_SECONDS, forgiving=False)
     membership = Membership(reactor, factory, patience, screen)
-    order = Order(arguments.device, arguments.wait, arguments.timeout, sends=arguments.retries + 1)
+    wait = WAIT_SECONDS if arguments.wait is None else arguments.wait
+    order = Order(arguments.device, wait, arguments.timeout, sends=arguments.retries + 1)
     carrier: Carrier
     if arguments.managed is None:
         carrier = MessageCarrier(_bundle(arguments), membership)
@@ -172,7 +201,9 @@ COMMAND = Command(
     "Connects as the session's CLI, waits for a phone, sends the bundle, and waits until every\n"
     "phone that was there has acknowledged it. It takes the place of a CLI that is connected.\n"
     "With --managed the bundle is uploaded to the relay over HTTP, and everything else goes by\n"
-    "the session's channel.",
+    "the session's channel. With --watch it stays, and sends every save: only what has changed,\n"
+    "to a relay that can take that, and all of it otherwise. It prints a line for each save, and\n"
+    "ends with 0 at Ctrl-C.",
     _add_arguments,
     _start,
 )

@@ -167,6 +167,12 @@ TABLES = (
         "operator.alerts",
         ["IDLE"],
     ),
+    Table(
+        "client.save_states",
+        "Saves that the companion program sends (push --watch)",
+        "client.save_pushing",
+        ["AWAY"],
+    ),
 )
 
 INTRODUCTION = """\

@@ -1,0 +1,139 @@
+"""What is sent of a save: a patch of the one before where that is possible, or all of it; over the
+member's own connection or over HTTP. What is sent when is for `save_pushing`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThread
+
+from apptuner_relay.client.address import Relay
+from apptuner_relay.client.bundles import Form, ReadBundle
+from apptuner_relay.client.carriers import HttpCarrier, Parcel
+from apptuner_relay.client.file_watch import InThread
+from apptuner_relay.client.membership import Membership
+from apptuner_relay.client.policy import Patience
+from apptuner_relay.client.saved_file import Save
+from apptuner_relay.client.screen import Screen
+from apptuner_relay.spool.code.patch_making import make_patch
+from apptuner_relay.spool.code.text_diff import TooDifferent
+from apptuner_relay.support.clocks import in_ms
+from apptuner_relay.wire.bundle_patch import MOST_PATCH_BYTES, build_patch
+
+
+class SaveParcel(NamedTuple):
+    """A save that is ready to be sent."""
+
+    parcel: Parcel
+    is_patch: bool = False
+    no_patch_because: str = ""
+    """Why it is whole although it might have been a patch."""
+
+
+class SaveParcels(Protocol):
+    """Makes them ready."""
+
+    serves_one: bool
+    """Whether one phone can be sent to. If not, the relay itself serves phones that come later."""
+    is_kept: bool
+    """Whether the relay has said, when a parcel is sent, that it keeps the bundle."""
+
+    def make(self, save: Save, base: Save | None, target: str | None) -> Deferred[SaveParcel]:
+        """Make a save ready for a phone, or for all: where `base` is given, and `target` isn't, as
+        a patch of that if there is one. Fails with `BundleError` for what no relay would take.
+        """
+
+
+class SaveMessages:
+    """As messages, over the connection of a member."""
+
+    serves_one = True
+    is_kept = False
+
+    def __init__(
+        self, membership: Membership, form: Form | None, *, in_thread: InThread = deferToThread
+    ) -> None:
+        self._membership = membership
+        self._form = form
+        self._in_thread = in_thread
+
+    def make(self, save: Save, base: Save | None, target: str | None) -> Deferred[SaveParcel]:
+        """See `SaveParcels`."""
+        # Finding what has changed may take a quarter of a second, and pings don't wait for that.
+        made = self._in_thread(save_messages, save, base, target, self._form, in_ms(time.time()))
+        return made.addCallback(self._packed)
+
+    def _packed(self, made: SavedMessages) -> SaveParcel:
+        size = sum(map(len, made.messages))
+        parcel = Parcel(size, size, lambda told: self._membership.stream(made.messages, told))
+        return SaveParcel(parcel, made.is_patch, made.no_patch_because)
+
+
+class SavedMessages(NamedTuple):
+    """A save as messages."""
+
+    messages: list[bytes]
+    is_patch: bool = False
+    no_patch_because: str = ""
+
+
+def save_messages(
+    save: Save, base: Save | None, target: str | None, form: Form | None, timestamp: int
+) -> SavedMessages:
+    """A save as a patch of `base`, or as a whole bundle in a form, at a time in ms. Pure.
+
+    Raises `BundleError` for what no relay would take.
+    """
+    because = ""
+    if base is not None and target is None:
+        try:
+            patch = make_patch(base.code, base.sha256, save.code, save.sha256, time.monotonic)
+        except TooDifferent:
+            because = "too much has changed for a patch"
+        else:
+            message = build_patch(patch, timestamp)
+            most = min(MOST_PATCH_BYTES, len(save.code))
+            if len(message) <= most:
+                return SavedMessages([message], True)
+            because = f"a patch would have {len(message):,} bytes"
+    bundle = ReadBundle.of(save.code.decode(), form=form)
+    return SavedMessages(bundle.messages(timestamp, target), False, because)
+
+
+class SaveUploads:
+    """Over HTTP: whole, and to all phones."""
+
+    serves_one = False
+    is_kept = True
+
+    def __init__(
+        self,
+        reactor: Any,
+        relay: Relay,
+        session: str,
+        credential: str | None,
+        patience: Patience,
+        screen: Screen,
+    ) -> None:
+        self._reactor = reactor
+        self._relay = relay
+        self._session = session
+        self._credential = credential
+        self._patience = patience
+        self._screen = screen
+
+    def make(self, save: Save, base: Save | None, target: str | None) -> Deferred[SaveParcel]:
+        """See `SaveParcels`."""
+        carrier = HttpCarrier(
+            self._reactor,
+            self._relay,
+            self._session,
+            self._credential,
+            save.code,
+            self._patience,
+            self._screen,
+        )
+        return succeed(SaveParcel(carrier.pack([target])))
