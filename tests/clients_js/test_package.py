@@ -4,6 +4,7 @@ What is made of other files is up to date."""
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -12,6 +13,7 @@ from tests.clients_js.javascript import FOLDER, KIT, output, program, tool
 
 NAME = "apptuner-relay-client"
 APP = FOLDER / "app"
+OLD = 'log("one");\n' * 1000 + "BUILD = 1;\n"
 PUBLISHED = {"LICENSE", "README.md", "index.cjs", "index.d.cts", "index.d.ts", "index.js"}
 
 
@@ -29,6 +31,65 @@ class BuiltFilesTest(SynchronousTestCase):
         self.assertIn(
             "Usage: ops/clients/js/build", output([program("node"), str(KIT / "build"), "-h"])
         )
+
+
+class CompareTest(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.old, self.new = Path(self.mktemp()), Path(self.mktemp())
+        self.old.write_text(OLD, "utf-8")
+
+    def compare(self, new: str) -> "subprocess.CompletedProcess[str]":
+        self.new.write_text(new, "utf-8")
+        command = [program("node"), str(KIT / "compare"), str(self.old), str(self.new)]
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+
+    def test_two_builds(self) -> None:
+        done = self.compare(OLD.replace("BUILD = 1", "BUILD = 2"))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        whole, patch, time = done.stdout.splitlines()
+        self.assertRegex(whole, r"^whole  \d{5} bytes, \d+ gzipped$")
+        self.assertRegex(patch, r"^patch  \d{3} bytes, \d+ gzipped, 1 edit$")
+        self.assertRegex(time, r"^time   [\d.]+ ms to make it, [\d.]+ ms to apply it$")
+
+    def test_what_is_too_different(self) -> None:
+        done = self.compare("something else")
+        self.assertEqual((done.returncode, done.stderr), (1, ""))
+        self.assertIn("the whole is sent", done.stdout)
+
+    def test_a_file_that_is_not_there(self) -> None:
+        command = [program("node"), str(KIT / "compare"), "/nowhere/old.js", str(self.old)]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("/nowhere/old.js", done.stderr)
+
+
+class ReadmeTest(SynchronousTestCase):
+    """The examples of README.md are programs."""
+
+    def test_patches(self) -> None:
+        (example,) = [text for text in self.examples() if "makePatch" in text]
+        shown = re.findall(r"(?m)^// (.*)$", example)
+        file = Path(self.mktemp()).with_suffix(".mjs").resolve()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(example.replace(f"'{NAME}'", f"'{KIT / 'index.js'}'"))
+        self.assertEqual(output([program("node"), str(file)]).splitlines(), shown)
+
+    def test_all_import_what_there_is(self) -> None:
+        typed = names_of((KIT / "index.d.ts").read_text("utf-8"))
+        for example in self.examples():
+            for names in re.findall(rf"import {{ (.*) }} from '{NAME}'", example):
+                self.assertLessEqual(set(names.split(", ")), typed)
+            file = Path(self.mktemp()).with_suffix(".mjs").resolve()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(example)
+            output([program("node"), "--check", str(file)])
+
+    def examples(self) -> list[str]:
+        """The indented blocks that import something."""
+        blocks = re.split(r"(?m)^(?=\S)", (KIT / "README.md").read_text("utf-8"))
+        code = (re.findall(r"(?m)^(?:    (.*)|)$", block) for block in blocks)
+        texts = ("\n".join(lines).strip() + "\n" for lines in code)
+        return [text for text in texts if text.startswith("import ")]
 
 
 class PackageTest(SynchronousTestCase):

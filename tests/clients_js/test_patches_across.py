@@ -257,6 +257,18 @@ class InNode(SynchronousTestCase):
         self.with_answers(check)
         self.assertGreater(len(reasons), 4)
 
+    def test_labels(self) -> None:
+        """A text is hashed as the relay hashes what it keeps of it."""
+
+        def check(kit: Answers) -> None:
+            for text in ("", "é🛒\u2028\ufeff", "\ud83da", "x" * 100_000):
+                found = kit.ask("sha256", text=text)
+                self.assertEqual(found["all"], sha256(kept(text)))
+                self.assertEqual(found["web"], sha256(kept(text)))
+                self.assertIn("There is no SHA-256 here", found["none"])
+
+        self.with_answers(check)
+
     def test_too_many_edits(self) -> None:
         def check(kit: Answers) -> None:
             for count, reason in ((MOST_EDITS, None), (MOST_EDITS + 1, "too_many")):
