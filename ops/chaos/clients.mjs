@@ -42,6 +42,11 @@ function generator(seed) {
   };
 }
 
+// The other half of the sessions' clients send and take patches, as those of the kit do.
+function takesPatches(session) {
+  return Number(/\d+$/.exec(session)?.[0] ?? 0) % 2 === 1;
+}
+
 let random = generator(1);
 let relays = [];
 let calm = false;
@@ -63,6 +68,37 @@ function makeCode(from, n, version, chars) {
   }
   const rest = parts.join('');
   return rest + sha256(rest);
+}
+
+// The next save of a code: another head and sum, and a line more or less in the middle. Returns the
+// code, and the edits that lead to it.
+function editCode(base, from, n, version) {
+  const old = /^\/\*\{[^}]*\}\*\//.exec(base)[0];
+  const head = `/*${JSON.stringify({ from, n, version })}*/`;
+  const at = base.indexOf('\n', old.length + Math.floor(random() * (base.length - old.length - 64)));
+  const middle = at < 0 || at > base.length - 64 ? base.length - 64 : at;
+  const line = `\nlog("\u{1f6d2} ${n}");`;
+  const rest = head + base.slice(old.length, middle) + line + base.slice(middle, -64);
+  const sum = sha256(rest);
+  const edits = [
+    [0, old.length, head, old],
+    [middle, middle, line],
+    [base.length - 64, base.length, sum, base.slice(-64)],
+  ];
+  return { code: rest + sum, edits };
+}
+
+// What a patch makes of a code; null where it doesn't fit.
+function applyPatch(code, patch) {
+  const parts = [];
+  let at = 0;
+  for (const [start, end, text, old = ''] of patch.edits) {
+    if (start < at || code.slice(start, end).slice(0, old.length) !== old) return null;
+    parts.push(code.slice(at, start), text);
+    at = end;
+  }
+  const made = parts.join('') + code.slice(at);
+  return made.length === patch.units && sha256(made) === patch.sha256 ? made : null;
 }
 
 // Who sent a code, and whether it is whole and of one piece.
@@ -95,6 +131,10 @@ class Person {
     this.ws = null;
     this.conn = null;
     this.away = false;
+    this.patches = takesPatches(session);
+    // The code that a CLI sent last, or a phone runs, and the SHA-256 by which it may be patched.
+    this.code = null;
+    this.label = null;
     this.connect();
   }
 
@@ -108,8 +148,8 @@ class Person {
     this.n = 0;
     this.conn = `${this.name}.${++connections}`;
     this.welcome = false;
-    const query = this.role === 'mobile' ? `?deviceId=${this.name}` : '';
-    const ws = new WebSocket(`${relay.url}/${this.role}/${this.session}${query}`, {
+    const query = this.query();
+    const ws = new WebSocket(`${relay.url}/${this.role}/${this.session}?${query}`, {
       perMessageDeflate: this.name.length % 2 === 0,
       handshakeTimeout: OPEN_TIMEOUT_MS,
     });
@@ -125,6 +165,10 @@ class Person {
       report('close', { conn, who: this.name, code, reason: reason.toString('utf8') });
       if (this.ws === ws) this.lost();
     });
+  }
+
+  query() {
+    return '';
   }
 
   lost() {
@@ -157,6 +201,7 @@ class Person {
     if (type === 'connected') {
       if (this.welcome) this.say('twice');
       this.welcome = true;
+      this.mayPatch = message.patch === true;
       this.say('open');
       this.every(PING_MS, () => this.ping());
       this.begin();
@@ -172,8 +217,10 @@ class Person {
     } else if (type === 'bundle_ack') {
       this.got('ack', readWord(message.word), { version: message.version });
     } else if (type === 'bundle_update') {
-      this.run(message.payload.code);
+      this.label = null;
+      this.run(message.payload.code, 'whole');
     } else if (type === 'bundle_start') {
+      this.label = null;
       this.chunks = [];
     } else if (type === 'bundle_chunk') {
       // As released phones do: by index, and kept over a reconnect.
@@ -182,8 +229,18 @@ class Person {
       if (here === message.totalChunks) {
         const code = this.chunks.join('');
         this.chunks = [];
-        this.run(code);
+        this.run(code, 'whole');
       }
+    } else if (type === 'bundle_patch') {
+      this.patch(message);
+    } else if (type === 'bundle_id' || type === 'bundle_kept') {
+      this.label = this.code !== null && sha256(this.code) === message.sha256 ? message.sha256 : null;
+      if (type === 'bundle_id' && this.label === null) this.say('unfit', { reason: type });
+    } else if (type === 'bundle_unchanged') {
+      if (message.sha256 !== this.label) this.say('unfit', { reason: type });
+    } else if (type === 'bundle_wanted') {
+      this.say('refused', { reason: message.reason });
+      this.wanted();
     } else {
       const devices = message.devices?.map((device) => device.deviceId);
       this.say('told', { type, device: message.deviceId, devices, text: message.error });
@@ -198,6 +255,8 @@ class Person {
   run() {}
   begin() {}
   told() {}
+  patch() {}
+  wanted() {}
 
   ping() {
     if (this.waiting) return;
@@ -238,7 +297,13 @@ class Person {
 }
 
 class Cli extends Person {
+  query() {
+    return this.patches ? 'patch=1' : '';
+  }
+
   begin() {
+    // It sends patches of what it is told is kept on this connection.
+    this.label = null;
     this.every(TALK_MS, () => {
       if (!calm) this.talk();
     });
@@ -268,9 +333,21 @@ class Cli extends Person {
     const version = versions.get(this.session);
     if (!this.welcome || this.ws?.readyState !== WebSocket.OPEN || version === undefined) return;
     const n = ++this.n;
+    const timestamp = Date.now();
+    if (this.mayPatch && this.label !== null && part === 1) {
+      const { code, edits } = editCode(this.code, this.conn, n, version);
+      const [base, sum, size] = [this.label, sha256(code), Buffer.byteLength(code)];
+      const units = code.length;
+      const patch = { type: 'bundle_patch', base, sha256: sum, size, units, edits, timestamp };
+      this.code = code;
+      this.label = null;
+      this.send('bundle', n, [JSON.stringify(patch)], { version, part, messages: 1, patch: true });
+      return;
+    }
     const chars = Math.floor(20_000 + random() ** 3 * 3_000_000);
     const code = makeCode(this.conn, n, version, chars);
-    const timestamp = Date.now();
+    this.code = code;
+    this.label = null;
     const texts = [];
     if (code.length > CHUNK_CHARS && random() < 0.7) {
       const totalChunks = Math.ceil(code.length / CHUNK_CHARS);
@@ -287,6 +364,11 @@ class Cli extends Person {
     this.send('bundle', n, parts, { version, part, messages: parts.length });
   }
 
+  wanted() {
+    this.label = null;
+    this.bundle();
+  }
+
   // It dies when half of a bundle is on its way: between two chunks, or in one message.
   dieSending() {
     if (this.ws?.readyState !== WebSocket.OPEN) return;
@@ -296,6 +378,11 @@ class Cli extends Person {
 }
 
 class Phone extends Person {
+  query() {
+    const have = this.label === null ? '' : `&have=${this.label}`;
+    return `deviceId=${this.name}${this.patches ? `&patch=1${have}` : ''}`;
+  }
+
   begin() {
     this.every(LOG_MS, () => {
       if (!calm) this.log();
@@ -308,9 +395,22 @@ class Phone extends Person {
     this.send('log', n, [JSON.stringify({ type: 'console_log', payload })]);
   }
 
-  run(code) {
+  patch(message) {
+    const made = message.base === this.label ? applyPatch(this.code, message) : null;
+    if (made === null) {
+      // The relay knows what a phone has: this is never needed.
+      this.say('unfit', { reason: 'bundle_patch' });
+      this.post(JSON.stringify({ type: 'bundle_wanted', timestamp: Date.now() }));
+      return;
+    }
+    this.label = message.sha256;
+    this.run(made, 'patch');
+  }
+
+  run(code, how) {
+    this.code = code;
     const { from, n, version, whole } = readCode(code);
-    this.say('got', { kind: 'bundle', from, n, version, whole, bytes: code.length });
+    this.say('got', { kind: 'bundle', from, n, version, whole, how, bytes: code.length });
     const own = ++this.n;
     const word = makeWord(this.conn, own);
     const ack = { type: 'bundle_ack', success: true, word, version, timestamp: Date.now() };

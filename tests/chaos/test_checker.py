@@ -44,7 +44,10 @@ class CheckerCase(SynchronousTestCase):
         self.later()
         verdict = self.history.judge()
         self.assertEqual(sorted(verdict.counts.elements()), sorted(kinds))
-        wrong = {"lost", "twice", "disorder", "damaged", "astray", "welcomed twice"}
+        wrong = {
+            *("lost", "twice", "disorder", "damaged", "astray", "welcomed twice"),
+            *("unfit", "refused"),
+        }
         self.assertEqual(bool(verdict.violations), bool(wrong & set(kinds)), verdict.violations)
 
 
@@ -281,6 +284,30 @@ class ToldTest(CheckerCase):
         self.t_ms += 2 * WINDOW_MS
         self.event("close", PHONE, code=1000, reason="")
         self.outcome("lost")
+
+
+class PatchTest(CheckerCase):
+    def test_how_bundles_came(self) -> None:
+        for n, how in ((1, "whole"), (2, "patch"), (3, "patch")):
+            self.send(n, "bundle", version=n)
+            self.get(n, "bundle", version=n, how=how)
+        self.outcome("delivered", "delivered", "delivered")
+        self.assertEqual(self.history.verdict.ways, {"whole": 1, "patch": 2})
+
+    def test_one_that_does_not_fit_what_the_phone_has(self) -> None:
+        self.event("unfit", PHONE, reason="bundle_patch")
+        self.outcome("unfit")
+
+    def test_one_of_what_is_kept_no_more(self) -> None:
+        self.send(1, "bundle", version=1)
+        self.event("refused", CLI, reason="base")
+        self.send(2, "bundle", version=1)
+        self.get(2, "bundle", version=1)
+        self.outcome("delivered", "replaced")
+
+    def test_one_that_is_refused_though_it_is_right(self) -> None:
+        self.event("refused", CLI, reason="sha256")
+        self.outcome("refused")
 
 
 class StaleTest(CheckerCase):

@@ -15,7 +15,9 @@ sent before; or somebody was told. Told is
 - a bundle may come after what its sender sent later, when a later bundle of that sender had taken
   its place and was cut short: the phone gets the last whole one all the same;
 - so may the cached bundle, which a phone gets that has connected later and was sent none, when its
-  sender is gone.
+  sender is gone;
+- a bundle may come as a patch, where the phone takes those, and every one that comes fits what the
+  phone has; a CLI's patch is refused only as its base is kept no more, or can't be checked now.
 """
 
 from collections import Counter, defaultdict
@@ -25,6 +27,8 @@ from typing import Any
 
 WINDOW_MS = 45_000
 """So long after a message its delivery, or word of its loss, is waited for."""
+REFUSALS = frozenset({"base", "not_now"})
+"""Why a right patch may be refused."""
 COMPLAINT_MS = 1_100
 """An ``error`` that may be due for every message comes once a second, for those before it too."""
 RETURN_MS = 1_500
@@ -95,6 +99,8 @@ class Verdict:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         """Of deliveries, by outcome."""
+        self.ways: Counter[str] = Counter()
+        """Of bundles that came, by how they came; of patches of CLIs, why they were refused."""
         self.violations: list[str] = []
 
     def wrong(self, kind: str, text: str, t_ms: int) -> None:
@@ -329,6 +335,17 @@ class History:
         receiver.has_bundle = receiver.has_bundle or event["kind"] == "bundle"
         if event["kind"] == "bundle":
             self.running[receiver.who] = event["version"]
+            self.verdict.ways[event.get("how", "whole")] += 1
+
+    def _on_unfit(self, event: dict[str, Any]) -> None:
+        text = f"{event['conn']} got a {event['reason']} that is for other code"
+        self.verdict.wrong("unfit", text, event["t"])
+
+    def _on_refused(self, event: dict[str, Any]) -> None:
+        reason = event["reason"]
+        self.verdict.ways[f"refused: {reason}"] += 1
+        if reason not in REFUSALS:
+            self.verdict.wrong("refused", f"a patch of {event['conn']}: {reason}", event["t"])
 
     def _came_back(self, message: Sent, receiver: Connection) -> bool:
         """Whether a later bundle of its sender had taken a bundle's place, and has not come."""
