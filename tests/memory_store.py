@@ -16,7 +16,7 @@ from apptuner_relay.flow.log_block import Block
 from apptuner_relay.spool.bundle import Digest, NoCode, NotNow
 from apptuner_relay.spool.code.extraction import Extraction, Unreadable
 from apptuner_relay.spool.code.offload import CodeFile
-from apptuner_relay.spool.code.patch_jobs import patching
+from apptuner_relay.spool.code.patch_jobs import patching, writing
 from apptuner_relay.spool.code.patch_making import make_patch
 from apptuner_relay.spool.code.text_diff import TooDifferent
 from apptuner_relay.spool.code.utf16_offsets import utf16_length
@@ -139,13 +139,15 @@ class InlineOffload:
         self.limit = limit
         self.patient = False
         self.waiting: list[Callable[[], None]] = []
+        self.written = 0
+        """How often messages were written."""
 
     def digest(self, path: Path) -> InlineDigestion:
         return InlineDigestion(self, path)
 
-    def make(self, path: Path, coding: str, output: Path) -> Deferred[int]:
+    def make(self, path: Path, coding: str, output: Path, is_code: bool = False) -> Deferred[int]:
         try:
-            return succeed(output.write_bytes(code_of(path)))
+            return succeed(output.write_bytes(path.read_bytes() if is_code else code_of(path)))
         except Unreadable as why:
             return fail(NoCode(str(why)))
 
@@ -157,9 +159,7 @@ class InlineOffload:
             return fail(NoCode("too different"))
         return succeed(build_patch(made, now_ms))
 
-    def patch(
-        self, base: CodeFile, message: bytes, output: Path, code: Path, now_ms: int
-    ) -> Deferred[Digest]:
+    def patch(self, base: CodeFile, message: bytes, output: Path) -> Deferred[Digest]:
         def cancel(patched: Deferred[Digest]) -> None:
             self.waiting.remove(answer)
             patched.errback(NotNow("cancelled"))
@@ -169,11 +169,9 @@ class InlineOffload:
             "path": str(base.path),
             "base_sha256": base.sha256,
             "message": message.decode(),
-            "now_ms": now_ms,
             "limit": self.limit,
             "part": f"{output}.part",
             "output": str(output),
-            "code": str(code),
         }
 
         def answer() -> None:
@@ -188,6 +186,16 @@ class InlineOffload:
         else:
             answer()
         return patched
+
+    def write(self, code: Path, output: Path, now_ms: int) -> Deferred[int]:
+        self.written += 1
+        about = {"path": str(code), "part": f"{output}.part", "output": str(output)}
+        try:
+            steps = writing({**about, "now_ms": now_ms, "limit": self.limit})
+            made: int = next(filter(None, steps))["size"]
+        except OSError as error:
+            return fail(NoCode(str(error)))
+        return succeed(made)
 
     def stop(self) -> Deferred[None]:
         return succeed(None)

@@ -142,9 +142,7 @@ class SentPatches(Generic[_M]):
             self._refuse(PatchFault.BASE)
             return
         begun, growing = notices.bundles_begun, store.growing(base.session_hash)
-        checking = Deferred.fromCoroutine(
-            store.patches.apply(base, message, self._context.now_ms())
-        )
+        checking = Deferred.fromCoroutine(store.patches.apply(base, message))
         limit = self._context.later(CHECK_S, checking.cancel)
         try:
             patch = await checking
@@ -167,11 +165,10 @@ class SentPatches(Generic[_M]):
                     self._receipt.overtaken()
             else:
                 await self._send(store, patch)
-        except OSError:
+        except (NoCode, OSError):
             self._refuse(PatchFault.NOT_NOW)
         finally:
-            for left in (patch.path, patch.code_path):
-                store.disk.run(partial(remove, left)).addErrback(lambda failure: None)
+            store.disk.run(partial(remove, patch.code_path)).addErrback(lambda failure: None)
 
     async def _send(self, store: Store, patch: SentPatch) -> None:
         session = self._session
@@ -181,7 +178,7 @@ class SentPatches(Generic[_M]):
         sender = PatchedSender(
             session.hash,
             patch,
-            store.disk,
+            store,
             self._context,
             lambda: session.mobiles,
             self.completed,

@@ -5,6 +5,8 @@ from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
 
+from apptuner_relay.flow.series import Series
+
 IDENTITY, GZIP, BROTLI, ZSTD = "identity", "gzip", "br", "zstd"
 CODINGS = (IDENTITY, GZIP, BROTLI, ZSTD)
 """The content codings (RFC 9110 §8.4.1) in which a bundle's code is served."""
@@ -19,6 +21,16 @@ class Digest(NamedTuple):
     """Bytes of its ``code``, as UTF-8."""
     units: int
     """UTF-16 code units of its ``code``: what JavaScript has as its length."""
+
+
+class StoredForm(NamedTuple):
+    """What the sender said of a bundle when it began."""
+
+    series: Series
+    size: int | None
+    """The size of its first message's payload in bytes, where that is known."""
+    began_ms: int
+    """When it began, in milliseconds since the epoch."""
 
 
 class NoCode(Exception):

@@ -3,6 +3,7 @@
 Both are made in a worker process, and only when somebody asks for them.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,14 +48,19 @@ class BundleCode:
         if self._digesting is not None:
             self._tell(self._digesting)
 
-    def expect(self, digest: Digest, path: Path | None = None) -> None:
+    def expect(self, digest: Digest, path: Path, own: Path) -> bool:
         """The bundle is written with this content address, which need not be computed.
 
-        :param path: a file with its code, where there is one. It goes with the bundle.
+        :param path: a file with its code. It is moved to ``own``, and goes with the bundle.
+        :return: False where it couldn't be moved. Another one is made when it is needed.
         """
         self._expected = digest
-        if path is not None:
-            self._files[IDENTITY] = path
+        try:
+            os.rename(path, own)
+        except OSError:
+            return False
+        self._files[IDENTITY] = own
+        return True
 
     def digest(self) -> Deferred[Digest]:
         """See `bundle.Bundle`. Work on it begins when it is first asked for, as it costs several
@@ -82,6 +88,10 @@ class BundleCode:
         if len(waiters) == 1:
             self._make(coding).addBoth(self._made, coding)
         return waiter
+
+    def has_file(self, coding: str) -> bool:
+        """Whether there is a file with the code."""
+        return coding in self._files
 
     def fail(self, why: str) -> None:
         """Fail those who wait for the content address."""

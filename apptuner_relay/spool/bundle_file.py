@@ -6,47 +6,23 @@ file, a bundle has a content address, and files that hold its code for HTTP.
 
 import os
 from collections.abc import Callable
-from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
 from apptuner_relay.flow.log_block import Block
-from apptuner_relay.flow.series import Series
-from apptuner_relay.spool.bundle import IDENTITY, Digest
+from apptuner_relay.spool.bundle import IDENTITY, Digest, StoredForm
 from apptuner_relay.spool.bundle_code import BundleCode
 from apptuner_relay.spool.code.offload import Digestion
 from apptuner_relay.spool.disk import MOST_BACKLOG_BYTES, ThreadedDisk, open_file
-from apptuner_relay.spool.file_states import TRANSITIONS, FileEvent, FileState
+from apptuner_relay.spool.file_states import TRANSITIONS, Cut, FileEvent, FileState
 
 _GATHER_BYTES = 64 * 1024
 _GATHER_BLOCKS = 256
 _WAKE_EVERY_BYTES = 1024 * 1024
 """After how many bytes the reactor's thread is told that a file has grown, if nobody watches it."""
-
-
-class Cut(Enum):
-    """Why the rest of a bundle never comes."""
-
-    SENDER = "sender"
-    """Its sender has disconnected, or has stopped sending it."""
-    SUPERSEDED = "superseded"
-    """Its sender has begun another."""
-    STORE = "store"
-    """The store can't keep it; its sender goes on."""
-    UNUSED = "unused"
-    """It was for its readers only, and has none any more."""
-
-
-class StoredForm(NamedTuple):
-    """What the sender said of a bundle when it began."""
-
-    series: Series
-    size: int | None
-    """The size of its first message's payload in bytes, where that is known."""
-    began_ms: int
-    """When it began, in milliseconds since the epoch."""
 
 
 class FileKeeper(Protocol):
@@ -66,7 +42,7 @@ class FileKeeper(Protocol):
         """All of it has come."""
 
     def completed(self, bundle: "BundleFile") -> None:
-        """All of it is in its file."""
+        """All of it is in its file, or its code is in one."""
 
     def failed(self, bundle: "BundleFile", error: OSError) -> None:
         """It can't be written any more."""
@@ -142,13 +118,17 @@ class BundleFile:
         self.content: object = None
         """The `bundle_log.BundleLog` that it belongs to."""
         self._keeper = keeper
-        self._code = BundleCode(path, self._start_digest, self._make_code)
+        self._code = BundleCode(path, keeper.start_digest, partial(keeper.make_code, self))
         self._watchers: list[Callable[[], None]] = []
         self._gathered: list[Block] = []
         self._gathered_bytes = 0
         self._woken_bytes = 0
         self._users = 0
         self._has_last = False
+        self._is_deferred = False
+        self.is_needed = False
+        """Whether somebody needs its messages."""
+        self._make_messages: Callable[[], None] = _nobody
         self.why_cut: Cut | None = None
         self.gone = False
         """Whether its files have been given away: it can't be read any more."""
@@ -176,12 +156,22 @@ class BundleFile:
     @property
     def is_open(self) -> bool:
         """Whether it is neither complete nor cut."""
-        return self.state is FileState.GROWING or self.state is FileState.FINISHING
+        return self.state is not FileState.COMPLETE and self.state is not FileState.CUT
 
     @property
     def in_use(self) -> bool:
         """Whether a reader needs its files."""
         return self._users > 0
+
+    @property
+    def has_code(self) -> bool:
+        """Whether there is a file with its code as it is."""
+        return self._code.has_file(IDENTITY)
+
+    @property
+    def is_whole_as_code(self) -> bool:
+        """Whether it is deferred, and nobody needs its messages."""
+        return self.state is FileState.DEFERRED and not self.in_use
 
     @property
     def is_behind(self) -> bool:
@@ -263,6 +253,8 @@ class BundleFile:
             for block in gathered:
                 block.release()
             self._code.fail("The bundle was cut short")
+            # One that was deferred has been given to the keeper.
+            self._keeper.drop(self)
             self._wake()
             self._users -= 1
         self._close_if_unused()
@@ -292,7 +284,9 @@ class BundleFile:
         if is_whole:
             self.least_bytes = 0
         self._code.written(self.written, is_whole)
-        if is_whole:
+        if is_whole and self._is_deferred:
+            self._keeper.grew(self)
+        elif is_whole:
             self._keeper.completed(self)
         self._wake()
         self._close_if_unused()
@@ -322,19 +316,30 @@ class BundleFile:
         """Keep it no longer than readers need it."""
         if self.is_kept:
             self.is_kept = False
+            if self.is_whole_as_code:
+                self.cut(Cut.UNUSED)
             self._close_if_unused()
+
+    def defer(self, make: Callable[[], None]) -> None:
+        """All of it is there, as the code that was expected: readers can have it from now on. Have
+        ``make`` called, once, when somebody needs its messages, which are to be appended then."""
+        if self._happens(FileEvent.DEFERRED):
+            self._is_deferred = True
+            self._make_messages = make
+            self._code.written(self.written, True)
+            self._keeper.completed(self)
+            self._close_if_unused()
+
+    def need(self) -> None:
+        """Somebody needs its messages."""
+        self.is_needed = True
+        make, self._make_messages = self._make_messages, _nobody
+        make()
 
     def expect(self, digest: Digest, path: Path) -> None:
         """It is written with this content address. The file at ``path`` has its code, and is its
         own from now on."""
-        own = self.code_path(IDENTITY)
-        try:
-            os.rename(path, own)
-        except OSError:
-            # It is made when it is needed.
-            self._code.expect(digest)
-        else:
-            self._code.expect(digest, own)
+        if self._code.expect(digest, path, self.code_path(IDENTITY)):
             self.code_bytes += digest.size
 
     def digest(self) -> Deferred[Digest]:
@@ -376,7 +381,7 @@ class BundleFile:
     def _close_if_unused(self) -> None:
         """Close the file if it has no readers, as few of many cached bundles are being read. Give
         it away if it isn't kept either."""
-        if self.in_use or self.gone or self.is_open:
+        if self.in_use or self.gone or (self.is_open and not self.is_whole_as_code):
             return
         if not self.is_kept:
             self.gone = self.given_up = True
@@ -392,9 +397,3 @@ class BundleFile:
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher()
-
-    def _start_digest(self, path: Path) -> Digestion:
-        return self._keeper.start_digest(path)
-
-    def _make_code(self, coding: str) -> Deferred[Path]:
-        return self._keeper.make_code(self, coding)

@@ -10,7 +10,8 @@ from apptuner_relay.flow.pipeline import Forms, MessageInfo, Recipient, WireForm
 from apptuner_relay.flow.reception import Reception
 from apptuner_relay.flow.series import Series
 from apptuner_relay.flow.source import Source
-from apptuner_relay.spool.bundle_file import BundleFile, Cut
+from apptuner_relay.spool.bundle_file import BundleFile
+from apptuner_relay.spool.file_states import Cut
 from apptuner_relay.spool.patches import SentPatch
 from apptuner_relay.wire.chunks import CHUNK_BYTES
 
@@ -92,6 +93,16 @@ class BundleLog:
             count = 1 + (self._first.size or self._first.limit) // CHUNK_BYTES
         phone.expect_logs(_LOGGED_LINES * count)
         return self._forms.take(form)
+
+    @property
+    def head(self) -> bytes:
+        """The beginning of its first message, inflated."""
+        return self._first.head
+
+    def need(self) -> None:
+        """A phone is about to get it whole."""
+        if self.file is not None:
+            self.file.need()
 
     def is_compressed_for(self, phone: BundlePhone) -> bool:
         """Whether ``phone`` gets it compressed."""

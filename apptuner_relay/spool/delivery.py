@@ -82,6 +82,11 @@ class Delivery:
         return self._is_to_be_told or any(not one.is_idle for one in self._following)
 
     @property
+    def is_getting(self) -> bool:
+        """Whether the phone gets a bundle, or waits for its turn."""
+        return bool(self._following)
+
+    @property
     def is_waiting(self) -> bool:
         """Whether the phone has got nothing of any bundle, and gets none now: it waits for one that
         is yet to begin."""
@@ -131,7 +136,7 @@ class Delivery:
             return False
         on_its_way = [one for one, its in self._following.items() if its is bundle]
         for follower in on_its_way:
-            follower.release()
+            self._release(bundle, follower)
         if not on_its_way:
             self._begin(bundle)
         return True
@@ -194,9 +199,9 @@ class Delivery:
         elif have is not None and self._patches is not None:
             patched = partial(self._patched, bundle, have, follower, digest)
             patch = self._patches.patch(have, bundle.file, self._now_ms())
-            patch.addCallbacks(patched, partial(self._not_patched, follower))
+            patch.addCallbacks(patched, partial(self._not_patched, bundle, follower))
         else:
-            follower.release()
+            self._release(bundle, follower)
 
     def _patched(
         self, bundle: BundleLog, have: str, follower: Follower, digest: Digest, patch: bytes
@@ -205,8 +210,14 @@ class Delivery:
             self._have = digest.sha256
             self._on_patched(len(patch), digest.size)
 
-    def _not_patched(self, follower: Follower, failure: Failure) -> None:
+    def _not_patched(self, bundle: BundleLog, follower: Follower, failure: Failure) -> None:
         failure.trap(NoCode)
+        self._release(bundle, follower)
+
+    def _release(self, bundle: BundleLog, follower: Follower) -> None:
+        """The phone gets ``bundle`` whole, after all."""
+        if not follower.is_over:
+            bundle.need()
         follower.release()
 
     def _send_instead(self, follower: Follower, message: bytes, have: str | None) -> bool:
@@ -238,7 +249,7 @@ class Delivery:
             return
         if follower is not None:
             if not bundle.is_cut:
-                follower.release()
+                self._release(bundle, follower)
         elif bundle.can_be_had:
             self._follow(bundle)
         elif not bundle.is_cut:
@@ -264,6 +275,8 @@ class Delivery:
         else:
             self._following[follower] = bundle
             self._phone.sink.follow(follower)
+            if is_ready:
+                bundle.need()
         return follower
 
     def _over(self, follower: Follower, how: FollowerEnd) -> None:

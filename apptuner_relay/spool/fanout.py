@@ -81,6 +81,11 @@ class BundleFanout:
         self._source.feeds = [phone.sink for phone in phones]
         return guarded(message, bundle.begin(self._source, message))
 
+    @property
+    def begun(self) -> BundleLog | None:
+        """The bundle for all phones of which more is to come."""
+        return self._begun.get(None)
+
     def passed(self, size: int) -> None:
         """A message has come whole, ``size`` bytes of it."""
         self._watch.ends(size)
@@ -92,6 +97,21 @@ class BundleFanout:
                     del self._begun[target]
             if self._on_complete is not None:
                 self._on_complete(bundle)
+
+    def defer(self, bundle: BundleLog, make: Callable[[], None]) -> None:
+        """Of ``bundle``, which has begun, the code is in a file: have ``make`` called, once, when
+        somebody needs the rest of its messages, which are to be sent then."""
+        assert bundle.file is not None
+        on_complete, self._on_complete = self._on_complete, None
+
+        def needed() -> None:
+            # What lies before isn't the time that it takes to pass.
+            self._watch.begins("bundle_start", bundle.head)
+            make()
+
+        bundle.file.defer(needed)
+        if on_complete is not None:
+            on_complete(bundle)
 
     def stop(self, why: str) -> bool:
         """Cut the bundles that aren't complete: phones that have part of one are closed with 1011.

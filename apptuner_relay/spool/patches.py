@@ -29,8 +29,6 @@ class SentPatch(NamedTuple):
     """Hex SHA-256 of the code that it is for."""
     digest: Digest
     """The content address of what it makes."""
-    path: Path
-    """A file with the messages of what it makes; see `bundle_messages`."""
     code_path: Path
     """A file with the code that it makes. The bundle takes it over when it begins."""
 
@@ -64,11 +62,10 @@ class Patches(Generic[B]):
             made.addBoth(self._made, (bundle, have))
         return waiter
 
-    async def apply(self, base: B, message: bytes, now_ms: int) -> SentPatch:
+    async def apply(self, base: B, message: bytes) -> SentPatch:
         """Check the ``bundle_patch`` ``message``, and apply it to the code of ``base``. Whoever
-        calls this removes the files that it makes.
+        calls this removes the file that it makes.
 
-        :param now_ms: the time in ms since the epoch.
         :raises BadPatch: it is refused.
         :raises NoCode: it can't be checked.
         """
@@ -76,19 +73,26 @@ class Patches(Generic[B]):
         try:
             sha256 = (await base.digest()).sha256
             path = await base.code(IDENTITY)
-            output = path.with_suffix(f".{token_hex(4)}")
-            code = output.with_suffix(f"{output.suffix}-code")
+            code = path.with_suffix(f".{token_hex(4)}-code")
             old = CodeFile(path, sha256)
             try:
-                digest = await self._offload.patch(old, message, output, code, now_ms)
+                digest = await self._offload.patch(old, message, code)
             except NoCode:
-                # The worker may have been lost, or its answer on its way when this was cancelled.
-                for left in (output, code, code.with_name(f"{code.name}.part")):
-                    remove(left)
+                # Its answer may have been on its way when this was cancelled.
+                remove(code)
                 raise
-            return SentPatch(message, sha256, digest, output, code)
+            return SentPatch(message, sha256, digest, code)
         finally:
             base.release()
+
+    async def write(self, code: Path, output: Path, now_ms: int) -> None:
+        """Write the messages of a bundle to ``output``; see `bundle_messages`.
+
+        :param code: a file with its code.
+        :param now_ms: the time in ms since the epoch.
+        :raises NoCode: it can't be done.
+        """
+        await self._offload.write(code, output, now_ms)
 
     def _made(self, result: bytes | Failure, key: tuple[B, str]) -> None:
         self.made += isinstance(result, bytes)

@@ -6,7 +6,7 @@ from apptuner_relay.flow.log_maker import LogMaker
 from apptuner_relay.flow.pipeline import MessageInfo
 from apptuner_relay.flow.series import Series
 from apptuner_relay.flow.source import Source
-from apptuner_relay.spool.bundle_file import StoredForm
+from apptuner_relay.spool.bundle import StoredForm
 from apptuner_relay.spool.bundle_log import BundleLog, BundlePhone
 from apptuner_relay.spool.patches import SentPatch
 from apptuner_relay.spool.store import Store

@@ -18,11 +18,12 @@ from twisted.logger import Logger
 
 from apptuner_relay.config.groups.bundle_settings import BundleSettings
 from apptuner_relay.flow.series import Series
-from apptuner_relay.spool.bundle_file import BundleFile, Cut, StoredForm
+from apptuner_relay.spool.bundle import IDENTITY, StoredForm
+from apptuner_relay.spool.bundle_file import BundleFile
 from apptuner_relay.spool.code.offload import Digestion, Offload
 from apptuner_relay.spool.disk import ThreadedDisk
 from apptuner_relay.spool.file_pool import FilePool
-from apptuner_relay.spool.file_states import FileState
+from apptuner_relay.spool.file_states import Cut, FileState
 from apptuner_relay.spool.outage import Outage
 from apptuner_relay.spool.patches import Patches
 from apptuner_relay.spool.previous_bundles import PreviousBundles
@@ -330,7 +331,10 @@ class Store(Service):
             bundle.release()
             return result
 
-        return self._offload.make(bundle.path, coding, path).addCallback(made).addBoth(release)
+        is_code = bundle.has_code
+        source = bundle.code_path(IDENTITY) if is_code else bundle.path
+        making = self._offload.make(source, coding, path, is_code)
+        return making.addCallback(made).addBoth(release)
 
     def _count(self, bundle: BundleFile) -> None:
         size = max(bundle.size, bundle.least_bytes) + bundle.code_bytes
@@ -362,7 +366,7 @@ class Store(Service):
         """Cut a bundle that can't be cached. Its sender goes on, so what the session had before is
         its last bundle no more."""
         self._forget_growing(bundle)
-        is_last = bundle.is_kept and bundle.order > _order(self._latest.get(bundle.session_hash))
+        is_last = bundle.is_kept and bundle.order >= _order(self._latest.get(bundle.session_hash))
         bundle.cut(Cut.STORE)
         if is_last:
             self.outdate(bundle.session_hash, bundle.order)
@@ -372,7 +376,7 @@ class Store(Service):
         for bundle in tuple(self._counted):
             # It may be complete without having been told so.
             bundle.progressed()
-            if bundle.state is not FileState.COMPLETE:
+            if bundle.state is not FileState.COMPLETE and not bundle.is_whole_as_code:
                 self._give_up(bundle)
         waiting, self._waiting = self._waiting, []
         for call in waiting:

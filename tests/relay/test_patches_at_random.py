@@ -101,6 +101,8 @@ class AtRandom(SenderCase):
         self.assertAllHaveTheLast()
         last = self.store.last(next(iter(self.relay.service.sessions)))
         assert last is not None
+        last.need()
+        self.settle()
         self.assertEqual(code_on_disk(last.path).decode(), self.one.last)
         codes = {".identity", last.path.suffix}
         self.assertLessEqual({path.suffix for path in self.store.files()}, codes)

@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from apptuner_relay.config.settings import make_settings
 from apptuner_relay.flow.log_block import Block
 from apptuner_relay.flow.series import Series
-from apptuner_relay.spool.bundle_file import BundleFile, StoredForm
+from apptuner_relay.spool.bundle import StoredForm
+from apptuner_relay.spool.bundle_file import BundleFile
 from apptuner_relay.wire.frames import TEXT, frame
 from tests.memory_store import MemoryStore
 

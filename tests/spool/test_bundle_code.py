@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.spool.bundle import Digest, NoCode, NotNow
+from apptuner_relay.spool.bundle import IDENTITY, Digest, NoCode, NotNow
 from apptuner_relay.spool.bundle_code import BundleCode
 from apptuner_relay.wire.frames import COMPRESSED, TEXT
 from tests.memory import deflated, masked
@@ -119,8 +119,28 @@ class ContentAddress(CodeCase):
         self.started[1].result.callback(DIGEST)
         self.assertEqual(self.successResultOf(second), DIGEST)
 
+    def expect(self) -> Path:
+        """The address is known before, and there is a file with the code."""
+        made, own = Path(self.mktemp()), Path(self.mktemp())
+        made.write_text("code")
+        self.assertTrue(self.code.expect(DIGEST, made, own))
+        return own
+
+    def test_the_code_that_comes_with_it_is_its_own(self) -> None:
+        own = self.expect()
+        self.assertTrue(self.code.has_file(IDENTITY))
+        self.assertEqual(self.successResultOf(self.code.file(IDENTITY)).read_text(), "code")
+        self.assertEqual(self.code.give_away(), [own])
+
+    def test_code_that_can_not_be_moved_is_made_when_it_is_needed(self) -> None:
+        missing = Path(self.mktemp())
+        self.assertFalse(self.code.expect(DIGEST, missing, missing))
+        self.assertFalse(self.code.has_file(IDENTITY))
+        self.code.written(20, True)
+        self.assertEqual(self.successResultOf(self.code.digest()), DIGEST)
+
     def test_that_is_known_before_is_not_computed(self) -> None:
-        self.code.expect(DIGEST)
+        self.expect()
         waiting = self.code.digest()
         self.code.written(10, False)
         self.assertNoResult(waiting)
@@ -130,7 +150,7 @@ class ContentAddress(CodeCase):
         self.assertEqual(self.started, [])
 
     def test_that_is_known_of_a_bundle_that_is_cut(self) -> None:
-        self.code.expect(DIGEST)
+        self.expect()
         waiting = self.code.digest()
         self.code.fail("it was cut short")
         self.failureResultOf(waiting, NoCode)

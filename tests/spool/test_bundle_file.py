@@ -14,9 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from apptuner_relay.config.settings import Settings
 from apptuner_relay.flow.log_block import Block
 from apptuner_relay.flow.series import Series
-from apptuner_relay.spool.bundle_file import BundleFile, Cut, StoredForm
+from apptuner_relay.spool.bundle import StoredForm
+from apptuner_relay.spool.bundle_file import BundleFile
 from apptuner_relay.spool.disk import ThreadedDisk, Written
-from apptuner_relay.spool.file_states import TRANSITIONS, FileEvent, FileState
+from apptuner_relay.spool.file_states import TRANSITIONS, Cut, FileEvent, FileState
 from apptuner_relay.spool.spare_files import Spares
 from apptuner_relay.wire.frames import CONTINUATION, TEXT, frame
 from tests.memory import Client, Relay, masked
@@ -132,6 +133,10 @@ class LateWriting(Spooled):
         self.assertIn(text, self.texts(phone))
 
 
+TOLD = ("grew", "finishing", "completed", "used", "closed", "start_digest", "make_code")
+"""What a keeper is told, and asked for."""
+
+
 class ThreadedOrder(SynchronousTestCase):
     def test_a_file_is_truncated_before_it_is_complete(self) -> None:
         calls: list[Callable[[], None]] = []
@@ -148,14 +153,13 @@ class ThreadedOrder(SynchronousTestCase):
         reactor: Any = Reactor()
         pool: Any = None
         disk = ThreadedDisk(reactor, pool, Spares(0))
-        calls_of_a_keeper = ("grew", "finishing", "completed", "used", "closed")
         keeper: Any = type(
             "Keeper",
             (),
             {
                 "disk": disk,
                 "failed": lambda self, bundle, error: failures.append(error),
-                **dict.fromkeys(calls_of_a_keeper, lambda self, bundle: None),
+                **dict.fromkeys(TOLD, lambda self, bundle: None),
             },
         )()
         path = Path(self.mktemp())
@@ -188,8 +192,7 @@ class ThreadedOrder(SynchronousTestCase):
         )()
         pool: Any = None
         disk = ThreadedDisk(reactor, pool, Spares(0))
-        told = ("grew", "finishing", "completed", "used", "closed")
-        nothing = dict.fromkeys(told, lambda self, bundle: None)
+        nothing = dict.fromkeys(TOLD, lambda self, bundle: None)
         keeper: Any = type("Keeper", (), {"disk": disk, **nothing})()
         path = Path(self.mktemp())
         path.write_bytes(b"other" * 10)

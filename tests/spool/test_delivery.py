@@ -4,7 +4,7 @@ and when it says what it has."""
 import json
 from typing import Any, ClassVar
 
-from apptuner_relay.spool.bundle_file import Cut
+from apptuner_relay.spool.file_states import Cut
 from apptuner_relay.wire.frames import COMPRESSED, CONTINUATION, TEXT
 from tests.memory import Client, Relay, deflated, finished, masked
 from tests.memory_store import MemoryStore

@@ -25,8 +25,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.flow.follower import Follower
 from apptuner_relay.flow.sink import Sink
-from apptuner_relay.spool.bundle_file import BundleFile, Cut
+from apptuner_relay.spool.bundle_file import BundleFile
 from apptuner_relay.spool.bundle_log import BundleLog
+from apptuner_relay.spool.file_states import Cut
 from apptuner_relay.wire.frames import COMPRESSED, CONTINUATION, TEXT, Frame
 from tests.machines import run_machine
 from tests.memory import Client, Relay, deflated, masked

@@ -15,7 +15,8 @@ from apptuner_relay.config.settings import Settings
 from apptuner_relay.flow.log_block import Block
 from apptuner_relay.flow.series import Series
 from apptuner_relay.spool import file_pool
-from apptuner_relay.spool.bundle_file import BundleFile, StoredForm
+from apptuner_relay.spool.bundle import StoredForm
+from apptuner_relay.spool.bundle_file import BundleFile
 from apptuner_relay.spool.file_states import FileState
 from apptuner_relay.spool.outage import Outage
 from apptuner_relay.spool.outage_states import TRANSITIONS, OutageEvent, OutageState

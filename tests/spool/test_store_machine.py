@@ -30,9 +30,10 @@ from apptuner_relay.flow.log_block import Block
 from apptuner_relay.flow.receive_buffer import MOST_BUFFERS, ReceiveBuffer
 from apptuner_relay.flow.series import Series
 from apptuner_relay.spool import disk as disk_module
-from apptuner_relay.spool.bundle_file import BundleFile, Cut, StoredForm
+from apptuner_relay.spool.bundle import StoredForm
+from apptuner_relay.spool.bundle_file import BundleFile
 from apptuner_relay.spool.disk import ThreadedDisk, open_file
-from apptuner_relay.spool.file_states import FileState
+from apptuner_relay.spool.file_states import Cut, FileState
 from apptuner_relay.spool.spare_files import Spares
 from apptuner_relay.spool.spool_directory import SpoolDirectory
 from apptuner_relay.spool.store import Store

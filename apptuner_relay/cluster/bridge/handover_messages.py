@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apptuner_relay.flow.series import MOST_CHUNKS, Series
-from apptuner_relay.spool.bundle_file import StoredForm
+from apptuner_relay.spool.bundle import StoredForm
 from apptuner_relay.wire.frames import BINARY, frame
 from apptuner_relay.wire.messages import compact_json
 

@@ -236,6 +236,7 @@ class SessionMigration:
                 return bundle
             if clock.seconds() >= self._bundle_until_s:
                 return None
+            bundle.need()
             await deferLater(clock, _POLL_S)
 
     async def _own_lease(self) -> Lease | None:

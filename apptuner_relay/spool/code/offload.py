@@ -89,20 +89,19 @@ class Offload:
 
         return Digestion(answer, tell, partial(self._forget, number))
 
-    def make(self, path: Path, coding: str, output: Path) -> Deferred[int]:
+    def make(self, path: Path, coding: str, output: Path, is_code: bool = False) -> Deferred[int]:
         """Write the code of a bundle, whose whole wire form is in ``path``, to ``output``, in one
         of `bundle.CODINGS`. It is written to a file beside it, whose name ends with ``.part``, and
         renamed.
+
+        :param is_code: whether ``path`` has the code itself instead.
 
         Fires with the size of ``output`` in bytes. Fails with `NoCode`, also when it is cancelled,
         and then leaves no file behind.
         """
 
-        def size(answer: WorkerAnswer) -> int:
-            made: int = answer["size"]
-            return made
-
-        return self._write("make", output, path=str(path), coding=coding).addCallback(size)
+        made = self._write("make", output, path=str(path), coding=coding, is_code=is_code)
+        return made.addCallback(_size)
 
     def diff(self, base: CodeFile, new: CodeFile, now_ms: int) -> Deferred[bytes]:
         """Find the patch that leads from ``base`` to ``new``. Fires with a ``bundle_patch``; fails
@@ -121,13 +120,9 @@ class Offload:
         self._is_due(number)
         return answer.addCallback(lambda said: said["message"].encode())
 
-    def patch(
-        self, base: CodeFile, message: bytes, output: Path, code: Path, now_ms: int
-    ) -> Deferred[Digest]:
-        """Apply a ``bundle_patch`` to ``base``. The code that it makes is written to ``code``, and
-        its messages (`bundle_messages`) to ``output``, as `make` does.
-
-        :param now_ms: the time in ms since the epoch.
+    def patch(self, base: CodeFile, message: bytes, output: Path) -> Deferred[Digest]:
+        """Apply a ``bundle_patch`` to ``base``. The code that it makes is written to ``output``, as
+        `make` does it.
 
         Fires with the bundle's content address. Fails with `BadPatch` when the patch is refused,
         and with `NoCode`.
@@ -136,13 +131,16 @@ class Offload:
             text = message.decode()
         except UnicodeDecodeError:
             return fail(BadPatch(PatchFault.MALFORMED))
-        about = {
-            "path": str(base.path),
-            "base_sha256": base.sha256,
-            "message": text,
-            "code": str(code),
-        }
-        return self._write("patch", output, now_ms=now_ms, **about).addCallback(_digest)
+        about = {"path": str(base.path), "base_sha256": base.sha256, "message": text}
+        return self._write("patch", output, **about).addCallback(_digest)
+
+    def write(self, code: Path, output: Path, now_ms: int) -> Deferred[int]:
+        """Write the messages of a bundle (`bundle_messages`), whose code is in the file ``code``,
+        to ``output``, as `make` does it. Fires with the size of ``output``; fails with `NoCode`.
+
+        :param now_ms: the time in ms since the epoch.
+        """
+        return self._write("write", output, path=str(code), now_ms=now_ms).addCallback(_size)
 
     def _write(self, what: str, output: Path, **more: str | int) -> Deferred[WorkerAnswer]:
         """Have a file written."""
@@ -319,6 +317,11 @@ class Digestion:
         self._forget()
         # It may have failed without an errback.
         self.result.addErrback(_pass_over)
+
+
+def _size(said: WorkerAnswer) -> int:
+    size: int = said["size"]
+    return size
 
 
 def _digest(said: WorkerAnswer) -> Digest:

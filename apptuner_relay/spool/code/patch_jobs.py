@@ -5,12 +5,12 @@ import os
 import time
 from collections.abc import Generator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from apptuner_relay.spool.code.bundle_messages import MessageWriter
-from apptuner_relay.spool.code.patch_apply import Output, apply_patch
+from apptuner_relay.spool.code.patch_apply import apply_patch
 from apptuner_relay.spool.code.patch_making import make_patch
-from apptuner_relay.spool.code.text_diff import Text, TooDifferent
+from apptuner_relay.spool.code.text_diff import TooDifferent
 from apptuner_relay.wire.bundle_patch import (
     MOST_PATCH_BYTES,
     BadPatch,
@@ -18,6 +18,8 @@ from apptuner_relay.wire.bundle_patch import (
     build_patch,
     parse_patch,
 )
+
+_READ_BYTES = 128 * 1024
 
 _Answer = dict[str, Any]
 _Steps = Generator[_Answer | None, None, None]
@@ -48,18 +50,6 @@ class PatchJob:
             self._steps.close()
 
 
-class _Both(NamedTuple):
-    """Code goes to both."""
-
-    one: Output
-    other: Output
-
-    def write(self, code: bytes) -> int:
-        """See `Output`."""
-        self.one.write(code)
-        return self.other.write(code)
-
-
 def diffing(request: _Answer) -> _Steps:
     """Find the patch between two files with code."""
     base, new = (_mapped(request[which]) for which in ("base", "path"))
@@ -74,7 +64,7 @@ def diffing(request: _Answer) -> _Steps:
         yield {"error": "the bundles are too different"}
 
 
-def _mapped(path: str) -> Text:
+def _mapped(path: str) -> bytes | mmap.mmap:
     with open(path, "rb") as file:
         # A file without bytes can't be mapped.
         is_empty = not os.fstat(file.fileno()).st_size
@@ -82,29 +72,41 @@ def _mapped(path: str) -> Text:
 
 
 def patching(request: _Answer) -> _Steps:
-    """Apply a patch to a file with code, and write the result to another one, and its messages to a
-    third."""
-    part, code, limit = request["part"], request["code"], request["limit"]
+    """Apply a patch to a file with code, and write the result to another one."""
+    part, limit = request["part"], request["limit"]
     try:
         patch = parse_patch(request["message"].encode())
         if patch.base != request["base_sha256"]:
             raise BadPatch(PatchFault.BASE)
         try:
-            with (
-                open(request["path"], "rb") as base,
-                open(part, "wb", opener=private) as out,
-                open(f"{code}.part", "wb", opener=private) as code_out,
-            ):
-                messages = MessageWriter(out, patch.size, patch.units, request["now_ms"], limit)
-                yield from apply_patch(patch, base, _Both(code_out, messages), limit)
-                messages.finish()
-            os.replace(f"{code}.part", code)
+            base = _mapped(request["path"])
+            with open(part, "wb", opener=private) as out:
+                yield from apply_patch(patch, base, out, limit)
             os.replace(part, request["output"])
         finally:
-            for left in (part, f"{code}.part"):
-                with suppress(FileNotFoundError):
-                    os.unlink(left)
+            with suppress(FileNotFoundError):
+                os.unlink(part)
     except BadPatch as refusal:
         yield {"error": "the patch is refused", "fault": refusal.fault.value}
     else:
         yield {"sha256": patch.sha256, "size": patch.size, "units": patch.units}
+
+
+def writing(request: _Answer) -> _Steps:
+    """Write the messages of a file with code to another one."""
+    part = request["part"]
+    with open(request["path"], "rb", buffering=0) as code:
+        try:
+            with open(part, "wb", opener=private) as out:
+                size = os.fstat(code.fileno()).st_size
+                messages = MessageWriter(out, size, request["now_ms"], request["limit"])
+                while block := code.read(_READ_BYTES):
+                    messages.write(block)
+                    yield None
+                messages.finish()
+                size = out.tell()
+            os.replace(part, request["output"])
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(part)
+    yield {"size": size}

@@ -16,18 +16,19 @@ Requests come on standard input and answers go to standard output, as JSON, one 
     code; ``units`` are the code units of UTF-16.
 ``{"id", "do": "cancel"}``
     No answer is needed any more.
-``{"id", "do": "make", "path", "limit", "coding", "part", "output"}``
-    Write the code of a whole file to ``part``, then rename that to ``output``. The answer is
-    ``{"id", "size"}``, of ``output``.
+``{"id", "do": "make", "path", "is_code", "limit", "coding", "part", "output"}``
+    Write the code of a whole file to ``part``, then rename that to ``output``. The file holds the
+    code itself, or the bundle's wire form. The answer is ``{"id", "size"}``, of ``output``.
 ``{"id", "do": "diff", "base", "base_sha256", "path", "sha256", "now_ms"}``
     Find the patch that leads from the code in the file ``base`` to that in ``path``. The answer is
     ``{"id", "message"}``: a ``bundle_patch``.
-``{"id", "do": "patch", "path", "base_sha256", "message", "now_ms", "limit", "part", "output",
-"code"}``
-    Apply a ``bundle_patch`` to the code in a file, and write the result to ``code``, and its
-    messages (`bundle_messages`) to ``part``, then rename that to ``output``. The answer is
-    ``{"id", "sha256", "size", "units"}``, of the code; with a patch that is refused it is
-    ``{"id", "error", "fault"}``, with a `bundle_patch.PatchFault`.
+``{"id", "do": "patch", "path", "base_sha256", "message", "limit", "part", "output"}``
+    Apply a ``bundle_patch`` to the code in a file, and write the result to ``part``, then rename
+    that to ``output``. The answer is ``{"id", "sha256", "size", "units"}``, of the code; with a
+    patch that is refused it is ``{"id", "error", "fault"}``, with a `bundle_patch.PatchFault`.
+``{"id", "do": "write", "path", "now_ms", "limit", "part", "output"}``
+    Write the messages of the code in a file (`bundle_messages`) to ``part``, then rename that to
+    ``output``. The answer is ``{"id", "size"}``, of ``output``.
 
 ``limit`` is the most bytes that a message may have, inflated, and the most that a patch may make. A
 request that can't be done is answered with ``{"id", "error"}``: the error says why, and nothing of
@@ -47,7 +48,7 @@ from typing import Any
 
 from apptuner_relay.spool.code.content_codings import CODINGS, Encoder
 from apptuner_relay.spool.code.extraction import Extraction, Unreadable
-from apptuner_relay.spool.code.patch_jobs import PatchJob, diffing, patching, private
+from apptuner_relay.spool.code.patch_jobs import PatchJob, diffing, patching, private, writing
 from apptuner_relay.spool.code.utf16_offsets import UnitsOfBytes
 
 BLOCK_BYTES = 128 * 1024
@@ -108,13 +109,24 @@ class _Digesting:
         yield {"sha256": sha256.hexdigest(), "size": length.size, "units": length.units}
 
 
+class _AsItIs:
+    """An `Extraction` from a file that holds the code itself."""
+
+    def feed(self, data: bytes) -> tuple[bytes]:
+        return (data,)
+
+    def finish(self) -> bytes:
+        return b""
+
+
 class _Making:
     """Writes the code of a whole file in a coding."""
 
     has_work = True
 
     def __init__(self, request: Message) -> None:
-        self._steps = self._run(request, Extraction(request["limit"]))
+        code = _AsItIs() if request["is_code"] else Extraction(request["limit"])
+        self._steps = self._run(request, code)
 
     def step(self) -> Message | None:
         """See `_Digesting`."""
@@ -126,7 +138,7 @@ class _Making:
         with suppress(OSError):
             self._steps.close()
 
-    def _run(self, request: Message, extraction: Extraction) -> _Steps:
+    def _run(self, request: Message, extraction: Extraction | _AsItIs) -> _Steps:
         if request["coding"] not in CODINGS:
             raise Unreadable("no such coding")
         encoder = Encoder(request["coding"])
@@ -205,6 +217,8 @@ class Worker:
             self._jobs[number] = PatchJob(diffing(request))
         elif what == "patch":
             self._jobs[number] = PatchJob(patching(request))
+        elif what == "write":
+            self._jobs[number] = PatchJob(writing(request))
         elif (job := self._jobs.get(number)) is None:
             # It has been answered already, with an error.
             return

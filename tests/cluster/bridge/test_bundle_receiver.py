@@ -11,7 +11,7 @@ from apptuner_relay.cluster.bridge.bundle_receiver import BundleReceiver
 from apptuner_relay.cluster.bridge.handover_messages import BundleDescription
 from apptuner_relay.flow.series import Series
 from apptuner_relay.flow.source import Source
-from apptuner_relay.spool.bundle_file import StoredForm
+from apptuner_relay.spool.bundle import StoredForm
 from apptuner_relay.spool.recorder import Recorder
 from apptuner_relay.wire.frames import COMPRESSED, CONTINUATION, TEXT
 from tests.cluster.harness import KEY

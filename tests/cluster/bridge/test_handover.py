@@ -11,7 +11,7 @@ from apptuner_relay.cluster.bridge.link import open_handover
 from apptuner_relay.cluster.bridge.roster import MigratingClient
 from apptuner_relay.flow.series import Series
 from apptuner_relay.session.session import Role
-from apptuner_relay.spool.bundle_file import StoredForm
+from apptuner_relay.spool.bundle import StoredForm
 from apptuner_relay.wire.frames import BINARY, frame
 from tests.cluster.harness import KEY, SECRET, ClusterCase
 from tests.cluster.network import Wire

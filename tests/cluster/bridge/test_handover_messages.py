@@ -17,7 +17,7 @@ from apptuner_relay.cluster.bridge.handover_messages import (
     write_message,
 )
 from apptuner_relay.flow.series import MOST_CHUNKS, Series
-from apptuner_relay.spool.bundle_file import StoredForm
+from apptuner_relay.spool.bundle import StoredForm
 from apptuner_relay.wire.frames import BINARY
 from tests.memory import server_frames
 

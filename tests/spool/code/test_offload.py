@@ -21,6 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from apptuner_relay.spool.bundle import CODINGS, Digest, NoCode
+from apptuner_relay.spool.code.bundle_messages import bundle_start
+from apptuner_relay.spool.code.extraction import MOST_MESSAGE_BYTES
 from apptuner_relay.spool.code.offload import (
     MOST_DEATHS,
     PATIENCE_S,
@@ -180,11 +182,15 @@ class WithTheWorker(TestCase):
         code = CODE * 30_000
         base, new = self.code("a", code), self.code("b", code[:1000] + "é🛒" + code[1001:])
         message = await self.patiently(self.offload.diff(base, new, 1))
-        output, file = self.room / "out", self.room / "code"
-        made = await self.patiently(self.offload.patch(base, message, output, file, 5))
+        file, output = self.room / "code", self.room / "out"
+        made = await self.patiently(self.offload.patch(base, message, file))
         self.assertEqual(made, Digest(new.sha256, new.path.stat().st_size, utf16_length(code) + 2))
         self.assertEqual(file.read_bytes(), new.path.read_bytes())
-        self.assertEqual(joined(output.read_bytes().splitlines()), new.path.read_text())
+        await self.patiently(self.offload.write(file, output, 5))
+        start = bundle_start(made.size, made.units, 5, MOST_MESSAGE_BYTES)
+        assert start is not None
+        lines = [start, *output.read_bytes().splitlines()]
+        self.assertEqual(joined(lines), new.path.read_text())
         await self.no_code(self.offload.diff(base, self.code("c", "?" * 9000), 1), "different")
 
     async def refused(self, waiting: Deferred[Any], fault: PatchFault) -> None:
@@ -196,18 +202,18 @@ class WithTheWorker(TestCase):
             self.fail(f"not refused: {fault}")
 
     async def test_patches_that_are_refused(self) -> None:
-        base, output, code = self.code("a", "abc"), self.room / "out", self.room / "code"
-        await self.refused(self.offload.patch(base, b"{}", output, code, 5), PatchFault.MALFORMED)
-        await self.refused(self.offload.patch(base, b"\xff", output, code, 5), PatchFault.MALFORMED)
+        base, output = self.code("a", "abc"), self.room / "out"
+        await self.refused(self.offload.patch(base, b"{}", output), PatchFault.MALFORMED)
+        await self.refused(self.offload.patch(base, b"\xff", output), PatchFault.MALFORMED)
         patch = BundlePatch(base.sha256, sha256("abcd"), 4, 4, [Edit(3, 3, "d")])
         other = base._replace(sha256="0" * 64)
         right = build_patch(patch, 1)
-        await self.refused(self.offload.patch(other, right, output, code, 5), PatchFault.BASE)
+        await self.refused(self.offload.patch(other, right, output), PatchFault.BASE)
         self.offload = Offload(self.reactor, most_message_bytes=3)
         self.addCleanup(self.offload.stop)
-        await self.refused(self.offload.patch(base, right, output, code, 5), PatchFault.TOO_BIG)
+        await self.refused(self.offload.patch(base, right, output), PatchFault.TOO_BIG)
         missing = base._replace(path=self.room / "missing")
-        await self.no_code(self.offload.patch(missing, right, output, code, 5), "No such file")
+        await self.no_code(self.offload.patch(missing, right, output), "No such file")
         self.assertEqual(os.listdir(self.room), ["a"])
 
     async def test_messages_above_the_limit_of_the_relay(self) -> None:

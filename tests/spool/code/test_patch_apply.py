@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.spool.code.patch_apply import BLOCK_BYTES, apply_patch
+from apptuner_relay.spool.code.patch_apply import COPIED_BYTES, MAPPED_BYTES, apply_patch
 from apptuner_relay.spool.code.text_diff import TooDifferent
 from apptuner_relay.spool.code.utf16_offsets import utf16_length
 from apptuner_relay.wire.bundle_patch import BadPatch, BundlePatch, Edit, PatchFault
@@ -21,7 +21,7 @@ LIMIT = 50 * 1024 * 1024
 
 def applied(patch: BundlePatch, base: str, most_bytes: int = LIMIT) -> str:
     out = io.BytesIO()
-    for _ in apply_patch(patch, io.BytesIO(base.encode()), out, most_bytes):
+    for _ in apply_patch(patch, base.encode(), out, most_bytes):
         pass
     return out.getvalue().decode()
 
@@ -61,16 +61,18 @@ class Right(SynchronousTestCase):
         self.assertEqual(applied(patch_to(new, edits), base), new)
 
     def test_over_many_blocks(self) -> None:
-        base = "é🛒a" * BLOCK_BYTES
-        at = len("é🛒a".encode("utf-16-le")) // 2 * (BLOCK_BYTES // 2)
-        new = "é🛒a" * (BLOCK_BYTES // 2) + "🛍" + "é🛒a" * (BLOCK_BYTES // 2)
+        half = "é🛒a" * (COPIED_BYTES // 8)
+        base = half + half
+        at = utf16_length(half)
+        new = half + "🛍" + half
         steps = 0
         out = io.BytesIO()
         patch = patch_to(new, [(at, at, "🛍", "")])
-        for _ in apply_patch(patch, io.BytesIO(base.encode()), out, LIMIT):
+        for _ in apply_patch(patch, base.encode(), out, LIMIT):
             steps += 1
         self.assertEqual(out.getvalue().decode(), new)
-        self.assertGreaterEqual(steps, 2 * len(base.encode()) // BLOCK_BYTES)
+        size = len(base.encode())
+        self.assertGreaterEqual(steps, size // MAPPED_BYTES + size // COPIED_BYTES)
 
 
 class Wrong(SynchronousTestCase):
@@ -100,7 +102,7 @@ class Wrong(SynchronousTestCase):
         out = io.BytesIO()
         patch = patch_to("", [(0, 0, "x" * 1000)])
         with self.assertRaises(BadPatch):
-            list(apply_patch(patch, io.BytesIO(b"abc"), out, 100))
+            list(apply_patch(patch, b"abc", out, 100))
         self.assertEqual(out.getvalue(), b"")
 
     @given(

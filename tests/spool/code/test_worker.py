@@ -24,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from apptuner_relay.spool import bundle
 from apptuner_relay.spool.code import content_codings as codings
 from apptuner_relay.spool.code import worker
+from apptuner_relay.spool.code.bundle_messages import bundle_start
 from apptuner_relay.spool.code.content_codings import CODINGS, Encoder
 from apptuner_relay.spool.code.extraction import Extraction
 from apptuner_relay.spool.code.utf16_offsets import utf16_length
@@ -60,6 +61,7 @@ class Asked(Child):
             path=str(path),
             limit=LIMIT,
             coding=coding,
+            is_code=False,
             part=part,
             output=str(output),
         )
@@ -72,11 +74,9 @@ class Asked(Child):
             path=str(path),
             base_sha256=base_sha256,
             message=message,
-            now_ms=5,
             limit=LIMIT,
             part=f"{output}.part",
             output=str(output),
-            code=str(output.with_name("code")),
         )
 
     def answer(self, number: int) -> Deferred[dict[str, Any]]:
@@ -206,10 +206,30 @@ class TheProcess(TestCase):
         units = utf16_length(new)
         answer = {"sha256": sha256(new), "size": len(new.encode()), "units": units}
         self.assertEqual(await self.worker.answer(2), answer)
-        self.assertEqual(joined((self.room / "out.js").read_bytes().splitlines()), new)
+        self.assertEqual((self.room / "out.js").read_text(), new)
         self.assertEqual((self.room / "out.js").stat().st_mode & 0o777, 0o600)
-        self.assertEqual((self.room / "code").read_text(), new)
-        self.assertEqual(sorted(os.listdir(self.room)), ["a", "b", "code", "out.js"])
+        self.assertEqual(sorted(os.listdir(self.room)), ["a", "b", "out.js"])
+
+    async def test_messages(self) -> None:
+        code = "".join(f"var line{number} = '🛒';\n" for number in range(30_000))
+        path, output = self.file("a", code.encode()), self.room.absolute() / "out"
+        about = {"part": f"{output}.part", "output": str(output), "now_ms": 5, "limit": LIMIT}
+        self.worker.ask(1, "write", path=str(path), **about)
+        self.assertEqual(await self.worker.answer(1), {"size": output.stat().st_size})
+        start = bundle_start(len(code.encode()), utf16_length(code), 5, LIMIT)
+        assert start is not None
+        self.assertEqual(joined([start, *output.read_bytes().splitlines()]), code)
+        self.assertEqual(output.stat().st_mode & 0o777, 0o600)
+        self.worker.ask(2, "write", path=str(self.room / "missing"), **about)
+        self.assertEqual([*await self.worker.answer(2)], ["error"])
+        self.assertEqual(sorted(os.listdir(self.room)), ["a", "out"])
+
+    async def test_codings_of_a_file_with_the_code_itself(self) -> None:
+        path, output = self.file("a", b"x" * 300_000), self.room.absolute() / "out"
+        about = {"part": f"{output}.part", "output": str(output), "limit": LIMIT}
+        self.worker.ask(1, "make", path=str(path), is_code=True, coding="gzip", **about)
+        self.assertEqual(await self.worker.answer(1), {"size": output.stat().st_size})
+        self.assertEqual(gzip.decompress(output.read_bytes()), b"x" * 300_000)
 
     async def test_patches_that_can_not_be_made_or_are_refused(self) -> None:
         old, empty = self.file("a", b"x" * 300_000), self.file("b", b"")
