@@ -21,6 +21,6 @@ def patched_code(message: Mapping[str, object], base: bytes | None, sha256: str 
         raise BadPatch(PatchFault.BASE)
     out = io.BytesIO()
     # A patch adds no more than its own message has.
-    for _ in apply_patch(patch, io.BytesIO(base), out, len(base) + MAX_MESSAGE_BYTES):
+    for _ in apply_patch(patch, base, out, len(base) + MAX_MESSAGE_BYTES):
         pass
     return out.getvalue()

@@ -60,6 +60,9 @@ def read_patch_refusal(message: bytes | bytearray) -> PatchFault | None:
         return None
 
 
+_THERE = (FileState.COMPLETE, FileState.DEFERRED)
+
+
 class BundleReceipt:
     """The receipt for the first bundle of one sender.
 
@@ -85,10 +88,11 @@ class BundleReceipt:
     def _look(self, bundle: BundleLog) -> None:
         """Look how far the bundle's file is, until it is either whole or given up."""
         file = bundle.file
-        if file is not None and file.is_open:
+        is_there = file is not None and file.state in _THERE
+        if file is not None and file.is_open and not is_there:
             file.watch(lambda: self._look(bundle))
             return
-        if file is None or file.state is not FileState.COMPLETE:
+        if file is None or not is_there:
             self._happens(ReceiptEvent.GIVEN_UP)
         else:
             # Of two senders' bundles the store keeps the one that began last.

@@ -3,6 +3,7 @@ both, and while the session moves or its relay is lost."""
 
 from typing import Any
 
+from apptuner_relay.spool.code import bundle_messages
 from apptuner_relay.wire.frames import TEXT
 from tests.cluster.harness import KEY, ClusterCase, ClusterClient, ClusterRelay
 from tests.memory import masked
@@ -129,6 +130,25 @@ class MovingTest(PatchesCase):
         self.turn(3)
         self.assertGoesOn(OLD)
         self.ends(stopping, self.first)
+
+    def test_what_a_patch_has_made_is_written_out_for_the_move(self) -> None:
+        self.patch(bundle_messages, "CHUNK_BYTES", 30_000)
+        for one in (self.released, self.first):
+            one.lose()
+        self.turn()
+        self.patch_cli(self.remote, OLD, NEW)
+        self.far.read()
+        self.assertEqual(self.far.code, NEW)
+        offload = self.store_of(self.a).offload
+        self.assertEqual(offload.written, 0)
+        stopping = self.a.stop()
+        self.turn(3)
+        self.assertEqual(offload.written, 1)
+        self.released = self.cluster.connect(self.b, "/mobile/ABC234?replay=1")
+        self.turn()
+        self.assertEqual(code_of(self.released.received()), [NEW])
+        self.assertGoesOn(NEW)
+        self.ends(stopping)
 
     def test_a_patch_that_is_being_checked_is_waited_for(self) -> None:
         offload = self.store_of(self.a).offload

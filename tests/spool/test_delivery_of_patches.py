@@ -34,6 +34,11 @@ class Phone:
         match message["type"]:
             case "bundle_update":
                 self.code, self.label = message["payload"]["code"], None
+            case "bundle_start":
+                self.code, self.label = "", None
+            case "bundle_chunk":
+                assert self.code is not None
+                self.code += message["data"]
             case "bundle_id":
                 assert self.code is not None
                 assert message["sha256"] == sha256(self.code)

@@ -6,6 +6,7 @@ from typing import Any
 from apptuner_relay.relay import sent_patches
 from apptuner_relay.session.session import Role
 from apptuner_relay.spool.bundle import NoCode
+from apptuner_relay.spool.code import bundle_messages
 from apptuner_relay.web.patch_body import PATCH_MEDIA_TYPE
 from apptuner_relay.web.site import make_site
 from apptuner_relay.wire.bundle_patch import MOST_PATCH_BYTES
@@ -83,6 +84,13 @@ class Taken(PatchCase):
         self.push(OLD)
         one = self.patch_up(patch_text(OLD, NEW))
         self.assertEqual((one.status, one.found["phones"]), (201, 0))
+
+    def test_long_code_is_kept_before_anybody_needs_its_messages(self) -> None:
+        self.patch(bundle_messages, "CHUNK_BYTES", 30_000)
+        self.push(OLD)
+        one = self.patch_up(patch_text(OLD, NEW))
+        self.assertEqual((one.status, one.found["sha256"]), (201, sha256(NEW)))
+        self.assertEqual(code_of(self.connect("mobile", "replay=1").received()), [NEW])
 
     def test_in_small_pieces(self) -> None:
         self.push(OLD)
