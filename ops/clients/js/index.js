@@ -2,3 +2,6 @@
 
 export { makePatch } from './src/patch_making.js';
 export { applyPatch } from './src/patch_applying.js';
+export { connectCli } from './src/cli.js';
+export { connectDashboard } from './src/dashboard.js';
+export { connectPhone } from './src/phone.js';
