@@ -156,13 +156,15 @@ class SentPatches(Generic[_M]):
             if limit.active():
                 limit.cancel()
         try:
-            # Where the client is gone, the session may be another relay's by now, or a new one.
-            is_newest = notices.bundles_begun == begun and store.last(base.session_hash) is base
-            is_newest = is_newest and store.growing(base.session_hash) in (None, growing)
-            if self._newer is not None or not is_newest:
+            now_growing = store.growing(base.session_hash)
+            if self._newer is not None or notices.bundles_begun != begun:
                 self._context.traffic.patches["overtaken"] += 1
                 if self._receipt is not None:
                     self._receipt.overtaken()
+            elif store.last(base.session_hash) is not base or now_growing not in (None, growing):
+                # Phones may have other code by now. Where the client is gone, the session may be
+                # another relay's, or have ended and begun again.
+                self._refuse(PatchFault.BASE)
             else:
                 await self._send(store, patch)
         except (NoCode, OSError):

@@ -38,6 +38,7 @@ STEPS = st.lists(
             "join with the last",
             "leave",
             "want whole",
+            "something unknown",
         ]
     ),
     min_size=3,
@@ -131,6 +132,13 @@ class AtRandom(SenderCase):
                 self.one.save(self.next_code(), "patch")
             case "wrong":
                 self.one.client.send(type="bundle_patch", base="0" * 64, edits=[])
+            case "something unknown":
+                page = self.connect("dashboard")
+                page.send(type="bundle_delta")
+                page.lose()
+                self.listen()
+                # What phones run is known again with the next save.
+                self.one.save(self.next_code(), "patch")
             case "take over":
                 former, self.one = self.one, Cli(self)
                 former.client.lose()
