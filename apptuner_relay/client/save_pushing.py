@@ -28,7 +28,7 @@ from apptuner_relay.client.screen import Bar, Screen
 
 VERDICT_SECONDS = 30.0
 """For the relay to say what became of a patch."""
-KEPT_SECONDS = 5.0
+KEPT_SECONDS = 10.0
 """For the relay to say that it keeps a whole bundle, when the last byte is out. A save that comes
 meanwhile waits, as it may be a patch then."""
 
