@@ -52,7 +52,7 @@ def applied(base: str, text: bytes) -> str:
     :raises BadPatch: it refuses the message.
     """
     out = io.BytesIO()
-    for _ in apply_patch(parse_patch(text), io.BytesIO(base.encode()), out, MOST_BYTES):
+    for _ in apply_patch(parse_patch(text), base.encode(), out, MOST_BYTES):
         pass
     return out.getvalue().decode()
 
