@@ -13,9 +13,9 @@ from twisted.internet.task import Clock
 
 from apptuner_relay.config.settings import Settings
 from apptuner_relay.flow.log_block import Block
-from apptuner_relay.spool.bundle import Digest, NoCode, NotNow
+from apptuner_relay.spool.bundle import CodeFile, Digest, NoCode, NotNow
+from apptuner_relay.spool.code.dictionary_coding import DictionaryEncoder
 from apptuner_relay.spool.code.extraction import Extraction, Unreadable
-from apptuner_relay.spool.code.offload import CodeFile
 from apptuner_relay.spool.code.patch_jobs import patching, writing
 from apptuner_relay.spool.code.patch_making import make_patch
 from apptuner_relay.spool.code.text_diff import TooDifferent
@@ -150,6 +150,13 @@ class InlineOffload:
             return succeed(output.write_bytes(path.read_bytes() if is_code else code_of(path)))
         except Unreadable as why:
             return fail(NoCode(str(why)))
+
+    def make_from(
+        self, base: CodeFile, path: Path, size: int, output: Path, is_code: bool = False
+    ) -> Deferred[int]:
+        code = path.read_bytes() if is_code else code_of(path)
+        encoder = DictionaryEncoder(base.path.read_bytes(), base.sha256, size)
+        return succeed(output.write_bytes(encoder.feed(code) + encoder.finish()))
 
     def diff(self, base: CodeFile, new: CodeFile, now_ms: int) -> Deferred[bytes]:
         texts = (one.path.read_bytes() for one in (base, new))

@@ -33,6 +33,14 @@ class StoredForm(NamedTuple):
     """When it began, in milliseconds since the epoch."""
 
 
+class CodeFile(NamedTuple):
+    """A file with a bundle's code. It has to stay until what is asked about it is answered."""
+
+    path: Path
+    sha256: str
+    """Of the code, in hex."""
+
+
 class NoCode(Exception):
     """The code of a bundle can't be read; the text says why."""
 
@@ -49,9 +57,10 @@ class Bundle(Protocol):
         """Fires with its content address when all of it is in its file; at once where that is
         known. Fails with `NoCode`, also when the bundle is cut short."""
 
-    def code(self, coding: str) -> Deferred[Path]:
-        """Fires with a file that holds its code in one of `CODINGS`. Its bytes are always the same.
-        To be asked for when its content address is known. Fails with `NoCode`."""
+    def code(self, coding: str, base: CodeFile | None = None) -> Deferred[Path]:
+        """Fires with a file that holds its code in one of `CODINGS`, or in ``dcz`` with ``base`` as
+        its dictionary. Its bytes are always the same. To be asked for when its content address is
+        known. Fails with `NoCode`."""
 
     def retain(self) -> None:
         """Keep its files until `release`. It also counts as a use, which prolongs its lifetime."""
@@ -67,3 +76,10 @@ class BundleCache(Protocol):
         """The last bundle of a session (hex SHA-256 of its id) of which all has come from its
         sender, though the disk may not have all of it. Where there is none, the one that is
         arriving, if any."""
+
+    def lend(self, bundle: Bundle) -> None:
+        """A client gets its code as a dictionary: keep it as a `base` for the next one."""
+
+    async def base(self, session_hash: str, sha256: str) -> Bundle | None:
+        """The bundle of a session whose code has this hex SHA-256, where it is kept: it is the last
+        one, or one before. It is retained, and to be released by the caller."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from apptuner_relay.spool.bundle import IDENTITY, Digest, NoCode, NotNow
+from apptuner_relay.spool.bundle import IDENTITY, CodeFile, Digest, NoCode, NotNow
 from apptuner_relay.spool.code.offload import Digestion
+from apptuner_relay.wire.dictionary_transport import tag_of_dictionary
 
 
 class BundleCode:
@@ -19,14 +20,15 @@ class BundleCode:
 
     :param path: the bundle's file.
     :param start_digest: begins to compute the content address of the bundle in that file.
-    :param make: writes its code to a file, in one of `bundle.CODINGS`. Fails with `NoCode`.
+    :param make: writes its code to a file, in one of `bundle.CODINGS`, or with a dictionary. Fails
+        with `NoCode`.
     """
 
     def __init__(
         self,
         path: Path,
         start_digest: Callable[[Path], Digestion],
-        make: Callable[[str], Deferred[Path]],
+        make: Callable[[str, CodeFile | None], Deferred[Path]],
     ) -> None:
         self._path = path
         self._start_digest = start_digest
@@ -77,16 +79,17 @@ class BundleCode:
             self._tell(digesting)
         return waiter
 
-    def file(self, coding: str) -> Deferred[Path]:
+    def file(self, coding: str, base: CodeFile | None = None) -> Deferred[Path]:
         """A file with the code. See `bundle.Bundle.code`."""
-        path = self._files.get(coding)
+        key = coding if base is None else tag_of_dictionary(base.sha256)
+        path = self._files.get(key)
         if path is not None:
             return succeed(path)
         waiter: Deferred[Path] = Deferred()
-        waiters = self._file_waiters.setdefault(coding, [])
+        waiters = self._file_waiters.setdefault(key, [])
         waiters.append(waiter)
         if len(waiters) == 1:
-            self._make(coding).addBoth(self._made, coding)
+            self._make(coding, base).addBoth(self._made, key)
         return waiter
 
     def has_file(self, coding: str) -> bool:
@@ -110,10 +113,10 @@ class BundleCode:
         if self._is_whole:
             digesting.finish()
 
-    def _made(self, result: Path | Failure, coding: str) -> None:
+    def _made(self, result: Path | Failure, key: str) -> None:
         if isinstance(result, Path):
-            self._files[coding] = result
-        for waiter in self._file_waiters.pop(coding):
+            self._files[key] = result
+        for waiter in self._file_waiters.pop(key):
             waiter.callback(result)
 
     def _digested(self, digest: Digest) -> None:

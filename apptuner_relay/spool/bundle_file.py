@@ -13,7 +13,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from apptuner_relay.flow.log_block import Block
-from apptuner_relay.spool.bundle import IDENTITY, Digest, StoredForm
+from apptuner_relay.spool.bundle import IDENTITY, CodeFile, Digest, StoredForm
 from apptuner_relay.spool.bundle_code import BundleCode
 from apptuner_relay.spool.code.offload import Digestion
 from apptuner_relay.spool.disk import MOST_BACKLOG_BYTES, ThreadedDisk, open_file
@@ -59,8 +59,8 @@ class FileKeeper(Protocol):
     def start_digest(self, path: Path) -> Digestion:
         """Begin to compute the content address of the bundle in a file."""
 
-    def make_code(self, bundle: "BundleFile", coding: str) -> Deferred[Path]:
-        """Write its code to a file, in one of `bundle.CODINGS`. Fails with `NoCode`."""
+    def make_code(self, bundle: "BundleFile", coding: str, base: CodeFile | None) -> Deferred[Path]:
+        """Write its code to a file, as `bundle.Bundle.code` says. Fails with `NoCode`."""
 
 
 def _nobody() -> None:
@@ -346,12 +346,12 @@ class BundleFile:
         """See `bundle.Bundle`. A bundle that grows is followed while it comes."""
         return self._code.digest()
 
-    def code(self, coding: str) -> Deferred[Path]:
+    def code(self, coding: str, base: CodeFile | None = None) -> Deferred[Path]:
         """See `bundle.Bundle`."""
-        return self._code.file(coding)
+        return self._code.file(coding, base)
 
     def code_path(self, coding: str) -> Path:
-        """Where the file with its code is, in one of `bundle.CODINGS`."""
+        """Where the file with its code in a coding is."""
         return self.path.with_suffix(f".{coding}")
 
     def _happens(self, event: FileEvent) -> bool:

@@ -13,8 +13,8 @@ from typing import Generic, NamedTuple, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from apptuner_relay.spool.bundle import IDENTITY, Bundle, Digest, NoCode, NotNow
-from apptuner_relay.spool.code.offload import CodeFile, Offload
+from apptuner_relay.spool.bundle import IDENTITY, Bundle, CodeFile, Digest, NoCode, NotNow
+from apptuner_relay.spool.code.offload import Offload
 from apptuner_relay.spool.spare_files import remove
 
 B = TypeVar("B", bound=Bundle)

@@ -8,7 +8,6 @@ without it. Bundles that are complete stay, and are read as long as that works.
 import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
@@ -18,7 +17,7 @@ from twisted.logger import Logger
 
 from apptuner_relay.config.groups.bundle_settings import BundleSettings
 from apptuner_relay.flow.series import Series
-from apptuner_relay.spool.bundle import IDENTITY, StoredForm
+from apptuner_relay.spool.bundle import IDENTITY, CodeFile, StoredForm
 from apptuner_relay.spool.bundle_file import BundleFile
 from apptuner_relay.spool.code.offload import Digestion, Offload
 from apptuner_relay.spool.disk import ThreadedDisk
@@ -26,7 +25,8 @@ from apptuner_relay.spool.file_pool import FilePool
 from apptuner_relay.spool.file_states import Cut, FileState
 from apptuner_relay.spool.outage import Outage
 from apptuner_relay.spool.patches import Patches
-from apptuner_relay.spool.previous_bundles import PreviousBundles
+from apptuner_relay.spool.previous_bundles import PreviousBundles, find_base
+from apptuner_relay.wire.dictionary_transport import tag_of_dictionary
 
 _SWEEP_S = 1.0
 
@@ -64,7 +64,7 @@ class Store(Service):
         self._offload = offload
         self._latest: dict[str, BundleFile] = {}
         self._previous = PreviousBundles()
-        self.keep_previous = self._previous.keep
+        self.keep_previous, self.lend = self._previous.keep, self._previous.lend
         """See `PreviousBundles`."""
         self.patches = Patches(self._bases, offload)
         self._growing: dict[str, BundleFile] = {}
@@ -202,6 +202,11 @@ class Store(Service):
         """See `bundle.BundleCache`."""
         return self.last(session_hash) or self.growing(session_hash)
 
+    async def base(self, session_hash: str, sha256: str) -> BundleFile | None:
+        """See `bundle.BundleCache`."""
+        those = (self._latest.get(session_hash), self._previous.get(session_hash))
+        return await find_base((self.last(session_hash), *those), sha256)
+
     def keeps(self, session_hash: str) -> bool:
         """Whether a session has a bundle, or one is growing."""
         return self.latest(session_hash) is not None
@@ -316,25 +321,27 @@ class Store(Service):
         """See `bundle_file.FileKeeper`."""
         return self._offload.digest(path)
 
-    def make_code(self, bundle: BundleFile, coding: str) -> Deferred[Path]:
+    def make_code(self, bundle: BundleFile, coding: str, base: CodeFile | None) -> Deferred[Path]:
         """See `bundle_file.FileKeeper`."""
-        bundle.retain()
-        path = bundle.code_path(coding)
+        return Deferred.fromCoroutine(self._make_code(bundle, coding, base))
 
-        def made(size: int) -> Path:
-            bundle.code_bytes += size
+    async def _make_code(self, bundle: BundleFile, coding: str, base: CodeFile | None) -> Path:
+        path = bundle.code_path(coding if base is None else tag_of_dictionary(base.sha256))
+        is_code = bundle.has_code
+        source = bundle.code_path(IDENTITY) if is_code else bundle.path
+        bundle.retain()
+        try:
+            if base is None:
+                made = await self._offload.make(source, coding, path, is_code)
+            else:
+                size = (await bundle.digest()).size
+                made = await self._offload.make_from(base, source, size, path, is_code)
+            bundle.code_bytes += made
             self._count(bundle)
             self._make_room()
             return path
-
-        def release(result: Any) -> Any:
+        finally:
             bundle.release()
-            return result
-
-        is_code = bundle.has_code
-        source = bundle.code_path(IDENTITY) if is_code else bundle.path
-        making = self._offload.make(source, coding, path, is_code)
-        return making.addCallback(made).addBoth(release)
 
     def _count(self, bundle: BundleFile) -> None:
         size = max(bundle.size, bundle.least_bytes) + bundle.code_bytes

@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.spool.bundle import IDENTITY, Digest, NoCode, NotNow
+from apptuner_relay.spool.bundle import IDENTITY, CodeFile, Digest, NoCode, NotNow
 from apptuner_relay.spool.bundle_code import BundleCode
 from apptuner_relay.wire.frames import COMPRESSED, TEXT
 from tests.memory import deflated, masked
@@ -80,7 +80,7 @@ class CodeCase(SynchronousTestCase):
         self.started.append(DigestionByHand())
         return self.started[-1]
 
-    def make(self, coding: str) -> Deferred[Path]:
+    def make(self, coding: str, base: CodeFile | None) -> Deferred[Path]:
         self.made.append(Deferred())
         return self.made[-1]
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
@@ -23,9 +23,10 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from apptuner_relay.spool.bundle import Digest, NoCode, NotNow
+from apptuner_relay.spool.bundle import CodeFile, Digest, NoCode, NotNow
 from apptuner_relay.spool.code.extraction import MOST_MESSAGE_BYTES
 from apptuner_relay.wire.bundle_patch import BadPatch, PatchFault
+from apptuner_relay.wire.dictionary_transport import DCZ
 
 MOST_DEATHS = 3
 """When as many workers were lost within `DEATHS_S`, none is started for `PAUSE_S`."""
@@ -40,14 +41,6 @@ _TELL_BYTES = 256 * 1024
 _MOST_COMPLAINTS_BYTES = 8 * 1024
 
 WorkerAnswer = dict[str, Any]
-
-
-class CodeFile(NamedTuple):
-    """A file with a bundle's code. It has to stay until the answer about it."""
-
-    path: Path
-    sha256: str
-    """Of the code, in hex."""
 
 
 class Offload:
@@ -101,6 +94,14 @@ class Offload:
         """
 
         made = self._write("make", output, path=str(path), coding=coding, is_code=is_code)
+        return made.addCallback(_size)
+
+    def make_from(
+        self, base: CodeFile, path: Path, size: int, output: Path, is_code: bool = False
+    ) -> Deferred[int]:
+        """As `make`, in ``dcz``, with ``base`` as the dictionary. The code has ``size`` bytes."""
+        about = {"path": str(path), "base": str(base.path), "base_sha256": base.sha256}
+        made = self._write("make", output, coding=DCZ, is_code=is_code, code_size=size, **about)
         return made.addCallback(_size)
 
     def diff(self, base: CodeFile, new: CodeFile, now_ms: int) -> Deferred[bytes]:

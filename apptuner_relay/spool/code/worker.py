@@ -18,7 +18,9 @@ Requests come on standard input and answers go to standard output, as JSON, one 
     No answer is needed any more.
 ``{"id", "do": "make", "path", "is_code", "limit", "coding", "part", "output"}``
     Write the code of a whole file to ``part``, then rename that to ``output``. The file holds the
-    code itself, or the bundle's wire form. The answer is ``{"id", "size"}``, of ``output``.
+    code itself, or the bundle's wire form. The answer is ``{"id", "size"}``, of ``output``. With
+    the coding ``dcz`` there is more: the code in the file ``base`` is the dictionary,
+    ``base_sha256`` its hash, and ``code_size`` the size of the code.
 ``{"id", "do": "diff", "base", "base_sha256", "path", "sha256", "now_ms"}``
     Find the patch that leads from the code in the file ``base`` to that in ``path``. The answer is
     ``{"id", "message"}``: a ``bundle_patch``.
@@ -47,6 +49,7 @@ from contextlib import suppress
 from typing import Any
 
 from apptuner_relay.spool.code.content_codings import CODINGS, Encoder
+from apptuner_relay.spool.code.dictionary_coding import DictionaryEncoder
 from apptuner_relay.spool.code.extraction import Extraction, Unreadable
 from apptuner_relay.spool.code.patch_jobs import PatchJob, diffing, patching, private, writing
 from apptuner_relay.spool.code.utf16_offsets import UnitsOfBytes
@@ -54,7 +57,8 @@ from apptuner_relay.spool.code.utf16_offsets import UnitsOfBytes
 BLOCK_BYTES = 128 * 1024
 """How many bytes of a file are read at a time."""
 MOST_MAKINGS = 4
-"""How many files are written at the same time, as each may take some 20 MiB of memory."""
+"""How many files are written at the same time, as each may take some 20 MiB of memory. One with a
+dictionary takes its dictionary beside that, and is the only one."""
 
 _NICENESS = 10
 _REQUESTS_BYTES = 64 * 1024
@@ -125,6 +129,8 @@ class _Making:
     has_work = True
 
     def __init__(self, request: Message) -> None:
+        self.weight = MOST_MAKINGS if "base" in request else 1
+        """How many of the files that are written at the same time it counts for."""
         code = _AsItIs() if request["is_code"] else Extraction(request["limit"])
         self._steps = self._run(request, code)
 
@@ -139,9 +145,7 @@ class _Making:
             self._steps.close()
 
     def _run(self, request: Message, extraction: Extraction | _AsItIs) -> _Steps:
-        if request["coding"] not in CODINGS:
-            raise Unreadable("no such coding")
-        encoder = Encoder(request["coding"])
+        encoder = _encoder(request)
         part = request["part"]
         with open(request["path"], "rb", buffering=0) as file:
             try:
@@ -158,6 +162,16 @@ class _Making:
                 with suppress(FileNotFoundError):
                     os.unlink(part)
         yield {"size": size}
+
+
+def _encoder(request: Message) -> Encoder | DictionaryEncoder:
+    if "base" in request:
+        with open(request["base"], "rb") as file:
+            base = file.read()
+        return DictionaryEncoder(base, request["base_sha256"], request["code_size"])
+    if request["coding"] not in CODINGS:
+        raise Unreadable("no such coding")
+    return Encoder(request["coding"])
 
 
 _Job = _Digesting | _Making | PatchJob
@@ -191,7 +205,7 @@ class Worker:
         due: list[tuple[int, _Job]] = []
         makings = 0
         for number, job in self._jobs.items():
-            makings += isinstance(job, _Making)
+            makings += job.weight if isinstance(job, _Making) else 0
             if job.has_work and (makings <= MOST_MAKINGS or not isinstance(job, _Making)):
                 due.append((number, job))
         return due

@@ -20,14 +20,13 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from apptuner_relay.spool.bundle import CODINGS, Digest, NoCode
+from apptuner_relay.spool.bundle import CODINGS, CodeFile, Digest, NoCode
 from apptuner_relay.spool.code.bundle_messages import bundle_start
 from apptuner_relay.spool.code.extraction import MOST_MESSAGE_BYTES
 from apptuner_relay.spool.code.offload import (
     MOST_DEATHS,
     PATIENCE_S,
     PAUSE_S,
-    CodeFile,
     Digestion,
     Offload,
 )
@@ -35,6 +34,7 @@ from apptuner_relay.spool.code.utf16_offsets import utf16_length
 from apptuner_relay.wire.bundle_patch import BadPatch, BundlePatch, Edit, PatchFault, build_patch
 from tests.live.processes import Child, checkout_env, within_patience
 from tests.spool.code.test_bundle_messages import joined
+from tests.spool.code.test_dictionary_coding import decoded
 from tests.spool.wire_forms import CODE, chunks, sha256, update
 
 
@@ -165,6 +165,28 @@ class WithTheWorker(TestCase):
         self.assertEqual((self.room / "a.identity").read_bytes(), code.encode())
         self.assertEqual(gzip.decompress((self.room / "a.gzip").read_bytes()), code.encode())
         self.assertEqual(len(os.listdir(self.room)), 2 + 2 * len(CODINGS))
+
+    async def test_the_code_from_code_that_a_client_has(self) -> None:
+        old, new = CODE * 30_000, CODE * 15_000 + "é🛒" + CODE * 15_000
+        base = self.code("base", old)
+        output = self.room / "out.dcz"
+        made = []
+        for path in (self.file("a", update(new, parts=3)), self.file("b", chunks([new], True))):
+            making = self.offload.make_from(base, path, len(new.encode()), output)
+            self.assertEqual(await self.patiently(making), output.stat().st_size)
+            self.assertEqual(output.stat().st_mode & 0o777, 0o600)
+            made.append(output.read_bytes())
+        self.assertEqual(made[0], made[1])
+        self.assertLess(len(made[0]), 2_000)
+        self.assertEqual(decoded(made[0], old.encode()), new.encode())
+        output.unlink()
+        wrong_size = self.offload.make_from(base, self.room / "a", 7, output)
+        await self.no_code(wrong_size, "ZstdError")
+        self.flushLoggedErrors()
+        missing = CodeFile(self.room / "missing", base.sha256)
+        making = self.offload.make_from(missing, self.room / "a", len(new.encode()), output)
+        await self.no_code(making, "No such file")
+        self.assertEqual(sorted(os.listdir(self.room)), ["a", "b", "base"])
 
     async def test_no_code(self) -> None:
         await self.no_code(self.digest(self.file("a", b"\0\0")), "not a server's frames")
