@@ -25,7 +25,10 @@ RETRY_AFTER_S = 5
 """After how long a client should retry: the lease of a failed relay has ended then."""
 
 _CONNECT_S = 2.0
-_PASSED_ON = (b"accept-encoding", b"if-match", b"if-none-match", b"if-range", b"range")
+_PASSED_ON = (
+    *(b"accept-encoding", b"available-dictionary"),
+    *(b"if-match", b"if-none-match", b"if-range", b"range"),
+)
 """The request headers that decide on the answer. All others stay here, such as cookies and
 tokens."""
 _KEPT_BACK = (b"date", b"server", PROOF_HEADER.lower().encode())

@@ -44,9 +44,12 @@ from apptuner_relay.web.upload_states import TRANSITIONS, UploadEvent, UploadSta
 from apptuner_relay.wire.bundle_patch import PatchFault
 from apptuner_relay.wire.frames import CLOSE_ABNORMAL, CLOSE_NORMAL
 
-METHODS = ("PUT",)
-FIELDS = ("Authorization", "Content-Type", "Content-Encoding", "If-Match")
-"""What a page may set in the head of an upload."""
+METHODS = ("GET", "HEAD", "PUT")
+FIELDS = (
+    *("Authorization", "Content-Type", "Content-Encoding"),
+    *("If-Match", "If-None-Match", "If-Range", "Range"),
+)
+"""What a page may set in the head of a request for a bundle, or of an upload."""
 RECEIPT_S = 60.0
 """How long the receipt may take. A relay that is lost sends none, and one whose disk hangs gives
 the bundle up within seconds."""

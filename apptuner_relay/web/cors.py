@@ -17,7 +17,7 @@ from apptuner_relay.web.json_body import write_json
 PREFLIGHT_S = 600
 """How long a browser may go by the answer to a preflight. Browsers have caps of 2 h and more."""
 
-_EXPOSED = b"Retry-After"
+_EXPOSED = b"Content-Location, ETag, Location, Retry-After"
 """What a page may read beside the fields that any page may."""
 
 

@@ -14,9 +14,16 @@ _UNLISTED_IDENTITY = 0.0001
 """Below any weight that can be written: acceptable, but after any coding that is listed."""
 
 
-def preferred_coding(accept_encoding: str | None) -> str | None:
+def names_coding(accept_encoding: str | None, coding: str) -> bool:
+    """Whether ``Accept-Encoding`` accepts a coding by its name, which ``*`` is not."""
+    return _weights(accept_encoding or "").get(coding, 0.0) > 0
+
+
+def preferred_coding(accept_encoding: str | None, named: str | None = None) -> str | None:
     """The coding of `PREFERENCE` with the highest weight in ``Accept-Encoding``; None where it
     accepts none of them, not even identity.
+
+    :param named: a coding that is there as well, and is preferred, if ``Accept-Encoding`` names it.
 
     Without the field the coding is identity: not every client that omits it can decode. Malformed
     members are ignored; of a coding that is listed twice the last member counts.
@@ -29,7 +36,8 @@ def preferred_coding(accept_encoding: str | None) -> str | None:
         unlisted = _UNLISTED_IDENTITY if coding == IDENTITY else 0.0
         return weights.get(coding, weights.get(_ANY, unlisted))
 
-    best = max(PREFERENCE, key=weight)
+    more = (named,) if named is not None and named in weights else ()
+    best = max((*more, *PREFERENCE), key=weight)
     return best if weight(best) else None
 
 

@@ -186,6 +186,7 @@ def make_site(
             relay.access,
             relay.settings.listening.trusted_proxy,
             lambda: relay.descriptors.are_short,
+            settings.access.allowed_origin,
         )
         root.putChild(b"bundles", bundles)
     uploads = Uploads(relay)

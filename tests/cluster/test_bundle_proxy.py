@@ -5,10 +5,12 @@ import hashlib
 from typing import Any
 
 from apptuner_relay.cluster.bridge.peer_auth import PASS_HEADER, PROOF_HEADER, write_request_pass
+from apptuner_relay.wire.dictionary_transport import write_available_dictionary
 from tests.cluster.harness import KEY, SECRET, SESSION, ClusterCase, ClusterRelay
 from tests.cluster.network import Wire
 from tests.log_capture import capture_log
 from tests.memory_store import MemoryStore
+from tests.spool.code.test_dictionary_coding import decoded
 from tests.web.http import Answer
 
 CODE = "x" * 1000
@@ -59,6 +61,26 @@ class Answers(ProxyCase):
         for word in (b"secret", b"X-Own"):
             self.assertNotIn(word, asked)
         self.assertEqual(self.get(self.c, If_None_Match=f'"{SHA256}"').status, 304)
+
+    def test_from_code_that_the_client_has(self) -> None:
+        old, new = (CODE * 20).encode(), (CODE * 20 + "y").encode()
+        self.cli.send(type="bundle_update", payload={"code": old.decode()})
+        self.turn()
+        etag = self.get(self.c).headers["etag"].strip('"')
+        answer = self.get(self.c, f"{PATH}/{etag}")
+        self.assertEqual(answer.headers["use-as-dictionary"], f'match="{PATH}{{/*}}?"')
+        self.cli.send(type="bundle_update", payload={"code": new.decode()})
+        self.turn()
+        fields = {
+            "Available_Dictionary": write_available_dictionary(etag),
+            "Accept_Encoding": "gzip, dcz",
+        }
+        for relay in (self.a, self.b, self.c):
+            answer = self.get(relay, **fields)
+            self.assertEqual(answer.headers["content-encoding"], "dcz", relay.name)
+            self.assertEqual(decoded(answer.body, old), new)
+            self.assertIn("Available-Dictionary", answer.headers["vary"])
+            self.assertEqual(answer.headers["access-control-allow-origin"], "*")
 
     def test_what_there_is_not(self) -> None:
         for relay in (self.a, self.b, self.c):

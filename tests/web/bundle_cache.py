@@ -10,7 +10,10 @@ import zstandard
 from twisted.internet.defer import Deferred, succeed
 
 from apptuner_relay.session.session import session_hash
-from apptuner_relay.spool.bundle import BROTLI, GZIP, IDENTITY, ZSTD, Bundle, Digest
+from apptuner_relay.spool.bundle import BROTLI, GZIP, IDENTITY, ZSTD, Bundle, CodeFile, Digest
+from apptuner_relay.spool.code.dictionary_coding import DictionaryEncoder
+from apptuner_relay.spool.previous_bundles import find_base
+from apptuner_relay.wire.dictionary_transport import tag_of_dictionary
 
 ENCODE: dict[str, Callable[[bytes], bytes]] = {
     IDENTITY: bytes,
@@ -39,6 +42,8 @@ class FileBundle:
         self.digest_result: Deferred[Digest] = succeed(Digest(self.sha256, self.size, self.size))
         self.code_result: Deferred[Path] | None = None
         """What `code` answers instead."""
+        self.delta_result: Deferred[Path] | None = None
+        """Likewise where it is asked for with a dictionary."""
         self.in_use: Deferred[None] = Deferred()
         """Fires when it is used for the first time."""
         self._code = code
@@ -55,14 +60,24 @@ class FileBundle:
         assert self.users
         return self.digest_result
 
-    def code(self, coding: str) -> Deferred[Path]:
+    def code(self, coding: str, base: CodeFile | None = None) -> Deferred[Path]:
         assert self.users
         self.asked.append(coding)
+        if base is not None:
+            return self._code_from(base)
         if self.code_result is not None:
             return self.code_result
         path = self.file(coding)
         if not path.exists():
             path.write_bytes(self.form(coding))
+        return succeed(path)
+
+    def _code_from(self, base: CodeFile) -> Deferred[Path]:
+        if self.delta_result is not None:
+            return self.delta_result
+        encoder = DictionaryEncoder(base.path.read_bytes(), base.sha256, self.size)
+        path = self.file(tag_of_dictionary(base.sha256))
+        path.write_bytes(encoder.feed(self._code) + encoder.finish())
         return succeed(path)
 
     def retain(self) -> None:
@@ -92,6 +107,15 @@ class DictBundleCache:
 
     def __init__(self, **bundles: Bundle) -> None:
         self.bundles = {session_hash(name): bundle for name, bundle in bundles.items()}
+        self.previous: list[Bundle] = []
+        """The bundles before the last one of any session."""
+        self.lent: list[Bundle] = []
 
     def latest(self, session_hash: str) -> Bundle | None:
         return self.bundles.get(session_hash)
+
+    def lend(self, bundle: Bundle) -> None:
+        self.lent.append(bundle)
+
+    async def base(self, session_hash: str, sha256: str) -> Bundle | None:
+        return await find_base((self.latest(session_hash), *self.previous), sha256)

@@ -154,6 +154,8 @@ class BundlesCase(TestCase):
     """A test with a directory for files, and `BundlesResource` on a port."""
 
     timeout = 120
+    with_dictionaries: bool | None = None
+    """See `BundlesResource`."""
 
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory(prefix="apptuner-test-")
@@ -166,7 +168,10 @@ class BundlesCase(TestCase):
         """A site on `self.port` that has this cache at ``/bundles``, on a transport as in
         production but for the size of its send buffer."""
         root = JsonResource()
-        root.putChild(b"bundles", BundlesResource(bundle_cache, download_reactor))
+        bundles = BundlesResource(
+            bundle_cache, download_reactor, with_dictionaries=self.with_dictionaries
+        )
+        root.putChild(b"bundles", bundles)
         site = WatchedSite(root, site_clock, ListeningSettings(handshake_timeout=10))
         port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
         tune(port)

@@ -31,6 +31,12 @@ class WatchedCache:
         reactor.callLater(0, asked.callback, None)  # type: ignore[attr-defined]
         return self._store.latest(session_hash)
 
+    def lend(self, bundle: Bundle) -> None:
+        self._store.lend(bundle)
+
+    async def base(self, session_hash: str, sha256: str) -> Bundle | None:
+        return await self._store.base(session_hash, sha256)
+
 
 class ArrivalCase(BundlesCase):
     """A relay whose CLI sends bundles, and a client of HTTP that wants the last one."""

@@ -48,7 +48,9 @@ class RepresentationTest(ServedCase):
                 "content-location": self.immutable,
                 "etag": self.etag,
                 "cache-control": "no-cache",
-                "vary": "Accept-Encoding",
+                "vary": "Accept-Encoding, Available-Dictionary",
+                "access-control-allow-origin": "*",
+                "access-control-expose-headers": "Content-Location, ETag, Location, Retry-After",
                 "accept-ranges": "bytes",
                 "x-content-type-options": "nosniff",
             },
@@ -60,6 +62,7 @@ class RepresentationTest(ServedCase):
         reply = await self.fetch(self.immutable)
         self.assertEqual((reply.status, reply.body), (200, CODE))
         self.assertEqual(reply.fields.pop("cache-control"), "public, max-age=31536000, immutable")
+        self.assertEqual(reply.fields.pop("use-as-dictionary"), f'match="{LATEST}{{/*}}?"')
         del latest.fields["cache-control"], latest.fields["date"], reply.fields["date"]
         self.assertEqual(reply.fields, latest.fields)
 
@@ -77,7 +80,7 @@ class RepresentationTest(ServedCase):
             self.assertEqual(reply.status, 200)
             self.assertEqual(reply.fields.get("content-encoding", "identity"), coding)
             self.assertEqual(reply.fields["content-length"], str(len(reply.body)))
-            self.assertEqual(reply.fields["vary"], "Accept-Encoding")
+            self.assertEqual(reply.fields["vary"], "Accept-Encoding, Available-Dictionary")
             self.assertEqual(DECODE[coding](reply.body), CODE)
             etags.add(reply.fields["etag"])
         self.assertEqual(
@@ -87,7 +90,7 @@ class RepresentationTest(ServedCase):
     async def test_nothing_acceptable(self) -> None:
         reply = await self.fetch(LATEST, Accept_Encoding="identity;q=0")
         self.assertError(reply, 406, ", ".join(PREFERENCE))
-        self.assertEqual(reply.fields["vary"], "Accept-Encoding")
+        self.assertEqual(reply.fields["vary"], "Accept-Encoding, Available-Dictionary")
 
     async def test_head(self) -> None:
         for path in (LATEST, self.immutable):

@@ -210,7 +210,7 @@ class Pages(UploadCase):
         one = self.upload(0, method="OPTIONS", Origin="https://dashboard.example.com")
         assert one.answer is not None
         self.assertEqual(one.status, 204)
-        self.assertEqual(one.answer.headers["access-control-allow-methods"], "PUT")
+        self.assertEqual(one.answer.headers["access-control-allow-methods"], "GET, HEAD, PUT")
         self.assertEqual(
             self.upload(0, method="OPTIONS", Origin="https://evil.example").status, 403
         )

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.web.negotiation import PREFERENCE, preferred_coding
+from apptuner_relay.web.negotiation import PREFERENCE, names_coding, preferred_coding
 
 names = st.sampled_from([*PREFERENCE, "*", "deflate", "compress"])
 weights = st.integers(0, 1000)
@@ -26,6 +26,25 @@ class Negotiation(SynchronousTestCase):
             ("GZip;Q=0.5", "gzip"),
         ):
             self.assertEqual(preferred_coding(field), expected, field)
+
+    def test_one_that_has_to_be_named(self) -> None:
+        for field, expected in (
+            ("gzip, deflate, br, zstd, dcb, dcz", "dcz"),  # browsers with a dictionary
+            ("identity, dcb, dcz", "dcz"),
+            ("DCZ", "dcz"),
+            ("zstd, dcz;q=0.9", "zstd"),
+            ("zstd, dcz;q=0", "zstd"),
+            ("dcz;q=0.001, *;q=0", "dcz"),
+            ("*", "zstd"),
+            ("gzip", "gzip"),
+            ("", "identity"),
+            (None, "identity"),
+        ):
+            self.assertEqual(preferred_coding(field, "dcz"), expected, field)
+        for field, named in (("gzip, dcz", True), ("dcz;q=0", False), ("*", False), (None, False)):
+            self.assertIs(names_coding(field, "dcz"), named, field)
+        self.assertEqual(preferred_coding("dcz, gzip"), "gzip")
+        self.assertEqual(preferred_coding("dcz"), "identity")
 
     def test_weights(self) -> None:
         for field, expected in (
