@@ -69,7 +69,7 @@ class Served(NamedTuple):
     """The request's fields on which the answer depends."""
 
 
-class _Form(NamedTuple):
+class _Representation(NamedTuple):
     """A representation."""
 
     coding: str
@@ -148,19 +148,19 @@ class BundleAnswer:
             return None
         return _Base(bundle, sha256)
 
-    def _choose(self, sha256: str, base: _Base | None) -> _Form:
+    def _choose(self, sha256: str, base: _Base | None) -> _Representation:
         coding = preferred_coding(self._field("accept-encoding"), None if base is None else DCZ)
         if coding is None:
             raise BadRequest(
                 406, f"Accept-Encoding leaves none of what there is: {', '.join(PREFERENCE)}"
             )
         if coding == IDENTITY:
-            return _Form(coding, f'"{sha256}"', None)
+            return _Representation(coding, f'"{sha256}"', None)
         if coding != DCZ or base is None:
-            return _Form(coding, f'"{sha256}-{coding}"', None)
-        return _Form(coding, f'"{sha256}-{tag_of_dictionary(base.sha256)}"', base)
+            return _Representation(coding, f'"{sha256}-{coding}"', None)
+        return _Representation(coding, f'"{sha256}-{tag_of_dictionary(base.sha256)}"', base)
 
-    async def _send(self, bundle: Bundle, digest: Digest, form: _Form) -> None:
+    async def _send(self, bundle: Bundle, digest: Digest, form: _Representation) -> None:
         status = failed_precondition(
             form.etag, self._field("if-match"), self._field("if-none-match")
         )
@@ -237,7 +237,7 @@ class BundleAnswer:
             self._request.setHeader(name.encode(), value.encode())
 
 
-async def _file(bundle: Bundle, form: _Form) -> Path:
+async def _file(bundle: Bundle, form: _Representation) -> Path:
     if form.base is None:
         return await bundle.code(form.coding)
     dictionary = CodeFile(await form.base.bundle.code(IDENTITY), form.base.sha256)
