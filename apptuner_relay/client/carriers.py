@@ -19,12 +19,15 @@ from apptuner_relay.client.address import Relay
 from apptuner_relay.client.bundles import ReadBundle
 from apptuner_relay.client.credentials import authorization
 from apptuner_relay.client.membership import Membership
-from apptuner_relay.client.policy import Patience, error_text
+from apptuner_relay.client.policy import Patience, text_in
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.transfer import Body, TransferError, Web
 from apptuner_relay.support.clocks import in_ms
+from apptuner_relay.wire.bundle_patch import PATCH_MEDIA_TYPE
 
 _CREATED = 201
+_REFUSALS_OF_PATCHES = (400, 412, 413, 415, 422, 428, 503)
+"""What a relay answers to a patch where the whole is to be tried."""
 _TOO_MANY_REQUESTS = 429
 _NOT_KEPT = 507
 
@@ -76,8 +79,16 @@ class MessageCarrier:
         return Parcel(sum(sizes), sizes[0], lambda told: self._membership.stream(messages, told))
 
 
+class PatchRefusedError(TransferError):
+    """The relay wants the bundle whole. The text is the reason."""
+
+
 class HttpCarrier:
-    """Uploads it over HTTP: to all phones, as an upload knows no others."""
+    """Uploads it over HTTP: to all phones, as an upload knows no others.
+
+    With `base`, the SHA-256 of the bundle that the relay keeps, `body` is the message of a patch of
+    that; else it is the code.
+    """
 
     def __init__(
         self,
@@ -85,22 +96,30 @@ class HttpCarrier:
         relay: Relay,
         session: str,
         credential: str | None,
-        code: bytes,
+        body: bytes,
         patience: Patience,
         screen: Screen,
+        *,
+        base: str | None = None,
     ) -> None:
+        self.refusal = ""
+        """Why the relay has refused a patch."""
         self._reactor = reactor
         self._web = Web(reactor, reactor, secure=relay.secure)
         self._url = relay.bundle_url(session)
-        self._headers = {"Content-Type": "text/javascript; charset=utf-8"}
+        self._is_patch = base is not None
+        if base is None:
+            self._headers = {"Content-Type": "text/javascript; charset=utf-8"}
+        else:
+            self._headers = {"Content-Type": PATCH_MEDIA_TYPE, "If-Match": f'"{base}"'}
         self._headers |= authorization(credential)
-        self._code = code
+        self._body = body
         self._patience = patience
         self._screen = screen
 
     def pack(self, targets: Sequence[str | None]) -> Parcel:
         """See `Carrier`."""
-        size_bytes = len(self._code)
+        size_bytes = len(self._body)
         return Parcel(size_bytes, size_bytes, self._start)
 
     def _start(self, progress: Callable[[int], None]) -> HttpUpload:
@@ -110,11 +129,14 @@ class HttpCarrier:
 
     async def _send(self, progress: Callable[[int], None]) -> None:
         """Upload it once. Raises `TransferError`."""
-        response = await self._web.send("PUT", self._url, self._headers, Body(self._code, progress))
+        response = await self._web.send("PUT", self._url, self._headers, Body(self._body, progress))
         answer = await self._web.short_body(response)
         if response.code == _CREATED:
             return
-        reason = error_text(answer) or response.phrase.decode("latin-1")
+        if self._is_patch and response.code in _REFUSALS_OF_PATCHES:
+            self.refusal = text_in(answer, "reason") or f"HTTP {response.code}"
+            raise PatchRefusedError(self.refusal, final=True, connected=True)
+        reason = text_in(answer, "error") or response.phrase.decode("latin-1")
         passes = response.code >= 500 and response.code != _NOT_KEPT
         raise TransferError(
             f"the relay answered with HTTP {response.code}: {reason}",
@@ -150,6 +172,8 @@ class HttpUpload:
             try:
                 await send()
                 return True
+            except PatchRefusedError:
+                return False
             except TransferError as error:
                 delay = None if error.final else self._patience.delay(tries_used)
                 if delay is None:

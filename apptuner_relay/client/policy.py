@@ -163,9 +163,14 @@ def retry_after_seconds(value: str) -> float:
 
 def error_text(body: bytes) -> str | None:
     """The reason in a relay's JSON answer, or None where there is none to be read."""
+    return text_in(body, "error")
+
+
+def text_in(body: bytes, field: str) -> str | None:
+    """A text in a relay's JSON answer, or None where there is none to be read."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    error = answer.get("error") if isinstance(answer, dict) else None
-    return error if isinstance(error, str) and error else None
+    text = answer.get(field) if isinstance(answer, dict) else None
+    return text if isinstance(text, str) and text else None

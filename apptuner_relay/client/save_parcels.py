@@ -39,7 +39,12 @@ class SaveParcels(Protocol):
     serves_one: bool
     """Whether one phone can be sent to. If not, the relay itself serves phones that come later."""
     is_kept: bool
-    """Whether the relay has said, when a parcel is sent, that it keeps the bundle."""
+    """Whether the relay has said, when a parcel is sent, that it keeps the bundle; and why not,
+    where it refuses a patch."""
+
+    @property
+    def refusal(self) -> str:
+        """Why it has refused the last one, a patch; else nothing."""
 
     def make(self, save: Save, base: Save | None, target: str | None) -> Deferred[SaveParcel]:
         """Make a save ready for a phone, or for all: where `base` is given, and `target` isn't, as
@@ -52,6 +57,7 @@ class SaveMessages:
 
     serves_one = True
     is_kept = False
+    refusal = ""
 
     def __init__(
         self, membership: Membership, form: Form | None, *, in_thread: InThread = deferToThread
@@ -89,23 +95,30 @@ def save_messages(
     """
     because = ""
     if base is not None and target is None:
-        try:
-            # Its thread's own time: on a busy machine a whole bundle takes longer, too.
-            patch = make_patch(base.code, base.sha256, save.code, save.sha256, time.thread_time)
-        except TooDifferent:
-            because = "too much has changed for a patch"
-        else:
-            message = build_patch(patch, timestamp)
-            most = min(MOST_PATCH_BYTES, len(save.code))
-            if len(message) <= most:
-                return SavedMessages([message], True)
-            because = f"a patch would have {len(message):,} bytes"
+        patch, because = save_patch(save, base, timestamp)
+        if patch is not None:
+            return SavedMessages([patch], True)
     bundle = ReadBundle.of(save.code.decode(), form=form)
     return SavedMessages(bundle.messages(timestamp, target), False, because)
 
 
+def save_patch(save: Save, base: Save, timestamp: int) -> tuple[bytes | None, str]:
+    """The message that makes a save of another, at a time in ms; where there is none that is of
+    use, None and why. Pure.
+    """
+    try:
+        # Its thread's own time: on a busy machine a whole bundle takes longer, too.
+        patch = make_patch(base.code, base.sha256, save.code, save.sha256, time.thread_time)
+    except TooDifferent:
+        return None, "too much has changed for a patch"
+    message = build_patch(patch, timestamp)
+    if len(message) > min(MOST_PATCH_BYTES, len(save.code)):
+        return None, f"a patch would have {len(message):,} bytes"
+    return message, ""
+
+
 class SaveUploads:
-    """Over HTTP: whole, and to all phones."""
+    """Over HTTP, to all phones."""
 
     serves_one = False
     is_kept = True
@@ -118,7 +131,11 @@ class SaveUploads:
         credential: str | None,
         patience: Patience,
         screen: Screen,
+        *,
+        in_thread: InThread = deferToThread,
     ) -> None:
+        self._in_thread = in_thread
+        self._carrier: HttpCarrier | None = None
         self._reactor = reactor
         self._relay = relay
         self._session = session
@@ -128,13 +145,26 @@ class SaveUploads:
 
     def make(self, save: Save, base: Save | None, target: str | None) -> Deferred[SaveParcel]:
         """See `SaveParcels`."""
-        carrier = HttpCarrier(
+        if base is None:
+            return succeed(self._packed((None, ""), save, base))
+        made = self._in_thread(save_patch, save, base, in_ms(time.time()))
+        return made.addCallback(self._packed, save, base)
+
+    @property
+    def refusal(self) -> str:
+        """See `SaveParcels`."""
+        return "" if self._carrier is None else self._carrier.refusal
+
+    def _packed(self, made: tuple[bytes | None, str], save: Save, base: Save | None) -> SaveParcel:
+        patch, because = made
+        carrier = self._carrier = HttpCarrier(
             self._reactor,
             self._relay,
             self._session,
             self._credential,
-            save.code,
+            save.code if patch is None else patch,
             self._patience,
             self._screen,
+            base=None if patch is None or base is None else base.sha256,
         )
-        return succeed(SaveParcel(carrier.pack([target])))
+        return SaveParcel(carrier.pack([None]), patch is not None, because)

@@ -147,7 +147,8 @@ class SavePush:
         current = self._queue.current
         if self._queue.pending is not None:
             self._was_wanted = False
-            self._send_to_all(self._queue.take(), self._kept if self._takes_patches else None)
+            may_patch = self._takes_patches or self._parcels.is_kept
+            self._send_to_all(self._queue.take(), self._kept if may_patch else None)
         elif current is not None and current.out:
             newcomer = self._newcomers.next()
             if newcomer is not None:
@@ -216,14 +217,21 @@ class SavePush:
         self._sending = None
         if to_all and whole:
             report.sent_bytes += made.parcel.size_bytes
-            self._queue.reached = self._queue.reached or self._parcels.is_kept
             self._queue.wait_for_answers(self._timeout)
-            if made.is_patch:
+            if self._parcels.is_kept:
+                self._kept, self._queue.reached = report.save, True
+            elif made.is_patch:
                 self._happens(SaveEvent.ASKED, VERDICT_SECONDS, self._no_verdict)
                 return
-            if self._takes_patches:
+            elif self._takes_patches:
                 self._happens(SaveEvent.ASKED, KEPT_SECONDS, self._be_done)
                 return
+        elif to_all and self._parcels.refusal and self._queue.pending is None:
+            report.sent_bytes += made.parcel.size_bytes
+            self._screen.say(f"the bundle is wanted whole ({self._parcels.refusal})")
+            self._happens(SaveEvent.DONE)
+            self._send_whole()
+            return
         elif to_all and self._queue.pending is None:
             self._fail(self._trouble or "the relay could not be sent it")
         self._be_done()

@@ -15,9 +15,6 @@ from apptuner_relay.web.upload_answers import PatchRefusal
 from apptuner_relay.web.upload_body import BodyDecoder
 from apptuner_relay.wire.bundle_patch import MOST_PATCH_BYTES, PatchFault
 
-PATCH_MEDIA_TYPE = "application/vnd.apptuner.bundle-patch+json"
-"""The media type (RFC 6838) of a patch."""
-
 _BEGIN = b'{"type":"bundle_patch"'
 _LEAST_BYTES = 64
 """A patch has more: it names two SHA-256."""

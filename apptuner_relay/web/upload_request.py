@@ -9,10 +9,10 @@ from apptuner_relay.access.caller import Caller, read_caller
 from apptuner_relay.session.session import BadRequest, check_session_id
 from apptuner_relay.support.client_address import FIELD, TrustedProxies, host_of
 from apptuner_relay.web.headers import header
-from apptuner_relay.web.patch_body import PATCH_MEDIA_TYPE, PatchBody, check_if_match
+from apptuner_relay.web.patch_body import PatchBody, check_if_match
 from apptuner_relay.web.upload_answers import PatchRefusal
 from apptuner_relay.web.upload_body import UploadBody, read_coding, too_large
-from apptuner_relay.wire.bundle_patch import MOST_PATCH_BYTES, PatchFault
+from apptuner_relay.wire.bundle_patch import MOST_PATCH_BYTES, PATCH_MEDIA_TYPE, PatchFault
 
 PREFIX = b"/bundles/"
 

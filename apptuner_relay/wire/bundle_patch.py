@@ -13,6 +13,8 @@ from apptuner_relay.wire.messages import compact_json
 from apptuner_relay.wire.text import parse_json
 
 PATCH_TYPE = "bundle_patch"
+PATCH_MEDIA_TYPE = "application/vnd.apptuner.bundle-patch+json"
+"""The media type (RFC 6838) of a patch over HTTP."""
 MOST_EDITS = 4_000
 """Beyond this, a whole bundle is little more work for everybody."""
 MOST_PATCH_BYTES = 1024 * 1024

@@ -128,6 +128,22 @@ def now(tries: int = 10) -> Patience:
     return Patience(tries, 0, 0, forgiving=False)
 
 
+def said(screen: Recorder, words: str, times: int = 1) -> Deferred[None]:
+    """Fires when these words were printed so often."""
+    found: Deferred[None] = Deferred()
+
+    def look() -> None:
+        if found.called:
+            return  # The test was given up.
+        if (screen.out.getvalue() + screen.err.getvalue()).count(words) >= times:
+            found.callback(None)
+        else:
+            reactor.callLater(0.01, look)
+
+    reactor.callLater(0, look)
+    return found
+
+
 class MemberCommandCase(RelayTestCase):
     """Of commands that join a session."""
 

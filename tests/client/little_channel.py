@@ -100,6 +100,7 @@ class Answers(Resource):
         body = request.content.read()
         asked = (request.method.decode(), request.path.decode(), body)
         service.asked.append((*asked, request.getHeader("authorization")))
+        service.types.append((request.getHeader("content-type"), request.getHeader("if-match")))
         answer = service.answers.pop(0) if service.answers else None
         if answer is not None:
             status, value = answer
@@ -134,6 +135,8 @@ class LittleChannel:
         self.users = 0
         self.forms: list[dict[str, str]] = []
         self.asked: list[tuple[str, str, bytes, str | None]] = []
+        self.types: list[tuple[str | None, str | None]] = []
+        """Of what was asked: the body's media type, and If-Match."""
         self.answers: list[tuple[int, object] | None] = []
         """What is answered next over HTTP, in the place of the right answer."""
         self.bundles: dict[str, bytes] = {}

@@ -6,8 +6,7 @@ import json
 import threading
 from typing import Any
 
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import inlineCallbacks
 
 from apptuner_relay.client import main as main_module
 from apptuner_relay.client import push_watch as push_watch_module
@@ -16,7 +15,7 @@ from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.patched_code import patched_code
 
 from .bundle_server import sha256
-from .cases import MemberCommandCase
+from .cases import MemberCommandCase, said
 from .little_relay import Peer, Recorder
 
 LINES = "".join(f"log('é🛒 {number}');\n" for number in range(100))
@@ -59,20 +58,6 @@ class PushWatchTest(MemberCommandCase):
         self.relay.on("bundle_patch", kept)
         self.relay.on("bundle_update", kept)
 
-    def said(self, screen: Recorder, words: str, times: int = 1) -> Deferred[None]:
-        """Fires when the program has said it so often."""
-        found: Deferred[None] = Deferred()
-
-        def look() -> None:
-            if (screen.out.getvalue() + screen.err.getvalue()).count(words) >= times:
-                found.callback(None)
-            else:
-                call[0] = reactor.callLater(0.01, look)
-
-        call = [reactor.callLater(0, look)]
-        self.addCleanup(lambda: call[0].active() and call[0].cancel())
-        return found
-
     @inlineCallbacks
     def joined(self, *arguments: str) -> Any:
         opened = self.relay.once("open")
@@ -87,11 +72,11 @@ class PushWatchTest(MemberCommandCase):
         self.takes_patches()
         got, heard, _ = yield self.joined("--patch")
         push, screen = self.watching()
-        yield self.said(screen, "sent, whole")
+        yield said(screen, "sent, whole")
         for number in range(3):
             text = LINES + f"// {number}\n"
             self.save(text)
-            yield self.said(screen, "sent as a patch", number + 1)
+            yield said(screen, "sent as a patch", number + 1)
             self.assertEqual(got.read_text(), text)
         push.leave(Exit.INTERRUPTED)
         self.assertEqual((yield push.done), Exit.DONE)
@@ -110,9 +95,9 @@ class PushWatchTest(MemberCommandCase):
     def test_a_relay_of_an_earlier_version(self) -> Any:
         got, _, _ = yield self.joined("--patch")
         _, screen = self.watching()
-        yield self.said(screen, "sent, whole")
+        yield said(screen, "sent, whole")
         self.bundle.write_text(LINES + "// in place")
-        yield self.said(screen, "sent, whole", 2)
+        yield said(screen, "sent, whole", 2)
         self.assertEqual(got.read_text(), LINES + "// in place")
         self.assertIn("sent whole: it takes no patches", screen.err.getvalue())
 
@@ -121,7 +106,7 @@ class PushWatchTest(MemberCommandCase):
         self.takes_patches()
         yield self.joined("--patch")
         _, screen = self.watching()
-        yield self.said(screen, "sent, whole")
+        yield said(screen, "sent, whole")
         [cli] = self.relay.of_role("cli")
         self.relay.welcomes = False
         opened = self.relay.once("open")
@@ -129,7 +114,7 @@ class PushWatchTest(MemberCommandCase):
         cli = yield opened
         self.save(LINES + "// new\n")
         cli.say("connected", sessionId="0" * 64, clientType="cli")
-        yield self.said(screen, "sent as a patch")
+        yield said(screen, "sent as a patch")
         [patch] = [message for message in cli.messages if message["type"] == "bundle_patch"]
         code = patched_code(patch, LINES.encode(), sha256(LINES.encode()))
         self.assertEqual(code.decode(), LINES + "// new\n")
@@ -138,11 +123,11 @@ class PushWatchTest(MemberCommandCase):
     def test_a_phone_that_comes_later_gets_what_is_there(self) -> Any:
         self.takes_patches()
         _, screen = self.watching()
-        yield self.said(screen, "no phone is there")
+        yield said(screen, "no phone is there")
         got, heard, _ = yield self.joined()
-        yield self.said(heard, "sha256")
+        yield said(heard, "sha256")
         self.assertEqual(got.read_text(), LINES)
-        yield self.said(screen, "ann: success")
+        yield said(screen, "ann: success")
 
     @inlineCallbacks
     def test_one_that_is_not_there_yet(self) -> Any:
@@ -150,7 +135,7 @@ class PushWatchTest(MemberCommandCase):
         got, heard, _ = yield self.joined()
         self.watching()
         self.save(LINES)
-        yield self.said(heard, "sha256")
+        yield said(heard, "sha256")
         self.assertEqual(got.read_text(), LINES)
 
     @inlineCallbacks
@@ -174,7 +159,7 @@ class PushWatchTest(MemberCommandCase):
             for _ in range(2):
                 cli.say("mobile_connected", deviceId="bob", deviceName="Bob's", platform="ios")
             cli.say("bundle_ack", deviceId="bob", **answer)
-        yield self.said(screen, "failed: no")
+        yield said(screen, "failed: no")
         self.assertEqual(screen.out.getvalue(), "")
         self.assertEqual(len(screen.err.getvalue().splitlines()), 1)
 
@@ -190,9 +175,9 @@ class PushWatchTest(MemberCommandCase):
 
         self.patch(save_parcels, "make_patch", make_patch)
         _, screen = self.watching()
-        yield self.said(screen, "no phone is there")
+        yield said(screen, "no phone is there")
         self.save(LINES + "// new")
-        yield self.said(screen, "sent as a patch")
+        yield said(screen, "sent as a patch")
         self.assertEqual(len(threads), 1)
         self.assertIsNot(threads[0], threading.current_thread())
 

@@ -31,6 +31,7 @@ class Parcels:
 
     serves_one = True
     is_kept = False
+    refusal = ""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
@@ -534,6 +535,42 @@ class OthersTest(SavePushCase):
         self.connect(ANN, BOB, patches=False)
         self.clock.advance(GRACE_SECONDS)
         self.assertSent(1)
+
+    def uploading(self) -> None:
+        self.parcels.serves_one, self.parcels.is_kept = False, True
+        self.part.saved(A)
+        self.connect(ANN, patches=False)
+        self.go(A, None, None)
+        self.ack(ANN)
+
+    def test_patches_are_uploaded(self) -> None:
+        self.uploading()
+        for base, save in ((A, B), (B, C)):
+            self.part.saved(save)
+            self.go(save, base, None)
+            self.ack(ANN)
+            self.assertIn("100 sent as a patch", self.lines[-1])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_patch_that_is_refused_over_http(self) -> None:
+        for newer in (None, C):
+            self.setUp()
+            self.uploading()
+            self.part.saved(B)
+            self.parcels.refusal = "base"
+            self.parcels.sent[-1].stopped = True
+            if newer is not None:
+                self.part.saved(newer)
+            self.parcels.sent[-1].finish()
+            self.parcels.refusal = ""
+            if newer is None:
+                self.assertSaid("the bundle is wanted whole (base)")
+                self.go(B, None, None)
+                self.ack(ANN)
+                self.assertIn("1,100 sent, whole", self.lines[-1])
+            else:
+                self.assertIs(self.parcels.sent[-1].what[0], C)
+            self.part.tidy()
 
     def test_an_upload_that_fails(self) -> None:
         self.parcels.is_kept = True

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from apptuner_relay.web.patch_body import PATCH_MEDIA_TYPE
+from apptuner_relay.wire.bundle_patch import PATCH_MEDIA_TYPE
 from tests.cluster.harness import ClusterCase, ClusterRelay
 from tests.memory import Client
 from tests.memory_store import MemoryStore

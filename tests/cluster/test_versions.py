@@ -10,7 +10,7 @@ from apptuner_relay.cluster.bridge.peer_auth import BadPass, Pass, PassVerifier
 from apptuner_relay.cluster.bridge.remote_member import NO_PATCHES
 from apptuner_relay.cluster.bridge.roster import MigratingClient
 from apptuner_relay.session.session import Admission, Device, Role
-from apptuner_relay.web.patch_body import PATCH_MEDIA_TYPE
+from apptuner_relay.wire.bundle_patch import PATCH_MEDIA_TYPE
 from apptuner_relay.wire.frames import CLOSE_SERVICE_RESTART
 from tests.cluster.harness import SECRET, ClusterCase, ClusterClient, ClusterRelay
 from tests.memory_store import MemoryStore

@@ -202,8 +202,8 @@ class PushWatchTest(WatchCase):
         relay = await self.relay("--managed", url)
         join, got = await self.joined(relay, "Ann", "--managed", url)
         push = self.watching(relay, "--managed", url)
-        for _ in range(3):
-            await push.prints("acknowledged by Ann")
+        for how in ("sent, whole", "sent as a patch", "sent as a patch"):
+            self.assertIn(how, await push.prints("acknowledged by Ann"))
             await join.prints(sha256(self.code))
             self.assertEqual(got.read_text("utf-8"), self.code)
             self.save()

@@ -12,7 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.protocol import Protocol
 
-from apptuner_relay.web.patch_body import PATCH_MEDIA_TYPE
+from apptuner_relay.wire.bundle_patch import PATCH_MEDIA_TYPE
 from tests.live.clients import TYPESCRIPT, missing
 from tests.live.cluster import ClusterCase
 from tests.live.harness import LiveCase, together

@@ -7,9 +7,8 @@ from apptuner_relay.relay import sent_patches
 from apptuner_relay.session.session import Role
 from apptuner_relay.spool.bundle import NoCode
 from apptuner_relay.spool.code import bundle_messages
-from apptuner_relay.web.patch_body import PATCH_MEDIA_TYPE
 from apptuner_relay.web.site import make_site
-from apptuner_relay.wire.bundle_patch import MOST_PATCH_BYTES
+from apptuner_relay.wire.bundle_patch import MOST_PATCH_BYTES, PATCH_MEDIA_TYPE
 from tests.memory import Relay
 from tests.relay.test_sent_patches import code_of, patch_text
 from tests.spool.cases import sha256
