@@ -13,9 +13,10 @@ from twisted.python.failure import Failure
 
 from apptuner_relay import __version__
 from apptuner_relay.access.caller import read_caller
+from apptuner_relay.edge.autobahn_options import COMMON_OPTIONS
 from apptuner_relay.edge.closing_states import ClosingState
 from apptuner_relay.edge.opening_protocol import OpeningProtocol
-from apptuner_relay.edge.websocket import COMMON_OPTIONS, FramedConnection
+from apptuner_relay.edge.websocket import FramedConnection
 from apptuner_relay.relay.admission import AdmissionControl
 from apptuner_relay.relay.interfaces import ConnectedClient, Place
 from apptuner_relay.relay.service import RelayService

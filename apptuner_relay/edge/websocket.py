@@ -15,7 +15,7 @@ from apptuner_relay.edge.closing_states import ClosingEvent, ClosingState
 from apptuner_relay.edge.keepalive import Keepalive, KeepaliveAction
 from apptuner_relay.edge.tls_transport import SecureTransport
 from apptuner_relay.edge.transport import BlockTransport, nothing_unsent, send_nothing
-from apptuner_relay.flow.receive_buffer import BLOCK_BYTES
+from apptuner_relay.flow.receive_buffer import BLOCK_BYTES, TURN_S
 from apptuner_relay.relay.frame_handler import FrameHandler
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.support.private_names.of_autobahn import HandshakeProtocol
@@ -31,18 +31,9 @@ from apptuner_relay.wire.frames import (
     frame,
 )
 
-COMMON_OPTIONS: dict[str, Any] = {
-    # The relay has time-outs of its own, on the service's clock.
-    "openHandshakeTimeout": 0,
-    "closeHandshakeTimeout": 0,
-    "autoPingInterval": 0,
-    "echoCloseCodeReason": True,
-    "failByDrop": False,
-    "tcpNoDelay": True,
-}
-"""Autobahn's options for connections of either direction."""
-
 _CLOSE_REASON_BYTES = 123
+_LAST_TURNS = 20
+"""For how many turns together a lost connection is taken in."""
 _CLOSED_BY_CLIENT = "closed by the client"
 NO_ANSWER = "no answer to a ping"
 _GONE = ClosingState.GONE
@@ -64,7 +55,7 @@ class FramedConnection(HandshakeProtocol):
     unsent: Callable[[], int] = staticmethod(nothing_unsent)
     """See `outlet.Outlet`."""
     _unread = b""
-    """What was received, and not read: the source was held in mid-block."""
+    """What was received, and not read: the source was held in mid-block, or its turn was over."""
     _unread_call: IDelayedCall | None = None
     _keepalive: Keepalive
     _answered: Callable[[], None] | None = None
@@ -144,10 +135,9 @@ class FramedConnection(HandshakeProtocol):
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection has ended."""
+        self._take_last()
         self.closing.advance(ClosingEvent.LOST)
         self.closing.stop()
-        if self._unread_call is not None and self._unread_call.active():
-            self._unread_call.cancel()
         handler, self.frame_handler = self.frame_handler, None
         if handler is None:
             return
@@ -270,17 +260,20 @@ class FramedConnection(HandshakeProtocol):
 
     def _take_block(self, length: int) -> None:
         """Take in ``length`` bytes that have been received into the relay's buffer."""
-        buffer = self.relay.buffer
-        handler = self.frame_handler
+        buffer, handler = self.relay.buffer, self.frame_handler
         if handler is None:
             return
-        self._keepalive.heard(self.relay.clock.seconds())
+        self._keepalive.heard(now_s := self.relay.clock.seconds())
         start, stop = buffer.START, buffer.START + length
         try:
             while start < stop and self.closing.state is not _GONE:
-                start = self._read(handler, start, stop)
-                if handler.source.held and self.closing.takes_messages:
+                start = self._read(handler, start, stop, now_s + TURN_S)
+                is_held = handler.source.held and self.closing.takes_messages
+                if is_held or self.relay.clock.seconds() >= now_s + TURN_S:
                     self._unread = bytes(buffer.view[start:stop])
+                    if self._unread and not is_held:
+                        self.transport.pauseProducing()
+                        self.resume()
                     break
         finally:
             handler.bytes_in += start - buffer.START
@@ -300,10 +293,19 @@ class FramedConnection(HandshakeProtocol):
         if not handler.source.held or not self.closing.takes_messages:
             self.resume()
 
-    def _read(self, handler: FrameHandler, start: int, stop: int) -> int:
+    def _take_last(self) -> None:
+        """The connection is lost: take in what was received before, where nobody holds it. The last
+        logs of a phone that crashes say why."""
+        for _ in range(_LAST_TURNS):
+            if self._unread_call is None:
+                break
+            self._unread_call.cancel()
+            self._take_unread()
+
+    def _read(self, handler: FrameHandler, start: int, stop: int, until_s: float) -> int:
         """Read on in the buffer. Returns how far it went: to ``stop``, to a violation, or to where
-        the source is held."""
-        buffer = self.relay.buffer
+        the source is held or the turn is over."""
+        buffer, seconds = self.relay.buffer, self.relay.clock.seconds
         pieces = handler.reader.feed(buffer.data, start, stop)
         try:
             for piece in pieces:
@@ -316,7 +318,7 @@ class FramedConnection(HandshakeProtocol):
                     self.control_received(handler, opcode, bytes(buffer.view[payload:until]))
                     if self.closing.state is _GONE:
                         break
-                if handler.source.held:
+                if handler.source.held or seconds() >= until_s:
                     break
         except FrameError as error:
             self.close(error.code, error.reason)

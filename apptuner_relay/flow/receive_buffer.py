@@ -11,6 +11,9 @@ from apptuner_relay.wire.frames import HEADROOM
 
 BLOCK_BYTES = 512 * 1024
 """The most bytes that are received at once."""
+TURN_S = 0.01
+"""For how long a block may be taken in: its rest waits for the reactor's next turn, as others, and
+signals, would wait for it otherwise. A block may have 87,000 frames."""
 
 MOST_BUFFERS = 4
 """How many buffers there may be: the one that is received into, and those that are lent. They are

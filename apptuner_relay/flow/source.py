@@ -64,7 +64,8 @@ class Source:
         self._loan: BufferLoan | None = None
         self._holders: set[object] = set()
         self._waiting_since_s: float | None = None
-        self._logs: list[Log] = []
+        # Keys only, in order: a block may have a thousand short bundles.
+        self._logs: dict[Log, None] = {}
         self._awaited: list[Awaited] = []
         """The logs for whose readers it waits, for `BRIEFLY_S` at most."""
         self._is_timed = False
@@ -137,8 +138,7 @@ class Source:
 
     def fills(self, log: Log) -> None:
         """Have ``log`` flushed with the block that is being taken in."""
-        if log not in self._logs:
-            self._logs.append(log)
+        self._logs[log] = None
 
     def when_paused(self, call: Callable[[], None]) -> None:
         """Call back after `PAUSE_S`, to send what waits for more bytes."""
@@ -163,7 +163,7 @@ class Source:
             for sink in fed:
                 sink.flush(self)
         if self._logs:
-            logs, self._logs = self._logs, []
+            logs, self._logs = self._logs, {}
             lend = share if self._buffer is not None else None
             for log in logs:
                 log.flush(lend)

@@ -37,7 +37,11 @@ CLOSE_TRY_AGAIN_LATER = 1013
 MAX_CONTROL_BYTES = 125
 SMALL_BYTES = 512
 """A `FrameReader` yields texts of at most this size several at once, as `Texts`."""
-_MOST_TEXTS = 256
+_FEW_TEXTS, _MOST_TEXTS = 16, 256
+"""How many at first, and then, as more and more of a block turn out to be such: its reader can stop
+between two lists only."""
+_MOST_SKIPPED = 1024
+"""How many frames are skipped at once."""
 _WHOLE_TEXT = FIN | TEXT
 _LONGEST_SMALL_HEADER = 8
 _LONGEST_HEADER = 10
@@ -152,7 +156,7 @@ class FrameReader:
 
         Pieces in front of an error are yielded before it is raised. To read the peer's Close after
         an error, call `skip_messages` and `feed` from `stopped_at` on; that has no effect if the
-        reader is `unreadable`.
+        reader is `unreadable`. While messages are skipped, many frames take several calls.
 
         :raises FrameError: with the close code of RFC 6455 §7.4.1.
         """
@@ -164,8 +168,11 @@ class FrameReader:
             at -= len(self._held)
             buffer[at:start] = self._held
             self._held = b""
+        most_texts, skipped = _FEW_TEXTS, 0
         try:
             while at < stop:
+                if self._skipping and (skipped := skipped + 1) > _MOST_SKIPPED:
+                    return
                 if self._left:
                     begin = at
                     at = min(stop, at + self._left)
@@ -176,9 +183,10 @@ class FrameReader:
                     continue
                 first = buffer[at]
                 if first == _WHOLE_TEXT and self._opcode == CONTINUATION and not self._skipping:
-                    texts, at = self._small_texts(buffer, at, stop)
+                    texts, at = self._small_texts(buffer, at, stop, most_texts)
                     if texts:
                         yield texts
+                        most_texts = min(2 * most_texts, _MOST_TEXTS)
                         continue
                 header = self._header_bytes(buffer, at, stop)
                 if not header or at + header > stop:
@@ -211,7 +219,9 @@ class FrameReader:
         finally:
             self.stopped_at = at
 
-    def _small_texts(self, buffer: bytearray, start: int, stop: int) -> tuple[Texts, int]:
+    def _small_texts(
+        self, buffer: bytearray, start: int, stop: int, most_texts: int
+    ) -> tuple[Texts, int]:
         """The small texts that follow each other from ``start`` on, and where they end: each is one
         whole frame of UTF-8 with at most `SMALL_BYTES`. This is the fast path, as most messages are
         such; all others are left for the general path in `feed`."""
@@ -219,7 +229,7 @@ class FrameReader:
         spans: list[tuple[int, int]] = []
         last = stop - _LONGEST_SMALL_HEADER
         most = self._most_small
-        while at <= last and buffer[at] == _WHOLE_TEXT and len(spans) < _MOST_TEXTS:
+        while at <= last and buffer[at] == _WHOLE_TEXT and len(spans) < most_texts:
             length = buffer[at + 1]
             if length == 0xFE:
                 length = buffer[at + 2] << 8 | buffer[at + 3]
@@ -361,11 +371,13 @@ class PeerReader(FrameReader):
     _mask_bytes = 0
     _checks_text = False
 
-    def _small_texts(self, buffer: bytearray, start: int, stop: int) -> tuple[Texts, int]:
+    def _small_texts(
+        self, buffer: bytearray, start: int, stop: int, most_texts: int
+    ) -> tuple[Texts, int]:
         at = start
         texts: Texts = []
         most = self._most_small
-        while at + 4 <= stop and buffer[at] == _WHOLE_TEXT and len(texts) < _MOST_TEXTS:
+        while at + 4 <= stop and buffer[at] == _WHOLE_TEXT and len(texts) < most_texts:
             length = buffer[at + 1]
             begin = at + 2
             if length == 126:

@@ -153,6 +153,17 @@ class LegalStreams(SynchronousTestCase):
         wire = masked(TEXT, b"a" * 60, False) + masked(CONTINUATION, b"b" * 40)
         self.assertEqual(len(assembled(read(FrameReader(100), wire))[0][0].payload), 100)
 
+    def test_small_texts_come_few_at_first(self) -> None:
+        reader = FrameReader(LIMIT)
+        buffer = bytearray(HEADROOM) + masked(TEXT, b"x") * 3000
+        pieces = list(reader.feed(buffer, HEADROOM, len(buffer)))
+        lists = [len(texts) for texts in pieces if isinstance(texts, list)]
+        # The last one is left for the general path.
+        self.assertEqual(sum(lists), 2999)
+        self.assertLess(lists[0], 20)
+        self.assertGreater(max(lists), 200)
+        self.assertEqual(lists[:-1], sorted(lists[:-1]))
+
 
 class IllegalStreams(SynchronousTestCase):
     def refused(self, wire: bytes, code: int, limit: int = LIMIT) -> None:
@@ -238,6 +249,19 @@ class AfterAnError(SynchronousTestCase):
                 pieces += self.read_on(reader, bad[cut:] + rest)
                 self.assertEqual(pieces[-1], Piece(CLOSE, True, b"\x03\xe8"))
                 self.assertEqual({one.opcode for one in pieces[:-1]} - {TEXT, CONTINUATION}, set())
+
+    def test_many_frames_are_skipped_in_several_calls(self) -> None:
+        reader = FrameReader(LIMIT)
+        reader.skip_messages()
+        buffer = bytearray(HEADROOM) + masked(TEXT, b"") * 5000
+        calls = 0
+        start = HEADROOM
+        while start < len(buffer):
+            self.assertEqual(list(reader.feed(buffer, start, len(buffer))), [])
+            self.assertGreater(reader.stopped_at, start)
+            start = reader.stopped_at
+            calls += 1
+        self.assertGreater(calls, 2)
 
 
 class Compressed(SynchronousTestCase):

@@ -28,9 +28,10 @@ from apptuner_relay.cluster.bridge.peer_auth import (
     write_pass,
     write_request_pass,
 )
+from apptuner_relay.edge.autobahn_options import COMMON_OPTIONS
 from apptuner_relay.edge.transport import PeerConnector, PeerTransport
 from apptuner_relay.edge.unsent_limit import limit_unsent
-from apptuner_relay.edge.websocket import COMMON_OPTIONS, FramedConnection
+from apptuner_relay.edge.websocket import FramedConnection
 from apptuner_relay.flow.sink import Sink
 from apptuner_relay.relay.frame_handler import ConnectionFlow, FrameHandler
 from apptuner_relay.relay.service import RelayService

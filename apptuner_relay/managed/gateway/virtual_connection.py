@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from twisted.internet.interfaces import IDelayedCall
 
-from apptuner_relay.flow.receive_buffer import BLOCK_BYTES
+from apptuner_relay.flow.receive_buffer import BLOCK_BYTES, TURN_S
 from apptuner_relay.managed.gateway.outgoing_texts import OutgoingTexts
 from apptuner_relay.managed.gateway.virtual_connection_states import (
     IS_OPEN,
@@ -277,11 +277,15 @@ class VirtualConnection:
             self._end()
 
     def _read(self) -> None:
-        """Take in what waits, as far as the source is not held."""
-        while self._unread and self._read_block():
-            pass
+        """Take in what waits, as far as the source is not held; in several turns where it takes
+        long."""
+        until_s = self._relay.clock.seconds() + TURN_S
+        while self._unread and self._read_block(until_s):
+            if self._relay.clock.seconds() >= until_s:
+                self._read_later()
+                break
 
-    def _read_block(self) -> bool:
+    def _read_block(self, until_s: float) -> bool:
         """Take in some of what waits. Returns whether there may be more to take in."""
         handler = self.frame_handler
         if handler is None or handler.source.held or self.state is VirtualState.CLOSING:
@@ -297,7 +301,7 @@ class VirtualConnection:
                     handler.take_texts(piece)
                 else:
                     handler.take(piece, buffer.view)
-                if handler.source.held:
+                if handler.source.held or self._relay.clock.seconds() >= until_s:
                     break
         except FrameError as error:
             self.close(error.code, error.reason)

@@ -19,10 +19,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from apptuner_relay import __version__
+from apptuner_relay.edge.autobahn_options import COMMON_OPTIONS
 from apptuner_relay.edge.closing_handshake import ClosingHandshake
 from apptuner_relay.edge.closing_states import ClosingEvent
 from apptuner_relay.edge.opening_protocol import OpeningProtocol
-from apptuner_relay.edge.websocket import COMMON_OPTIONS
 from apptuner_relay.managed.own_server.app_session import (
     ACTIVITY_TIMEOUT_S,
     CLOSE_OVER_CAPACITY,

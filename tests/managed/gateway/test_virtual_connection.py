@@ -1,8 +1,10 @@
 """`managed.gateway.virtual_connection`: a client without a socket."""
 
+from apptuner_relay.flow.receive_buffer import TURN_S
 from apptuner_relay.managed.gateway.virtual_connection import MOST_WAITING_BYTES, VirtualConnection
 from apptuner_relay.relay.member import Member
 from apptuner_relay.session.session import Role
+from apptuner_relay.wire.frames import Texts
 from tests.managed.fake_channels import FakeUser
 from tests.managed.gateway.gateway_case import KEY, SESSION, GatewayCase
 
@@ -33,6 +35,22 @@ class Reading(ConnectionCase):
         self.member.source.let_go(self)
         self.turn()
         self.assertEqual(self.heard(), [0, 1, 2])
+
+    def test_many_are_taken_in_in_several_turns(self) -> None:
+        take_texts = Member.take_texts
+
+        def slow(member: Member, texts: Texts) -> None:
+            take_texts(member, texts)
+            self.relay.clock.rightNow += TURN_S
+
+        self.patch(Member, "take_texts", slow)
+        turns: list[int] = []
+        read = self.connection._read_on
+        self.patch(self.connection, "_read_on", lambda: (turns.append(1), read()))
+        self.connection.take_messages(b'{"type":"talk","n":%d}' % n for n in range(100))
+        self.turn()
+        self.assertEqual(self.heard(), list(range(100)))
+        self.assertGreater(len(turns), 2)
 
     def test_too_many_are_lost_and_the_user_is_asked(self) -> None:
         self.member.source.hold(self)
