@@ -89,6 +89,12 @@ class GroupClosing:
         """Whether nothing is on its way between the clients that were not dismissed."""
         return all(one.settled for one in self._clients() if one not in self._dismissed)
 
+    @property
+    def is_to_be_cut(self) -> bool:
+        """Whether messages are lost if it is cut now: some are on their way, or clients that were
+        dismissed have sent some that wait to be taken in."""
+        return not self.settled or any(one.source.held for one in self._clients())
+
     def proceed(self) -> None:
         """Dismiss the clients that nothing keeps any more."""
         group = self._group

@@ -62,8 +62,7 @@ class DelayedLogs(Generic[_M]):
         self._notices = notices
 
     def catch_up(self) -> bool:
-        """Send on the logs that waited, and read on, if the client may send more. Whether that is
-        all for now."""
+        """See `OverRate`."""
         if self._sender.source.gone:
             return True
         self.tell_dropped()
@@ -73,6 +72,10 @@ class DelayedLogs(Generic[_M]):
         self._send(lines)
         self._limit.let_go()
         return True
+
+    def lift_rate(self) -> None:
+        """See `OverRate`."""
+        self._limit.lift()
 
     def send_rest(self) -> None:
         """Send on the logs that waited, as the client sends nothing more."""

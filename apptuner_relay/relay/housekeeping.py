@@ -28,8 +28,8 @@ class Housekeeping:
     :param registry: the clients and sessions that are looked at.
     :param access: renews the claims of sessions with authorized clients.
     :param slow: closes the clients that are too slow.
-    :param over_rate: the members that have sent more messages than they may. One is taken out of it
-        once it has been told so and may send again.
+    :param over_rate: of the members that have sent more messages than they may. One is taken out of
+        it once it has been told so and may send again.
     """
 
     log = Logger()
@@ -51,7 +51,7 @@ class Housekeeping:
         self._over_rate = over_rate
         self._stall_timeout_s = limits.stall_timeout
         self._session_timeout_s = limits.session_timeout
-        self._is_running = False
+        self._is_running = self._is_draining = False
         sweep_s = min(_LONGEST_SWEEP_S, limits.session_timeout / 4)
         renewal_s = min(_LONGEST_RENEWAL_S, claim_ttl_s / 4)
         pings_s = min(limits.ping_interval, limits.ping_timeout) / 2
@@ -65,9 +65,14 @@ class Housekeeping:
 
     def start(self) -> None:
         """Begin to look."""
-        self._is_running = True
+        self._is_running, self._is_draining = True, False
         for interval_s, call in self._calls:
             self._start(interval_s, call)
+
+    def drain(self) -> None:
+        """The relay is about to stop: from now on no client has to wait for its message rate."""
+        self._is_draining = True
+        self._catch_up_over_rate()
 
     def stop(self) -> None:
         """Look no more."""
@@ -96,6 +101,8 @@ class Housekeeping:
 
     def _catch_up_over_rate(self) -> None:
         for member in tuple(self._over_rate):
+            if self._is_draining:
+                member.lift_rate()
             if member.catch_up():
                 self._over_rate.discard(member)
 

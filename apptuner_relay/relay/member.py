@@ -103,10 +103,10 @@ class Member:
         self._reach = 0
         rate = context.limits.message_rate
         self._excess = RateLimit(
-            rate, context.seconds, self.source, traffic, lambda: context.on_over_rate(self)
+            rate, context.seconds, self.source, traffic, lambda: context.on_over_rate(self.delayed)
         )
         self._allowance = self._excess.allowance
-        self._delayed = DelayedLogs(
+        self.delayed = DelayedLogs(
             self, session, self._excess, self._limit, self._dispatch, traffic, self._notices
         )
         self._halting = _READING
@@ -274,15 +274,11 @@ class Member:
         if intake is not None:
             intake.cut(why)
         cut = self.bundles is not None and self.bundles.stop(why)
-        self._delayed.tell_dropped()
-        self._delayed.send_rest()
+        self.delayed.tell_dropped()
+        self.delayed.send_rest()
         return cut or intake is not None
 
     # Message rate
-
-    def catch_up(self) -> bool:
-        """See `DelayedLogs`."""
-        return self._delayed.catch_up()
 
     def expect_logs(self, count: int) -> None:
         """Allow ``count`` messages more: the client logs as many of a message that it gets."""
@@ -306,7 +302,7 @@ class Member:
         if self.reader.between_messages and not self.recording:
             self._on(HaltingEvent.BETWEEN_BUNDLES)
             self.source.hold(self)
-            self._delayed.send_rest()
+            self.delayed.send_rest()
 
     def patched(self) -> None:
         """See `PatchingMember`."""

@@ -24,10 +24,15 @@ from apptuner_relay.support.clocks import WallClock, in_ms
 
 
 class OverRate(Protocol):
-    """A member that has sent more messages than it may."""
+    """What waits of a member that has sent more messages than it may: its `DelayedLogs`."""
 
     def catch_up(self) -> bool:
-        """Due every second: send on what waited, if that may be. Whether it is all for now."""
+        """Due every second: send on the logs that waited, and read on, if the client may send more.
+        Whether that is all for now."""
+
+    def lift_rate(self) -> None:
+        """The relay stops: read on, as bundles and the answer to its Close may come behind messages
+        that would have to wait."""
 
 
 class MemberContext(NamedTuple):
@@ -42,7 +47,7 @@ class MemberContext(NamedTuple):
     """The time of day."""
     traffic: Traffic
     on_over_rate: Callable[[OverRate], None]
-    """Called with a member that has sent more messages than it may."""
+    """Called for a member that has sent more messages than it may."""
     logs: LogMaker
     """Opens the logs of long messages."""
     inflating: InflatingRecord

@@ -105,6 +105,7 @@ class RateLimit:
         self._serious = Allowance(rate, BURST_S, seconds())
         self._logs = LogQueue(rate)
         self._dropped = 0
+        self._is_lifted = False
 
     def used_up(self) -> bool:
         """Whether the messages taken in exceed the allowance."""
@@ -169,6 +170,11 @@ class RateLimit:
         """Read on."""
         self._source.let_go(self)
 
+    def lift(self) -> None:
+        """Read on, and hold the client no more, whatever it sends. Its logs are still limited."""
+        self._is_lifted = True
+        self.let_go()
+
     def _wait(self, line: Line | None, head: bytes) -> None:
         dropped = 1
         if line is not None:
@@ -188,6 +194,8 @@ class RateLimit:
 
     def _charge(self, count: int) -> None:
         """``count`` messages pass beyond the allowance: read on when there is one again."""
+        if self._is_lifted:
+            return
         self.allowance.left -= count
         # While logs wait, every message exceeds the allowance; none must wait longer than they do.
         if self.allowance.left < (-self.rate if self._logs else 0):

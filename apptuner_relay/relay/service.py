@@ -186,6 +186,7 @@ class RelayService(Service):
         1011 those that are left with half a message. Fires when the last client has disconnected.
         See `Shutdown`."""
         super().stopService()
+        self._housekeeping.drain()
         limits = self.settings.limits
         self.shutdown = Shutdown(
             self.registry,

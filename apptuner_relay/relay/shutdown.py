@@ -198,7 +198,7 @@ class Shutdown:
 
     def _warn_of_cut(self) -> None:
         groups = [self._closings.get(group) or GroupClosing(group) for group in self._groups()]
-        if self._timeout_s and not all(one.settled for one in groups):
+        if self._timeout_s and any(one.is_to_be_cut for one in groups):
             self.log.warn(
                 "draining: after {timeout:g} s, what is still on its way is cut",
                 timeout=self._timeout_s,

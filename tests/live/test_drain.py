@@ -88,6 +88,23 @@ class DrainTest(LiveCase):
         relay.forget()
         self.assertNotIn("Traceback", relay.log)
 
+    async def test_what_is_beyond_the_message_rate_arrives_at_once(self) -> None:
+        relay, node = await self.stage("--drain-timeout", "10m")
+        cli = await node.join("cli", "ABC234")
+        phone = await node.join("mobile", "ABC234")
+        await cli.expect("mobile_connected")
+        # At the default rate, the last of these would pass after 45 s.
+        await cli.send_burst({"type": "hint", "n": n} for n in range(5000))
+        await phone.expect("hint")
+        relay.child.signal("TERM")
+        for client in (cli, phone):
+            self.assertEqual(await client.closed(), (1012, "The relay restarts"))
+        hints = [one.data["n"] for one in phone.seen if one.type == "hint"]
+        self.assertEqual(hints, list(range(5000)))
+        await within_patience(relay.child.over(), lambda: repr(relay.child))
+        relay.forget()
+        self.assertNotIn("Traceback", relay.log)
+
     async def test_a_second_sigterm_does_not_wait(self) -> None:
         await self.stop_twice("TERM")
 

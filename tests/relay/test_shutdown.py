@@ -264,6 +264,52 @@ class InFlight(DrainCase):
         self.assertEqual(self.code(phone), 1012)
         self.assertEqual(phone.messages, [BUNDLE])
 
+    def test_nobody_waits_for_a_message_rate(self) -> None:
+        self.start(message_rate=10)
+        cli, phone = self.session()
+        texts = [b'{"type":"talk","n":%d}' % n for n in range(1000)]
+        flood = b"".join(masked(TEXT, text) for text in texts)
+        cli.send_raw(flood + masked(TEXT, BUNDLE))
+        phone.read()
+        self.assertLess(len(phone.messages), 500)
+        stopping = self.stop()
+        self.pass_time()
+        # It is over its rate again.
+        cli.send_raw(flood + masked(CLOSE, RESTART))
+        self.pass_time(1.1)
+        cli.lose()
+        self.pass_time()
+        self.assertEqual(self.code(phone), 1012)
+        self.assertEqual(phone.messages, [*texts, BUNDLE, *texts])
+        self.answer(phone)
+        self.pass_time()
+        self.successResultOf(stopping)
+
+    def test_who_comes_while_it_drains_waits_for_no_message_rate_either(self) -> None:
+        self.start(message_rate=10, shares_sockets=True)
+        (dashboard,) = self.session("ABC234", "dashboard")
+        dashboard.send_raw(masked(TEXT, BUNDLE[:1000], fin=False))
+        self.stop()
+        cli, phone = self.session()
+        texts = [b'{"type":"talk","n":%d}' % n for n in range(1000)]
+        cli.send_raw(b"".join(masked(TEXT, text) for text in texts))
+        self.pass_time(1.1)
+        phone.read()
+        self.assertEqual(phone.messages[-1000:], texts)
+
+    def test_what_waits_to_be_taken_in_at_the_deadline_is_said_to_be_cut(self) -> None:
+        self.start(drain_timeout=30)
+        (cli,) = self.session("ABC234", "cli")
+        (member,) = self.relay.service.clients
+        with capturedLogs() as events:
+            self.stop()
+            member.source.hold(self)
+            cli.send_raw(masked(TEXT, b"{}") + masked(CLOSE, RESTART))
+            self.pass_time(31)
+        self.assertIn(
+            "draining: after 30 s, what is still on its way is cut", map(formatEvent, events)
+        )
+
     def test_at_the_deadline_it_is_cut(self) -> None:
         self.start(drain_timeout=30, close_timeout=5)
         cli, phone = self.session()

@@ -74,7 +74,7 @@ class Quiescing:
         session = self._session
         for member in session.members:
             # It still has to be told which of its logs were dropped.
-            member.catch_up()
+            member.delayed.catch_up()
         for member in session.members:
             if not self._migrates(member) and (member.through is None or not taken):
                 if taken:
