@@ -5,5 +5,5 @@ import { runCases } from './cases/run.js';
 import { answer } from './operations.js';
 
 const { KIT, REQUESTS } = globalThis;
-if (REQUESTS === undefined) print(JSON.stringify(runCases()));
+if (REQUESTS === undefined) runCases().then((results) => print(JSON.stringify(results)));
 else REQUESTS.forEach((line) => print(answer(KIT, line)));

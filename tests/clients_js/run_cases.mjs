@@ -2,4 +2,4 @@
 
 import { runCases } from './cases/run.js';
 
-process.stdout.write(`${JSON.stringify(runCases())}\n`);
+process.stdout.write(`${JSON.stringify(await runCases())}\n`);

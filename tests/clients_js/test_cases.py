@@ -11,7 +11,7 @@ from tests.clients_js.javascript import FOLDER, on_hermes, output, program
 
 class CasesTest(SynchronousTestCase):
     def check(self, results: list[Any]) -> None:
-        self.assertGreater(len(results), 40)
+        self.assertGreater(len(results), 50)
         self.assertEqual([f"{name}: {error}" for name, error in results if error], [])
 
     def run_in(self, runtime: str) -> None:

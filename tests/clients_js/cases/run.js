@@ -1,24 +1,26 @@
-// Runs all cases that need no network, and returns what came of each: [name, null or the error].
+// Runs all cases that need no network. The promise is of what came of each: [name, null or the error].
 
 import { assembly } from './assembly.js';
 import { backoff } from './backoff.js';
 import { logs } from './logs.js';
 import { patches } from './patches.js';
+import { phone } from './phone.js';
 
-const SUITES = { assembly, backoff, logs, patches };
+const SUITES = { assembly, backoff, logs, patches, phone };
 
 export function runCases() {
   const results = [];
+  let before = Promise.resolve();
   Object.keys(SUITES).forEach((suite) => {
     Object.keys(SUITES[suite]).forEach((name) => {
-      let error = null;
-      try {
-        SUITES[suite][name]();
-      } catch (caught) {
-        error = String((caught && caught.stack) || caught);
-      }
-      results.push([`${suite}: ${name}`, error]);
+      before = before
+        .then(() => SUITES[suite][name]())
+        .then(
+          () => null,
+          (error) => String((error && error.stack) || error),
+        )
+        .then((error) => results.push([`${suite}: ${name}`, error]));
     });
   });
-  return results;
+  return before.then(() => results);
 }
