@@ -63,7 +63,7 @@ def server(
         process = _start(command, where, stdout=output, stderr=output, env=env, cwd=cwd)
         try:
             _wait_until_ready(process, port, says_ready, log, start)
-            yield [process.pid, *_descendants(process.pid)]
+            yield [process.pid, *descendants(process.pid)]
         finally:
             _stop(process)
 
@@ -131,9 +131,10 @@ def _ready(port: int, says_ready: bool, log: Path, start: int) -> bool:
     return True
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """The ids of all processes that a process has started, and those have."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
-            found += [int(child), *_descendants(int(child))]
+            found += [int(child), *descendants(int(child))]
     return found
