@@ -18,6 +18,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 
 from tests.certificates import Authority
+from tests.live.ports import free_port
 from tests.live.processes import (
     PATIENCE_S,
     REPOSITORY,
@@ -28,7 +29,6 @@ from tests.live.processes import (
     http,
     within_patience,
 )
-from tests.live.redis import free_port
 
 HOST = "127.0.0.1"
 _STARTS = 3

@@ -4,13 +4,14 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
 from tempfile import mkdtemp
 
 from twisted.internet.defer import Deferred
 
+from tests.live.ports import free_port
 from tests.live.processes import Child, within_patience
 
 SERVER = shutil.which("redis-server")
@@ -20,14 +21,6 @@ SENTINEL = shutil.which("redis-sentinel")
 def missing_redis() -> str | None:
     """Why tests with Redis can't run here, if they can't."""
     return None if SERVER and SENTINEL else "needs Debian's redis-server and redis-sentinel"
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class RedisProcess:

@@ -25,8 +25,8 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest
 
+from tests.live.ports import free_port
 from tests.live.processes import Child, Reply, http, within_patience
-from tests.live.redis import free_port
 
 FOLDER = Path(__file__).resolve().parent / "soketi"
 SERVER = FOLDER / "node_modules/@soketi/soketi/bin/server.js"

@@ -7,8 +7,9 @@ from tests.live.clients import Client, NodeClients
 from tests.live.cluster import SECRET, ClusterCase, Wire, owner_in
 from tests.live.harness import together
 from tests.live.namespaces import TwoHosts, missing_namespaces
+from tests.live.ports import free_port
 from tests.live.processes import PATIENCE_S, RelayProcess
-from tests.live.redis import RedisProcess, SentinelProcess, client_of, free_port
+from tests.live.redis import RedisProcess, SentinelProcess, client_of
 
 SIZE = 3_000_000
 

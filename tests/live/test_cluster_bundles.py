@@ -17,6 +17,7 @@ from twisted.internet.threads import deferToThread
 from apptuner_relay.cluster.bridge.peer_auth import write_request_pass
 from tests.live.clients import TYPESCRIPT, Sent
 from tests.live.cluster import SECRET, ClusterCase, Wire
+from tests.live.ports import free_port
 from tests.live.processes import (
     MIB,
     PATIENCE_S,
@@ -26,7 +27,7 @@ from tests.live.processes import (
     run,
     within_patience,
 )
-from tests.live.redis import RedisProcess, free_port
+from tests.live.redis import RedisProcess
 from tests.live.test_directory import Authority
 
 SESSION = "ABC234"

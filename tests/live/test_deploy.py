@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from tests.live.harness import LiveCase
+from tests.live.ports import free_port
 from tests.live.processes import PATIENCE_S, REPOSITORY, Child, checkout_env, run, within_patience
-from tests.live.test_systemd import free_port
 
 DEPLOY = REPOSITORY / "ops/deploy/deploy"
 

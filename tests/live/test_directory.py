@@ -21,8 +21,9 @@ from apptuner_relay.cluster.ownership.directory import DirectoryUnreachable, Eve
 from apptuner_relay.cluster.ownership.redis_directory import RedisDirectory, Timing, make_directory
 from apptuner_relay.config.redis_url import parse_redis_url
 from tests.live.harness import together
+from tests.live.ports import free_port
 from tests.live.processes import PATIENCE_S, Child, checkout_env, within_patience
-from tests.live.redis import RedisProcess, SentinelProcess, client_of, free_port, missing_redis
+from tests.live.redis import RedisProcess, SentinelProcess, client_of, missing_redis
 from tests.live.test_ownership import SESSIONS
 from tests.log_capture import capture_log
 

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from tests.certificates import Authority, Live
 from tests.live.harness import LiveCase
+from tests.live.ports import free_port
 from tests.live.processes import (
     MIB,
     RelayProcess,
@@ -22,7 +23,6 @@ from tests.live.processes import (
     twistd_command,
     within_patience,
 )
-from tests.live.redis import free_port
 from tests.live.test_handshakes import handshake
 from tests.live.upstream import Upstream
 

@@ -14,9 +14,9 @@ from twisted.internet.task import deferLater
 from tests.live.channel_phones import SESSION, ChannelClient
 from tests.live.clients import Client, NodeClients, missing
 from tests.live.harness import LiveCase, together
+from tests.live.ports import free_port
 from tests.live.processes import REPOSITORY, Child, RelayProcess, checkout_env, within_patience
 from tests.live.pusher_clients import PusherClients
-from tests.live.redis import free_port
 from tests.live.soketi import FOLDER, KEY, SECRET, SoketiProcess, missing_soketi
 
 LINES = 40

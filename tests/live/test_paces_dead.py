@@ -5,8 +5,8 @@ from tests.live.clients import Client, NodeClients
 from tests.live.namespaces import TwoHosts, missing_namespaces
 from tests.live.paced_client import PacedClient
 from tests.live.paces import SAVE_CHARS, AcrossABridge, PacesCase, ToTheOwner
+from tests.live.ports import free_port
 from tests.live.processes import MIB, RelayProcess
-from tests.live.redis import free_port
 from tests.live.stalls import StoppableProxy
 
 

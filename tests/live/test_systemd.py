@@ -1,9 +1,7 @@
 """The units, checked by systemd's own tools, and what the relay does with what systemd gives it."""
 
-import contextlib
 import json
 import os
-import random
 import re
 import shutil
 import socket
@@ -22,6 +20,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.certificates import Authority, Live
 from tests.live.harness import LiveCase
+from tests.live.ports import free_port
 from tests.live.processes import (
     MIB,
     REPOSITORY,
@@ -333,15 +332,6 @@ class RelayStandIn:
 
     def url(self, role: str, session: str, query: str = "") -> str:
         return f"ws://127.0.0.1:{self._port}/{role}/{session}?{query}"
-
-
-def free_port() -> int:
-    """One that is free, and outside of the range from which the kernel chooses for others."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as one, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            return port
 
 
 class NotifyTest(LiveCase):
