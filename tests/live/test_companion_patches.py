@@ -8,8 +8,8 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 
 from tests.live.clients import TYPESCRIPT
+from tests.live.ports import free_port
 from tests.live.processes import Child, RelayProcess, checkout_env, within_patience
-from tests.live.redis import free_port
 from tests.live.released import Released
 from tests.live.test_access import Companion
 from tests.live.test_bundles import code_of
