@@ -106,10 +106,12 @@ class PatchedSender:
     async def _send_messages(self, code: Path) -> None:
         """Send the messages of ``code``."""
         store, path = self._store, code.with_suffix(f".{token_hex(4)}-messages")
+        size = 0
         try:
-            await store.patches.write(code, path, self._now_ms)
+            size = await store.patches.write(code, path, self._now_ms)
             await self._send_file(path)
         finally:
+            store.take(-size)
             store.disk.run(partial(remove, path)).addErrback(lambda failure: None)
 
     async def _send_file(self, path: Path) -> None:

@@ -170,6 +170,7 @@ class SentPatches(Generic[_M]):
         except (NoCode, OSError):
             self._refuse(PatchFault.NOT_NOW)
         finally:
+            store.take(-patch.digest.size)
             store.disk.run(partial(remove, patch.code_path)).addErrback(lambda failure: None)
 
     async def _send(self, store: Store, patch: SentPatch) -> None:

@@ -8,7 +8,7 @@ A worker process makes and applies them. What they are good for, and when, is fo
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from secrets import token_hex
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from apptuner_relay.spool.bundle import IDENTITY, Bundle, CodeFile, Digest, NoCode, NotNow
 from apptuner_relay.spool.code.offload import Offload
 from apptuner_relay.spool.spare_files import remove
+from apptuner_relay.wire.bundle_patch import BadPatch
 
 B = TypeVar("B", bound=Bundle)
 
@@ -33,14 +34,27 @@ class SentPatch(NamedTuple):
     """A file with the code that it makes. The bundle takes it over when it begins."""
 
 
+class Room(Protocol):
+    """The room that the files of a store may take: a `store.Store`."""
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether they take more."""
+
+    def take(self, size: int) -> None:
+        """A file beside those of bundles takes ``size`` bytes more; less, where that is
+        negative."""
+
+
 class Patches(Generic[B]):
     """Those of one store.
 
     :param bases: the other bundles of a bundle's session that are whole, and on disk.
     """
 
-    def __init__(self, bases: Callable[[B], Sequence[B]], offload: Offload) -> None:
+    def __init__(self, bases: Callable[[B], Sequence[B]], offload: Offload, room: Room) -> None:
         self._bases = bases
+        self._room = room
         self._offload = offload
         self._making: dict[tuple[B, str], list[Deferred[bytes]]] = {}
         self.made = 0
@@ -64,35 +78,44 @@ class Patches(Generic[B]):
 
     async def apply(self, base: B, message: bytes) -> SentPatch:
         """Check the ``bundle_patch`` ``message``, and apply it to the code of ``base``. Whoever
-        calls this removes the file that it makes.
+        calls this removes the file that it makes, and gives back its room: the size of its code.
 
         :raises BadPatch: it is refused.
-        :raises NoCode: it can't be checked.
+        :raises NoCode: it can't be checked, or there is no room.
         """
         base.retain()
         try:
-            sha256 = (await base.digest()).sha256
+            sha256, size, _ = await base.digest()
             path = await base.code(IDENTITY)
             code = path.with_suffix(f".{token_hex(4)}-code")
-            old = CodeFile(path, sha256)
+            # What an edit inserts has at least as many bytes in the message.
+            most = size + len(message)
             try:
-                digest = await self._offload.patch(old, message, code)
-            except NoCode:
-                # Its answer may have been on its way when this was cancelled.
+                self._room.take(most)
+                if self._room.is_exceeded:
+                    raise NotNow("the spool is full")
+                digest = await self._offload.patch(CodeFile(path, sha256), message, code)
+            except (NoCode, BadPatch):
+                self._room.take(-most)
+                # The worker may have been lost when it was done.
                 remove(code)
                 raise
+            self._room.take(digest.size - most)
             return SentPatch(message, sha256, digest, code)
         finally:
             base.release()
 
-    async def write(self, code: Path, output: Path, now_ms: int) -> None:
-        """Write the messages of a bundle to ``output``; see `bundle_messages`.
+    async def write(self, code: Path, output: Path, now_ms: int) -> int:
+        """Write the messages of a bundle to ``output``; see `bundle_messages`. Returns how many
+        bytes it has. Whoever calls this gives back that room when the file is removed.
 
         :param code: a file with its code.
         :param now_ms: the time in ms since the epoch.
         :raises NoCode: it can't be done.
         """
-        await self._offload.write(code, output, now_ms)
+        size = await self._offload.write(code, output, now_ms)
+        self._room.take(size)
+        return size
 
     def _made(self, result: bytes | Failure, key: tuple[B, str]) -> None:
         self.made += isinstance(result, bytes)

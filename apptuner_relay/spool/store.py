@@ -17,16 +17,16 @@ from twisted.logger import Logger
 
 from apptuner_relay.config.groups.bundle_settings import BundleSettings
 from apptuner_relay.flow.series import Series
-from apptuner_relay.spool.bundle import IDENTITY, CodeFile, StoredForm
+from apptuner_relay.spool.bundle import CodeFile, StoredForm
 from apptuner_relay.spool.bundle_file import BundleFile
 from apptuner_relay.spool.code.offload import Digestion, Offload
+from apptuner_relay.spool.code_files import write_code
 from apptuner_relay.spool.disk import ThreadedDisk
 from apptuner_relay.spool.file_pool import FilePool
 from apptuner_relay.spool.file_states import Cut, FileState
 from apptuner_relay.spool.outage import Outage
 from apptuner_relay.spool.patches import Patches
 from apptuner_relay.spool.previous_bundles import PreviousBundles, find_base
-from apptuner_relay.wire.dictionary_transport import tag_of_dictionary
 
 _SWEEP_S = 1.0
 
@@ -66,13 +66,14 @@ class Store(Service):
         self._previous = PreviousBundles()
         self.keep_previous, self.lend = self._previous.keep, self._previous.lend
         """See `PreviousBundles`."""
-        self.patches = Patches(self._bases, offload)
+        self.patches = Patches(self._bases, offload, self)
         self._growing: dict[str, BundleFile] = {}
         self._outdated: set[BundleFile] = set()
         """Those that grow, and won't be kept: phones have other code by now."""
         self._finishing: dict[str, BundleFile] = {}
         self._counted: dict[BundleFile, int] = {}
         self._bundle_bytes = 0
+        """Those of files beside bundles included."""
         self._recorded = 0
         self._files = FilePool(disk, self._turn_off)
         self._waiting: list[Callable[[], None]] = []
@@ -98,6 +99,16 @@ class Store(Service):
     def used_bytes(self) -> int:
         """How many bytes all files have, spare ones included."""
         return self._bundle_bytes + self.disk.spares.size
+
+    @property
+    def is_exceeded(self) -> bool:
+        """See `patches.Room`."""
+        return self._bundle_bytes > self._most_bytes
+
+    def take(self, size: int) -> None:
+        """See `patches.Room`."""
+        self._bundle_bytes += size
+        self._make_room()
 
     @property
     def backlog_bytes(self) -> int:
@@ -181,9 +192,8 @@ class Store(Service):
         if bundle is not None and bundle.arriving:
             return bundle
         # Another sender's may have begun earlier, but later than the cached bundle.
-        last = self.last(session_hash)
-        ours = (one for one in self._open_ones(session_hash) if one.arriving)
-        return next((one for one in ours if one.order > _order(last)), None)
+        least, ours = _order(self.last(session_hash)), self._open_ones(session_hash)
+        return next((one for one in ours if one.arriving and one.order > least), None)
 
     def _open_ones(self, session_hash: str) -> list[BundleFile]:
         """The bundles of a session that are to be kept when they are complete."""
@@ -254,10 +264,8 @@ class Store(Service):
     def grew(self, bundle: BundleFile) -> None:
         """See `bundle_file.FileKeeper`."""
         self._count(bundle)
-        if self._bundle_bytes <= self._most_bytes:
-            return
         self._make_room()
-        if self._bundle_bytes > self._most_bytes and bundle.is_open:
+        if self.is_exceeded and bundle.is_open:
             self.log.warn(
                 "session {session}: a bundle is not cached: the spool may have no more than {limit}"
                 " bytes",
@@ -326,17 +334,10 @@ class Store(Service):
         return Deferred.fromCoroutine(self._make_code(bundle, coding, base))
 
     async def _make_code(self, bundle: BundleFile, coding: str, base: CodeFile | None) -> Path:
-        path = bundle.code_path(coding if base is None else tag_of_dictionary(base.sha256))
-        is_code = bundle.has_code
-        source = bundle.code_path(IDENTITY) if is_code else bundle.path
         bundle.retain()
         try:
-            if base is None:
-                made = await self._offload.make(source, coding, path, is_code)
-            else:
-                size = (await bundle.digest()).size
-                made = await self._offload.make_from(base, source, size, path, is_code)
-            bundle.code_bytes += made
+            path, size = await write_code(self._offload, bundle, coding, base)
+            bundle.code_bytes += size
             self._count(bundle)
             self._make_room()
             return path
@@ -350,7 +351,8 @@ class Store(Service):
 
     def _make_room(self) -> None:
         """Drop the bundles that were used least recently, until the rest is within the limit."""
-        self._free(self._bundle_bytes - self._most_bytes)
+        if self.is_exceeded:
+            self._free(self._bundle_bytes - self._most_bytes)
 
     def _free(self, wanted_bytes: int) -> None:
         """Drop bundles of ``wanted_bytes`` together: those that were used least recently, and that

@@ -131,10 +131,10 @@ class OnDemand(SenderCase):
     def test_the_worker_is_lost_once(self) -> None:
         write, lost = self.store.patches.write, [NotNow("the worker died")]
 
-        async def fail(*about: Any) -> None:
+        async def fail(*about: Any) -> int:
             if lost:
                 raise lost.pop()
-            await write(*about)
+            return await write(*about)
 
         self.patch(self.store.patches, "write", fail)
         self.assertEqual(code_of(self.connect("mobile", "replay=1").received()), [NEW])

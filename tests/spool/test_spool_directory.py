@@ -29,7 +29,9 @@ class DirectoryTest(SynchronousTestCase):
         living = SpoolDirectory(self.parent)
         dead = self.parent / "relay-1-dead"
         dead.mkdir()
-        (dead / "1.frames").write_bytes(b"x")
+        # With what a patch was being made of.
+        for name in ("1.frames", "1.identity", "1.0badcafe-code", "1.0badcafe-code.12ab34cd.part"):
+            (dead / name).write_bytes(b"x")
         (self.parent / "relay-2-dead").mkdir()
         (self.parent / "precious").mkdir()
         target = self.parent / "target"

@@ -182,7 +182,7 @@ class Offload:
             return number, fail(NotNow("the relay stops" if self._stopped else "no worker"))
 
         def cancel(answer: Deferred[WorkerAnswer]) -> None:
-            self._forget(number)
+            self._forget(number, **{name: more[name] for name in ("output",) if name in more})
             answer.errback(NotNow("cancelled"))
 
         answer: Deferred[WorkerAnswer] = Deferred(cancel)
@@ -195,9 +195,9 @@ class Offload:
         if self._worker is not None and number in self._pending:
             self._worker.say({"id": number, "do": what, **more})
 
-    def _forget(self, number: int) -> None:
+    def _forget(self, number: int, **more: str | int) -> None:
         """Cancel a request."""
-        self._tell(number, "cancel")
+        self._tell(number, "cancel", **more)
         self._pending.pop(number, None)
         self._due.pop(number, None)
 

@@ -14,8 +14,8 @@ Requests come on standard input and answers go to standard output, as JSON, one 
 ``{"id", "do": "finish"}``
     The file is complete. The answer is ``{"id", "sha256", "size", "units"}``, of the
     code; ``units`` are the code units of UTF-16.
-``{"id", "do": "cancel"}``
-    No answer is needed any more.
+``{"id", "do": "cancel", "output"}``
+    No answer is needed any more, nor is the file ``output``, where the request was to write one.
 ``{"id", "do": "make", "path", "is_code", "limit", "coding", "part", "output"}``
     Write the code of a whole file to ``part``, then rename that to ``output``. The file holds the
     code itself, or the bundle's wire form. The answer is ``{"id", "size"}``, of ``output``. With
@@ -233,14 +233,21 @@ class Worker:
             self._jobs[number] = PatchJob(patching(request))
         elif what == "write":
             self._jobs[number] = PatchJob(writing(request))
-        elif (job := self._jobs.get(number)) is None:
-            # It has been answered already, with an error.
-            return
         elif what == "cancel":
-            self._jobs.pop(number).close()
-        elif isinstance(job, _Digesting):
+            self._cancel(number, request.get("output"))
+        elif isinstance(job := self._jobs.get(number), _Digesting):
+            # Else it has been answered already, with an error.
             job.written = request.get("size", job.written)
             job.finished = job.finished or what == "finish"
+
+    def _cancel(self, number: int, output: str | None) -> None:
+        job = self._jobs.pop(number, None)
+        if job is not None:
+            job.close()
+        elif output is not None:
+            # It is done, and the answer has crossed this request.
+            with suppress(FileNotFoundError):
+                os.unlink(output)
 
     def _step(self, number: int, job: _Job) -> None:
         try:

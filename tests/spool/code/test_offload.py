@@ -443,6 +443,18 @@ class WithoutTheWorker(SynchronousTestCase):
         self.assertLess(len(transport.lines), 7)
         self.assertEqual(transport.lines[-1], {"id": 1, "do": "finish", "size": 999_000})
 
+    def test_it_is_told_which_file_nobody_needs(self) -> None:
+        transport = Transport()
+        offload = Offload(NoProcesses(lambda protocol: setattr(protocol, "transport", transport)))  # type: ignore[arg-type]
+        made = offload.make(Path("a"), "br", Path("b"))
+        made.cancel()
+        self.failureResultOf(made, NoCode)
+        offload.digest(Path("a")).cancel()
+        cancels = [line for line in transport.lines if line["do"] == "cancel"]
+        self.assertEqual(
+            cancels, [{"id": 1, "do": "cancel", "output": "b"}, {"id": 2, "do": "cancel"}]
+        )
+
     def test_what_it_complains_of_is_logged_and_bounded(self) -> None:
         events = logged(self)
         started: list[Any] = []

@@ -300,6 +300,18 @@ class TheProcess(TestCase):
         self.assertEqual(os.listdir(self.room), ["a"])
         self.assertEqual(self.worker.out.count("\n"), 1)
 
+    async def test_cancelled_when_it_is_done_nothing_is_left_either(self) -> None:
+        path = self.file("a", update("x"))
+        output = self.room.absolute() / "out.js"
+        self.worker.make(1, path, "br", output)
+        await self.worker.answer(1)
+        self.assertTrue(output.exists())
+        for _ in range(2):
+            self.worker.ask(1, "cancel", output=str(output))
+        self.worker.digest(2, self.room / "missing")
+        await self.worker.answer(2)
+        self.assertEqual(os.listdir(self.room), ["a"])
+
     async def test_it_ends_when_its_input_does(self) -> None:
         path = self.file("a", update(CODE * 200_000))
         self.worker.make(1, path, "br", self.room.absolute() / "out.js")
