@@ -11,9 +11,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zlib
+from pathlib import Path
 from typing import IO, NamedTuple
 
 import zstandard
+
+from apptuner_relay.client.dictionary_reader import DictionaryReader, Undecodable
 
 IDENTITY = "identity"
 COMPRESSED = ("zstd", "gzip")
@@ -37,15 +40,22 @@ class Content(NamedTuple):
     """Decoded bytes."""
 
 
-def unpack(source: IO[bytes], coding: str, into: IO[bytes] | None, limit_bytes: int) -> Content:
-    """Decode `source` from where it stands, into `into` where one is given, and measure it.
+def unpack(
+    source: IO[bytes],
+    coding: str,
+    into: IO[bytes] | None,
+    limit_bytes: int,
+    base: Path | None = None,
+) -> Content:
+    """Decode `source` from where it stands, into `into` where one is given, and measure it. `base`
+    is the file with the dictionary, for a coding that needs one.
 
     Closes both, however it ends, so that it can run in a thread that nobody waits for any more.
     Raises `Garbled`, `OSError` for either file, and `ValueError` for a coding that is unknown.
     """
     digest, size = hashlib.sha256(), 0
     try:
-        with source, _reader(source, coding) as reader:
+        with source, _reader(source, coding, base) as reader:
             while block := reader.read(_BLOCK_BYTES):
                 size += len(block)
                 if size > limit_bytes:
@@ -55,7 +65,7 @@ def unpack(source: IO[bytes], coding: str, into: IO[bytes] | None, limit_bytes: 
                     into.write(block)
         if into is not None:
             into.flush()
-    except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError, Undecodable) as error:
         raise Garbled(f"it is no whole {coding} file ({error})") from None
     finally:
         if into is not None:
@@ -63,8 +73,10 @@ def unpack(source: IO[bytes], coding: str, into: IO[bytes] | None, limit_bytes: 
     return Content(digest.hexdigest(), size)
 
 
-def _reader(source: IO[bytes], coding: str) -> IO[bytes]:
+def _reader(source: IO[bytes], coding: str, base: Path | None) -> IO[bytes] | DictionaryReader:
     match coding:
+        case "dcz" if base is not None:
+            return DictionaryReader(source, base)
         case "identity":
             return source
         case "gzip":

@@ -3,7 +3,8 @@
 What to ask and what an answer means is in `representation`, the file under way in `part`. A bundle
 comes compressed where the server has that: each coding is a representation with an ETag of its own,
 so that a cut download goes on in it as well as in the code itself. Where a server can't do that
-(its ETags are weak, or it has none), the next try asks for the code itself.
+(its ETags are weak, or it has none), the next try asks for the code itself. What comes coded
+against code that is here (RFC 9842) is short: after a cut it is asked for again.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from apptuner_relay.client.representation import (
 )
 from apptuner_relay.client.screen import Bar, Screen
 from apptuner_relay.client.transfer import TransferError, Web, fields_of
+from apptuner_relay.support import zstd_library
+from apptuner_relay.wire.dictionary_transport import DCZ
 
 MAX_BUNDLE_BYTES = 512 * 1024 * 1024
 """The most that is downloaded, and the most that it may become when it is decoded."""
@@ -66,6 +69,8 @@ class Wanted(NamedTuple):
     """Bytes of the code, where that is known."""
     have: str | None = None
     """Hex SHA-256 of code that need not be sent."""
+    base: Path | None = None
+    """The file with that code, against which another may come coded."""
 
 
 class Fetched(NamedTuple):
@@ -76,6 +81,8 @@ class Fetched(NamedTuple):
     """Bytes of the code; None where it was not downloaded."""
     unchanged: bool = False
     """It is the code that need not be sent."""
+    received: int | None = None
+    """Bytes in which the code came, where it could come coded against other code."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,7 @@ class _Download:
         self._target = target
         self._path = target if isinstance(target, Path) else None
         self._part: PartFile
+        self._base = wanted.base if zstd_library.is_installed() else None
         self._codings: tuple[str, ...] = COMPRESSED
         self._fresh = True
         """Whether all that is here came in one go, so that starting over could not mend it."""
@@ -177,7 +185,8 @@ class _Download:
         mark = self._part.mark
         if self._part.size and not (mark and mark.resumable):
             self._part.clear()
-            self._codings = ()
+            if mark is None or mark.coding != DCZ:
+                self._codings = ()
         self._by.screen.say(
             f"{setback}; going on at byte {self._part.size:,} in {delay:g} s "
             f"({self._tries_used} of {patience.tries})"
@@ -188,7 +197,9 @@ class _Download:
 
     async def _try(self) -> Fetched:
         part, have = self._part, self._wanted.have
-        headers = request_headers(part.mark, part.size, have, self._codings)
+        headers = request_headers(
+            part.mark, part.size, have, self._codings, dictionary=self._base is not None
+        )
         if self._wanted.url.startswith(self._by.relay.bundle_url("")):
             headers |= authorization(self._by.credential)
         try:
@@ -232,7 +243,7 @@ class _Download:
         mark, named = head.mark, sha256_in(head.etag)
         size = self._wanted.size if mark.coding == IDENTITY else None
         wrong = None
-        if mark.coding not in (IDENTITY, *COMPRESSED):
+        if mark.coding not in (IDENTITY, *COMPRESSED, *((DCZ,) if self._base else ())):
             wrong = "the server uses a content coding that was not asked for"
         elif self._wanted.sha256 is not None and named not in (None, self._wanted.sha256):
             wrong = f"another bundle came (sha256 {named})"
@@ -305,7 +316,8 @@ class _Download:
                 draft.discard()
         if expected is None:
             self._by.screen.complain("the server does not say which sha256 it should have")
-        return Fetched(*content)
+        received = None if self._base is None else self._part.size
+        return Fetched(*content, received=received)
 
     def _draft(self, mark: Mark) -> tuple[Draft | None, IO[bytes] | None]:
         """Where decoded code goes: a part that needs no decoding becomes the file itself."""
@@ -324,5 +336,12 @@ class _Download:
         limit = MAX_BUNDLE_BYTES if self._wanted.size is None else self._wanted.size
         pool = self._by.reactor.getThreadPool()
         return await deferToThreadPool(
-            self._by.reactor, pool, unpack, self._part.reader(), mark.coding, into, limit
+            self._by.reactor,
+            pool,
+            unpack,
+            self._part.reader(),
+            mark.coding,
+            into,
+            limit,
+            self._base,
         )

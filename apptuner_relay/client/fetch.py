@@ -19,6 +19,7 @@ from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.output_file import OutputFile
 from apptuner_relay.client.replacing import checked_output, could_not_write
 from apptuner_relay.client.screen import Screen
+from apptuner_relay.support import zstd_library
 
 _log = Logger()
 
@@ -83,6 +84,8 @@ class Fetch:
             text = f"unchanged  sha256 {fetched.sha256}"
         else:
             text = f"{fetched.size} bytes  sha256 {fetched.sha256}"
+            if fetched.received is not None:
+                text += f"  {fetched.received} bytes on the wire"
         if self._output is None:
             self._screen.say(text)
         else:
@@ -117,7 +120,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on with the FILE.part that an earlier run left, and after cuts and passing "
         "trouble, up to 10 times in a row without progress, 1 to 30 seconds apart",
     )
-    add_have_argument(parser, "if it is the last bundle, nothing is fetched, and that is no error")
+    add_have_argument(
+        parser,
+        "if it is the last bundle, nothing is fetched, and that is no error. Of a file, only what "
+        "has changed is fetched where the relay can tell, if backports.zstd is installed "
+        "(apptuner-relay[delta])",
+    )
 
 
 def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Fetch:
@@ -127,6 +135,12 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Fetch
     elif arguments.output is None and screen.out_is_terminal:
         raise UsageError("a bundle is too long for a terminal: say --output FILE, or --output -")
     have = had(arguments.have, output)
+    base = _file_of(arguments.have)
+    if base is not None and not zstd_library.is_installed():
+        screen.say(
+            "backports.zstd is not installed (pip install 'apptuner-relay[delta]'): another bundle "
+            "than that of --have comes whole"
+        )
     try:
         url = arguments.relay.bundle_url(arguments.session, arguments.sha256)
     except ValueError as error:
@@ -139,9 +153,21 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Fetch
         keep=True,
         credential=shown(arguments),
     )
-    fetch = Fetch(downloader, Wanted(url, arguments.sha256, have=have), output, screen)
+    fetch = Fetch(downloader, Wanted(url, arguments.sha256, have=have, base=base), output, screen)
     fetch.start()
     return fetch
+
+
+def _file_of(have: str | None) -> Path | None:
+    """The file that `--have` names, where it names one that is there."""
+    if have is None:
+        return None
+    try:
+        sha256_hex(have)
+    except ValueError:
+        path = Path(have)
+        return path if path.is_file() else None
+    return None
 
 
 COMMAND = Command(

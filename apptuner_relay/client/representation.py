@@ -15,13 +15,18 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from apptuner_relay.client.codings import COMPRESSED, IDENTITY
+from apptuner_relay.wire.dictionary_transport import (
+    DCZ,
+    tag_of_dictionary,
+    write_available_dictionary,
+)
 
 _MAX_MARK_CHARACTERS = 4096
 _CODINGS = (IDENTITY, *COMPRESSED)
 _ETAG_SUFFIXES = ("", "-gzip", "-br", "-zstd")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_ETAG_OF_SHA256 = re.compile(r'(?:W/)?"([0-9a-f]{64})(?:-[a-z]+)?"')
+_ETAG_OF_SHA256 = re.compile(r'(?:W/)?"([0-9a-f]{64})(?:-[a-z]+(?:-[0-9a-f]{12})?)?"')
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", re.ASCII)
 _LENGTH = re.compile(r"\d{1,15}", re.ASCII)
 
@@ -48,8 +53,10 @@ class Mark:
 
     @property
     def resumable(self) -> bool:
-        """Whether a server can be asked for the rest of it: If-Range takes strong ETags only."""
-        return self.etag is not None and not self.etag.startswith("W/")
+        """Whether a server can be asked for the rest of it: If-Range takes strong ETags only, and a
+        relay sends no part of what needs a dictionary."""
+        is_strong = self.etag is not None and not self.etag.startswith("W/")
+        return is_strong and self.coding != DCZ
 
     def completed_by(self, size: int) -> bool:
         """Whether `size` bytes are all there is."""
@@ -115,18 +122,27 @@ class Head:
 
 
 def request_headers(
-    mark: Mark | None, size: int, have: str | None, codings: Sequence[str]
+    mark: Mark | None,
+    size: int,
+    have: str | None,
+    codings: Sequence[str],
+    *,
+    dictionary: bool = False,
 ) -> dict[str, str]:
     """What to send for a bundle of which `size` bytes of a representation are here.
 
     `have` is the SHA-256 of code that need not be sent; `codings` are asked for where the choice
-    is still free.
+    is still free. With `dictionary` that code is here, and another may come coded against it.
     """
     headers, known = {}, []
     if have is not None:
         known = [f'"{have}{suffix}"' for suffix in _ETAG_SUFFIXES]
     if mark is None or not mark.resumable or not size:
         headers["Accept-Encoding"] = ", ".join(codings) or IDENTITY
+        if dictionary and have is not None:
+            headers["Accept-Encoding"] = ", ".join((DCZ, *codings))
+            headers["Available-Dictionary"] = write_available_dictionary(have)
+            known.append(f'"{have}-{tag_of_dictionary(have)}"')
     else:
         assert mark.etag is not None
         headers["Accept-Encoding"] = mark.coding

@@ -6,6 +6,7 @@ is not this project's, and shares no code with it.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import json
@@ -15,11 +16,28 @@ from dataclasses import dataclass, field, replace
 
 import zstandard
 
+try:
+    from backports import zstd
+except ImportError:
+    zstd = None
+
 ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "identity": bytes,
     "gzip": lambda code: gzip.compress(code, mtime=0),
     "zstd": lambda code: zstandard.compress(code),
 }
+
+
+def dcz(code: bytes, base: bytes) -> bytes:
+    """RFC 9842: code that is coded against other code."""
+    options = {
+        zstd.CompressionParameter.checksum_flag: 1,
+        zstd.CompressionParameter.window_log: 24,
+        zstd.CompressionParameter.enable_long_distance_matching: 1,
+    }
+    prefix = zstd.ZstdDict(base, is_raw=True).as_prefix
+    frame = zstd.compress(code, options=options, zstd_dict=prefix)
+    return bytes.fromhex("5e2a4d1820000000") + hashlib.sha256(base).digest() + frame
 
 
 def sha256(code: bytes) -> str:
@@ -71,6 +89,8 @@ class BundleServer:
     def __init__(self) -> None:
         self.latest: dict[str, bytes] = {}
         self.codings = ["zstd", "gzip"]
+        self.bases: list[bytes] = []
+        """The code against which more may come coded."""
         self.requests: list[Request] = []
         self.twists: list[Callable[[Answer], Answer]] = []
 
@@ -108,9 +128,13 @@ class BundleServer:
             return Answer.error(404, "no such bundle is kept")
         accepted = request.fields.get("accept-encoding", "").split(", ")
         coding = next((c for c in self.codings if c in accepted), "identity")
-        body = ENCODERS[coding](code)
+        base = self._base_of(request) if "dcz" in accepted else None
+        if base is not None:
+            coding = f"dcz-{sha256(base)[:12]}"
+        body = ENCODERS[coding](code) if base is None else dcz(code, base)
         etag = f'"{sha256(code)}{"" if coding == "identity" else f"-{coding}"}"'
-        fields = {"ETag": etag, "Content-Encoding": "" if coding == "identity" else coding}
+        named = "" if coding == "identity" else coding.partition("-")[0]
+        fields = {"ETag": etag, "Content-Encoding": named}
         if etag in request.fields.get("if-none-match", ""):
             return Answer(304, fields=fields)
         span = re.fullmatch(r"bytes=(\d+)-", request.fields.get("range", ""))
@@ -121,3 +145,11 @@ class BundleServer:
             fields["Content-Range"] = f"bytes {first}-{len(body) - 1}/{len(body)}"
             return Answer(206, body[first:], fields)
         return Answer(200, body, fields)
+
+    def _base_of(self, request: Request) -> bytes | None:
+        field = request.fields.get("available-dictionary", "")
+        hashes = {
+            f":{base64.b64encode(hashlib.sha256(base).digest()).decode()}:": base
+            for base in self.bases
+        }
+        return hashes.get(field)

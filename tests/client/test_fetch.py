@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from apptuner_relay.client import download as download_module
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
+from apptuner_relay.support import zstd_library
 
-from .bundle_server import sha256
+from .bundle_server import dcz, sha256, zstd
 from .little_relay import RelayTestCase
 from .test_download import CODE, NEWER
 from .test_main import ProgramTestCase
+
+BEFORE = random.Random(7).randbytes(60_000).hex().encode()
+AFTER = BEFORE[:50_000] + b"log();" + BEFORE[50_000:]
 
 
 class FetchTests(RelayTestCase):
@@ -140,6 +145,102 @@ class FetchTests(RelayTestCase):
         self.patch(Screen, "out_is_terminal", True)
         error = self.assertRaises(UsageError, self.begin, "fetch")
         self.assertIn("--output FILE, or --output -", str(error))
+
+
+class DictionaryTests(RelayTestCase):
+    """What has changed of code that is here."""
+
+    skip = None if zstd is not None else "needs backports.zstd: the extra delta"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = self.relay.server
+        here = Path(self.mktemp())
+        here.mkdir()
+        self.target, self.base = here / "got.js", here / "before.js"
+        self.base.write_bytes(BEFORE)
+        self.server.bases.append(BEFORE)
+        self.server.put(AFTER)
+        self.patch(download_module, "RESUMING", Patience(10, 0, 0, forgiving=True))
+
+    @inlineCallbacks
+    def fetch(self, code: Exit, *arguments: str) -> Any:
+        options = ("--output", str(self.target), *(arguments or ("--have", str(self.base))))
+        fetch, screen = self.begin("fetch", *options)
+        self.assertEqual((yield fetch.done), code, screen.err.getvalue())
+        return screen
+
+    @inlineCallbacks
+    def test_only_what_has_changed_comes(self) -> Any:
+        screen = yield self.fetch(Exit.DONE)
+        self.assertEqual(self.target.read_bytes(), AFTER)
+        wire = len(dcz(AFTER, BEFORE))
+        self.assertLess(wire, 1000)
+        self.assertIn(f"sha256 {sha256(AFTER)}  {wire} bytes on the wire", screen.out.getvalue())
+        self.assertEqual(self.server.requests[0].fields["accept-encoding"], "dcz, zstd, gzip")
+
+    @inlineCallbacks
+    def test_in_the_place_of_what_was_there(self) -> Any:
+        self.target.write_bytes(BEFORE)
+        yield self.fetch(Exit.DONE, "--have", str(self.target))
+        self.assertEqual(self.target.read_bytes(), AFTER)
+
+    @inlineCallbacks
+    def test_the_relay_knows_no_such_code(self) -> Any:
+        self.server.bases.clear()
+        screen = yield self.fetch(Exit.DONE)
+        self.assertEqual(self.target.read_bytes(), AFTER)
+        self.assertRegex(screen.out.getvalue(), r"  \d{5,} bytes on the wire")
+
+    @inlineCallbacks
+    def test_the_code_that_is_here(self) -> Any:
+        self.server.put(BEFORE)
+        screen = yield self.fetch(Exit.DONE)
+        self.assertEqual(screen.out.getvalue(), f"unchanged  sha256 {sha256(BEFORE)}\n")
+
+    @inlineCallbacks
+    def test_a_hash_is_no_dictionary(self) -> Any:
+        yield self.fetch(Exit.DONE, "--have", sha256(BEFORE))
+        self.assertNotIn("available-dictionary", self.server.requests[0].fields)
+
+    @inlineCallbacks
+    def test_one_that_ends_early_is_an_error(self) -> Any:
+        for short in (10, 45, len(dcz(AFTER, BEFORE)) - 1):
+            self.server.twists.append(lambda answer, n=short: replace(answer, body=answer.body[:n]))
+            screen = yield self.fetch(Exit.FAILED)
+            self.assertIn("what came is damaged", screen.err.getvalue())
+            self.assertFalse(self.target.exists())
+
+    @inlineCallbacks
+    def test_one_for_other_code_is_an_error(self) -> Any:
+        for other in (dcz(AFTER, AFTER), b"x" * 100, dcz(AFTER, BEFORE) + b"x"):
+            self.server.twists.append(lambda answer, body=other: replace(answer, body=body))
+            screen = yield self.fetch(Exit.FAILED)
+            self.assertIn("what came is damaged", screen.err.getvalue())
+        wrong = dcz(AFTER, bytes(reversed(BEFORE)))[40:]
+        self.server.twists.append(
+            lambda answer: replace(answer, body=answer.body[:40] + wrong),
+        )
+        screen = yield self.fetch(Exit.FAILED)
+        self.assertIn("what came is damaged", screen.err.getvalue())
+        self.assertFalse(self.target.exists())
+
+    @inlineCallbacks
+    def test_after_a_cut_it_is_asked_for_again(self) -> Any:
+        self.server.cut(50)
+        yield self.fetch(Exit.DONE, "--have", str(self.base), "--resume")
+        asked = [request.fields for request in self.server.requests]
+        self.assertEqual([one["accept-encoding"] for one in asked], ["dcz, zstd, gzip"] * 2)
+        self.assertNotIn("range", asked[1])
+        self.assertEqual(self.target.read_bytes(), AFTER)
+
+    @inlineCallbacks
+    def test_without_the_library(self) -> Any:
+        self.patch(zstd_library, "is_installed", lambda: False)
+        screen = yield self.fetch(Exit.DONE)
+        self.assertIn("backports.zstd is not installed", screen.err.getvalue())
+        self.assertNotIn("available-dictionary", self.server.requests[0].fields)
+        self.assertEqual(self.target.read_bytes(), AFTER)
 
 
 class StandardOutputTests(ProgramTestCase):

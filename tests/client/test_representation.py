@@ -55,6 +55,23 @@ class RequestTests(SynchronousTestCase):
             {"Accept-Encoding": "gzip", "If-None-Match": MARK.etag},
         )
 
+    def test_with_a_dictionary_here(self) -> None:
+        headers = request_headers(None, 0, B, COMPRESSED, dictionary=True)
+        field = "u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7s="
+        self.assertEqual(headers["Available-Dictionary"], f":{field}:")
+        self.assertEqual(headers["Accept-Encoding"], "dcz, zstd, gzip")
+        self.assertIn(f'"{B}-dcz-{B[:12]}"', headers["If-None-Match"])
+        # A part of another representation is gone on with.
+        headers = request_headers(MARK, 40, B, COMPRESSED, dictionary=True)
+        self.assertNotIn("Available-Dictionary", headers)
+        self.assertEqual(headers["Accept-Encoding"], "gzip")
+
+    def test_what_needs_a_dictionary_has_no_rest(self) -> None:
+        mark = Mark(f'"{A}-dcz-{B[:12]}"', "dcz", 100)
+        self.assertFalse(mark.resumable)
+        self.assertEqual(sha256_in(mark.etag), A)
+        self.assertIsNone(Mark.from_json(mark.to_json()))
+
     def test_what_need_not_be_sent(self) -> None:
         tags = f'"{B}", "{B}-gzip", "{B}-br", "{B}-zstd"'
         self.assertEqual(request_headers(None, 0, B, ())["If-None-Match"], tags)

@@ -1,7 +1,9 @@
-"""Bundles that Chromium downloads again: it says what it has (RFC 9842), and decodes what has
-changed."""
+"""Bundles that are downloaded again, by clients that say what they have (RFC 9842) and decode what
+has changed: the companion, and Chromium."""
 
 import hashlib
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from tests.live import browser as browsers
 from tests.live.browser import Browser
 from tests.live.clients import TYPESCRIPT
 from tests.live.harness import LiveCase
-from tests.live.processes import RelayProcess
+from tests.live.processes import RelayProcess, run
 from tests.live.test_upload import SESSION, curl, missing_curl
 
 PATH = f"/bundles/{SESSION}"
@@ -36,19 +38,9 @@ def missing_library() -> str | None:
     return None if zstd_library.is_installed() else "needs backports.zstd: the extra delta"
 
 
-class ChromiumTest(LiveCase):
-    skip = browsers.missing() or missing_curl() or missing_library()
-
+class SavesCase(LiveCase):
     def setUp(self) -> None:
         self.code = TYPESCRIPT.read_bytes()
-
-    async def page(self, relay: RelayProcess) -> Browser:
-        """A page of the relay."""
-        browser = Browser(Path("screenshots"))
-        self.addCleanup(browser.stop)
-        await browser.start()
-        await browser.visit(f"http://127.0.0.1:{relay.port}/live")
-        return browser
 
     async def save(self, relay: RelayProcess, number: int) -> str:
         """Upload the next bundle. Returns its SHA-256."""
@@ -65,6 +57,45 @@ class ChromiumTest(LiveCase):
         status, found = await curl(relay, file)
         self.assertEqual(status, 201, found)
         return hashlib.sha256(self.code).hexdigest()
+
+
+class FetchTest(SavesCase):
+    """The companion, as a process of its own."""
+
+    skip = missing_curl() or missing_library()
+
+    async def test_save_after_save(self) -> None:
+        relay = await self.relay()
+        file = Path(self.mktemp()).resolve()
+        command = [sys.executable, "-m", "apptuner_relay.client.main", "fetch"]
+        command += ["--relay", f"ws://127.0.0.1:{relay.port}", "--session", SESSION]
+        command += ["--output", str(file), "--have", str(file)]
+        wires = []
+        for number in range(4):
+            sha256 = await self.save(relay, number)
+            child = await run(command)
+            self.assertIn(f"sha256 {sha256}", child.out, child.err)
+            self.assertEqual(file.read_bytes(), self.code)
+            found = re.search(r"(\d+) bytes on the wire", child.out)
+            wires.append(int(found[1]) if found else None)
+        first, *others = wires
+        self.assertIsNone(first)
+        for wire in others:
+            assert wire is not None
+            self.assertLess(wire, 5_000)
+        self.assertIn("unchanged", (await run(command)).out)
+
+
+class ChromiumTest(SavesCase):
+    skip = browsers.missing() or missing_curl() or missing_library()
+
+    async def page(self, relay: RelayProcess) -> Browser:
+        """A page of the relay."""
+        browser = Browser(Path("screenshots"))
+        self.addCleanup(browser.stop)
+        await browser.start()
+        await browser.visit(f"http://127.0.0.1:{relay.port}/live")
+        return browser
 
     async def download(self, browser: Browser, url: str, init: str = "{}") -> dict[str, Any]:
         """What the page gets, which is checked to be the last bundle."""
