@@ -303,7 +303,9 @@ class SavePush:
         if current is None or (answer.success and not current.out):
             self._screen.say("an acknowledgement of an earlier bundle came")
             return
-        self._queue.reached = self._queue.reached or answer.success
+        if answer.success and self._state is not SaveState.CHECKING:
+            # It may be of the one before, and the relay has yet to say what became of this one.
+            self._queue.reached = True
         known = self._roster.known
         told, phone = current.take(device if isinstance(device, str) else None, answer, known)
         if phone is not None:

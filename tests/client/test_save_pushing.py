@@ -371,6 +371,14 @@ class ReconnectTest(SavePushCase):
         self.assertEqual((len(self.lines), self.complaints), (2, []))
         self.assertIn(" 200 sent as a patch", self.lines[-1])
 
+    def test_an_acknowledgement_is_not_the_relays_word(self) -> None:
+        self.first(ANN)
+        self.part.saved(B)
+        self.go(B, A, None)
+        self.ack(ANN)  # Perhaps of the one before, late.
+        self.back(ANN)
+        self.go(B, A, None)
+
     def test_lost_while_it_is_made(self) -> None:
         self.first(ANN)
         self.parcels.gate = gate = Deferred()
