@@ -357,7 +357,6 @@ function createSendQueue(begin) {
       });
     },
     current: () => current,
-    isWaiting: () => next !== null,
     done: (result) => finish((job) => job.resolve(result)),
     failed: (error) => finish((job) => job.reject(error)),
     stop(error) {
@@ -675,7 +674,14 @@ function describeEnding(ending) {
   if (ending.code === 1006 || !ending.code) return text2 || "the connection was lost";
   return `closed with ${ending.code}${text2 ? `: ${text2}` : ""}`;
 }
-function keepConnection({ open, pings, on, backoff = createBackoff(), timers = globalThis }) {
+function keepConnection({
+  open,
+  pings,
+  on,
+  backoff = createBackoff(),
+  timers = globalThis,
+  now = Date.now
+}) {
   let line = null;
   let isUp = false;
   let isClosed = false;
@@ -708,7 +714,7 @@ function keepConnection({ open, pings, on, backoff = createBackoff(), timers = g
   }
   function up(welcome) {
     isUp = true;
-    upAt = Date.now();
+    upAt = now();
     heard();
     beat = timers.setTimeout(heartbeat, pings.every);
     on.state("open", {});
@@ -737,7 +743,7 @@ function keepConnection({ open, pings, on, backoff = createBackoff(), timers = g
     stopTimers();
     line = null;
     pongs = [];
-    if (isUp && Date.now() - upAt >= GOOD_MS) backoff.reset();
+    if (isUp && now() - upAt >= GOOD_MS) backoff.reset();
     isUp = false;
     isClosed = isFinal(ending);
     on.down(ending);
@@ -844,10 +850,10 @@ function parseRelayUrl(url) {
   return { webSocket: `ws${secure}://${place}`, http: `http${secure}://${place}` };
 }
 function checkSession(session) {
-  if (!SESSION.test(String(session))) {
+  if (typeof session !== "string" || !SESSION.test(session)) {
     throw new TypeError("the id of a session is 1 to 64 of the characters A-Z a-z 0-9 _ -");
   }
-  return String(session);
+  return session;
 }
 function queryOf(fields) {
   const text2 = formOf(fields);

@@ -1,12 +1,26 @@
 // Runs all cases that need no network. The promise is of what came of each: [name, null or the error].
 
+import { addresses } from './addresses.js';
 import { assembly } from './assembly.js';
 import { backoff } from './backoff.js';
+import { channels } from './channels.js';
+import { connections } from './connections.js';
 import { logs } from './logs.js';
 import { patches } from './patches.js';
 import { phone } from './phone.js';
+import { phones } from './phones.js';
 
-const SUITES = { assembly, backoff, logs, patches, phone };
+const SUITES = {
+  addresses,
+  assembly,
+  backoff,
+  channels,
+  connections,
+  logs,
+  patches,
+  phone,
+  phones,
+};
 
 export function runCases() {
   const results = [];

@@ -29,10 +29,10 @@ export function parseRelayUrl(url) {
 
 /** Returns the id of a session. Throws TypeError where it can't be one. */
 export function checkSession(session) {
-  if (!SESSION.test(String(session))) {
+  if (typeof session !== 'string' || !SESSION.test(session)) {
     throw new TypeError('the id of a session is 1 to 64 of the characters A-Z a-z 0-9 _ -');
   }
-  return String(session);
+  return session;
 }
 
 /** `?name=value&…` of the fields that have a value; '' of none. Values are percent-encoded. */

@@ -48,7 +48,14 @@ export function describeEnding(ending) {
  * `ping(done)` calls `done()` when the relay has read all that was sent before; never, if the
  * connection ends first.
  */
-export function keepConnection({ open, pings, on, backoff = createBackoff(), timers = globalThis }) {
+export function keepConnection({
+  open,
+  pings,
+  on,
+  backoff = createBackoff(),
+  timers = globalThis,
+  now = Date.now,
+}) {
   let line = null;
   let isUp = false;
   let isClosed = false;
@@ -84,7 +91,7 @@ export function keepConnection({ open, pings, on, backoff = createBackoff(), tim
 
   function up(welcome) {
     isUp = true;
-    upAt = Date.now();
+    upAt = now();
     heard();
     beat = timers.setTimeout(heartbeat, pings.every);
     on.state('open', {});
@@ -117,7 +124,7 @@ export function keepConnection({ open, pings, on, backoff = createBackoff(), tim
     stopTimers();
     line = null;
     pongs = [];
-    if (isUp && Date.now() - upAt >= GOOD_MS) backoff.reset();
+    if (isUp && now() - upAt >= GOOD_MS) backoff.reset();
     isUp = false;
     isClosed = isFinal(ending);
     on.down(ending);

@@ -3,8 +3,8 @@
 
 /**
  * `begin(job)` is called for each job when its turn comes, {code, isWhole}, at the latest one after the
- * other. Returns {add(job), current(), done(result), failed(error), stop(error)}; `add` returns a
- * promise of the result, or of {sent: 'replaced', bytes: 0}.
+ * other. Returns {add(job), current(), done(result), failed(error), stop(error)}: `add` returns a
+ * promise of the result, or of {sent: 'replaced', bytes: 0}; `done` and `failed` end the current job.
  */
 export function createSendQueue(begin) {
   let current = null;
@@ -35,7 +35,6 @@ export function createSendQueue(begin) {
       });
     },
     current: () => current,
-    isWaiting: () => next !== null,
     done: (result) => finish((job) => job.resolve(result)),
     failed: (error) => finish((job) => job.reject(error)),
     stop(error) {
