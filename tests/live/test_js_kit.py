@@ -7,11 +7,13 @@ from typing import Any
 from apptuner_relay.access.tokens import sign_token
 from apptuner_relay.session.client_url import session_hash
 from tests.live.browser import missing as missing_browser
-from tests.live.clients import NodeClients, missing
+from tests.live.clients import missing
 from tests.live.cutting_proxy import CuttingProxy
 from tests.live.harness import LiveCase
 from tests.live.kit_clients import SESSION, Code, KitClient, KitPage, KitProcess
 from tests.live.processes import RelayProcess, http
+from tests.live.soketi import SECRET as SOKETI_SECRET
+from tests.live.soketi import SoketiProcess, missing_soketi
 
 SHORT = Code(200)
 LONG = Code(60_000)
@@ -164,6 +166,15 @@ class SavesTest(KitCase):
         await self.save(cli, SHORT.change(n1="// fails with Boom"), phone)
         ack = (await cli.happens("ack"))["ack"]
         self.assertEqual((ack["success"], ack["error"]), (False, "TypeError: Boom"))
+
+    async def test_a_relay_without_a_spool(self) -> None:
+        relay = await self.relay("--spool-dir", "off")
+        kit = await self.kit()
+        phone = self.phone(kit, relay)
+        cli = kit.start("cli", self.url(relay))
+        await phone.in_state("open")
+        for code in (SHORT, LONG, LONG_SAVED):
+            self.assertEqual((await self.save(cli, code, phone))["sent"], "whole")
 
     async def test_a_patch_that_the_relay_refuses(self) -> None:
         relay = await self.relay()
@@ -337,17 +348,28 @@ class LogsTest(KitCase):
 
 
 class ChannelTest(KitCase):
-    """All three on a channel, of the relay itself."""
+    """All three on a channel."""
 
     async def channel(self) -> tuple[RelayProcess, dict[str, str]]:
+        """Of the relay itself."""
         relay = await self.relay("--managed", "relay://test-key")
         return relay, {"url": "relay://test-key", "relay": f"http://127.0.0.1:{relay.port}"}
 
     async def test_saves(self) -> None:
-        relay, way = await self.channel()
-        node = NodeClients(relay)
-        self.addCleanup(node.stop)
-        await node.ready()
+        await self.check_saves(*await self.channel())
+
+    async def test_saves_by_way_of_a_service(self) -> None:
+        if (why := missing_soketi()) is not None:
+            self.skipTest(why)
+        soketi = SoketiProcess()
+        self.addCleanup(soketi.remove)
+        await soketi.start()
+        relay = await self.relay("--managed", soketi.url(), "--managed-secret", SOKETI_SECRET)
+        way = {"url": soketi.url(), "relay": f"http://127.0.0.1:{relay.port}"}
+        await self.check_saves(relay, way)
+
+    async def check_saves(self, relay: RelayProcess, way: dict[str, str]) -> None:
+        node = await self.node(relay)
         kit = await self.kit()
         phone = kit.start("phone", deviceId="p1", deviceName="Pixel 9", **way)
         await phone.in_state("open")
@@ -355,10 +377,12 @@ class ChannelTest(KitCase):
         cli, page = kit.start("cli", **way), kit.start("dashboard", **way)
         await cli.in_state("open")
         await page.in_state("open")
-        for code, sent in ((LONG, "whole"), (LONG.change(n3="saved();"), "patch")):
+        for code, sent in ((LONG, "whole"), (LONG_SAVED, "patch")):
             self.assertEqual((await self.save(cli, code, phone))["sent"], sent)
             self.assertEqual((await phone.bundle(code))["from"], "url")
-            self.assertEqual((await old.bundle()).code.sha256, code.sha256)
+            bundle = await old.bundle()
+            assert bundle.code is not None
+            self.assertEqual(bundle.code.sha256, code.sha256)
             for one in (cli, page):
                 await one.until(lambda one=one, code=code: _acknowledged(one, code))
         phone.log("error", "é" * 5000)

@@ -395,6 +395,7 @@ function createBundleSender({ wire, patch = true, timers = globalThis, hash = sh
   let kept = null;
   let takesPatches = false;
   let isKeptAwaited = false;
+  let isSilent = false;
   let isAgainOwed = false;
   let maySend = false;
   let attempt = 0;
@@ -429,7 +430,10 @@ function createBundleSender({ wire, patch = true, timers = globalThis, hash = sh
     if (isKeptAwaited && !job.isWhole) {
       onAnswer = () => go(job);
       isKeptAwaited = false;
-      later(() => go(job), KEPT_MS);
+      later(() => {
+        isSilent = true;
+        go(job);
+      }, KEPT_MS);
       return;
     }
     const text2 = job.isWhole ? null : patchText(job);
@@ -478,7 +482,7 @@ function createBundleSender({ wire, patch = true, timers = globalThis, hash = sh
       if (isDone) {
         wire.ping(
           ifStill(() => {
-            isKeptAwaited = takesPatches && job.sha256 !== null && job.sha256 !== kept;
+            isKeptAwaited = takesPatches && !isSilent && job.sha256 !== null && job.sha256 !== kept;
             done(job, "whole");
           })
         );
@@ -529,7 +533,7 @@ function createBundleSender({ wire, patch = true, timers = globalThis, hash = sh
       if (message2.type !== "bundle_kept" && message2.type !== "bundle_wanted") return false;
       if (message2.type === "bundle_kept") {
         kept = message2.sha256;
-        isKeptAwaited = false;
+        isKeptAwaited = isSilent = false;
       } else {
         kept = null;
       }
@@ -1072,7 +1076,7 @@ function openWebSocket(WebSocket, url, headers, on) {
 function construct(WebSocket, url, headers) {
   if (!headers) return new WebSocket(url);
   if (headerPlace(WebSocket) === "second") return new WebSocket(url, { headers });
-  return new WebSocket(url, [], { headers });
+  return new WebSocket(url, void 0, { headers });
 }
 
 // ops/clients/js/src/channel_line.js

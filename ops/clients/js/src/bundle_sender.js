@@ -29,6 +29,8 @@ export function createBundleSender({ wire, patch = true, timers = globalThis, ha
   let kept = null;
   let takesPatches = false;
   let isKeptAwaited = false;
+  // A relay without a spool never says that a bundle is kept. It is waited for once.
+  let isSilent = false;
   let isAgainOwed = false;
   // Not before the relay has answered a first ping: what it says until then is about phones that were
   // there before, and they get all that is sent after.
@@ -71,7 +73,10 @@ export function createBundleSender({ wire, patch = true, timers = globalThis, ha
     if (isKeptAwaited && !job.isWhole) {
       onAnswer = () => go(job);
       isKeptAwaited = false;
-      later(() => go(job), KEPT_MS);
+      later(() => {
+        isSilent = true;
+        go(job);
+      }, KEPT_MS);
       return;
     }
     const text = job.isWhole ? null : patchText(job);
@@ -128,7 +133,7 @@ export function createBundleSender({ wire, patch = true, timers = globalThis, ha
         // The answer to a ping says that all that was sent before has been read.
         wire.ping(
           ifStill(() => {
-            isKeptAwaited = takesPatches && job.sha256 !== null && job.sha256 !== kept;
+            isKeptAwaited = takesPatches && !isSilent && job.sha256 !== null && job.sha256 !== kept;
             done(job, 'whole');
           }),
         );
@@ -184,7 +189,7 @@ export function createBundleSender({ wire, patch = true, timers = globalThis, ha
       if (message.type !== 'bundle_kept' && message.type !== 'bundle_wanted') return false;
       if (message.type === 'bundle_kept') {
         kept = message.sha256;
-        isKeptAwaited = false;
+        isKeptAwaited = isSilent = false;
       } else {
         kept = null;
       }

@@ -75,5 +75,6 @@ export function openWebSocket(WebSocket, url, headers, on) {
 function construct(WebSocket, url, headers) {
   if (!headers) return new WebSocket(url);
   if (headerPlace(WebSocket) === 'second') return new WebSocket(url, { headers });
-  return new WebSocket(url, [], { headers });
+  // An empty list of subprotocols is a header field on iOS.
+  return new WebSocket(url, undefined, { headers });
 }
