@@ -5,6 +5,7 @@ import json
 from typing import Any, ClassVar
 
 from apptuner_relay.spool.bundle_file import BundleFile
+from apptuner_relay.spool.code import bundle_messages
 from apptuner_relay.wire.frames import BINARY, COMPRESSED, CONTINUATION, TEXT
 from tests.memory import Client, deflated, masked
 from tests.relay.test_sent_patches import SenderCase, code_of, patch_text
@@ -164,6 +165,31 @@ class Interleaved(GuardCase):
         self.assertEqual(self.released.types(), ["bundle_patch"])
         # The page's may be something that phones don't take. So the save isn't forgotten.
         self.assertEqual(self.told(), [("bundle_wanted", "base")])
+        self.assertNothingKept()
+
+    def test_with_what_a_patch_has_made_before_anybody_needs_it_whole(self) -> None:
+        self.patch(bundle_messages, "CHUNK_BYTES", 30_000)
+        self.released.lose()
+        phone = self.phone("", OLD)
+        self.patch_cli(OLD, NEW)
+        self.assertEqual((phone.read(), phone.code), (["bundle_patch"], NEW))
+        self.cli.received()
+        self.say(self.connect("dashboard"), b'{"type":"bundle_delta"}')
+        self.assertEqual(self.store.files(), [])
+        self.assertNothingKept()
+
+    def test_with_what_a_patch_has_made_while_its_messages_are_sent(self) -> None:
+        self.patch(bundle_messages, "CHUNK_BYTES", 30_000)
+        self.disk.patient = True
+        self.patch_cli(OLD, NEW)
+        self.disk.give()
+        self.say(self.connect("dashboard"), b'{"type":"bundle_delta"}')
+        while self.disk.reads:
+            self.disk.give()
+            self.turn()
+        self.disk.patient = False
+        self.assertEqual(code_of(self.released.received()), [NEW])
+        self.cli.received()
         self.assertNothingKept()
 
     def test_then_a_whole_one_is_kept(self) -> None:
