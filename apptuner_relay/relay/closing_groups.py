@@ -82,7 +82,8 @@ class GroupClosing:
 
     def __init__(self, group: ClosingGroup) -> None:
         self._group = group
-        self._dismissed: set[ConnectedClient] = set()
+        self._dismissed: dict[ConnectedClient, int] = {}
+        """How many bytes each had sent when it was dismissed."""
 
     @property
     def settled(self) -> bool:
@@ -91,9 +92,14 @@ class GroupClosing:
 
     @property
     def is_to_be_cut(self) -> bool:
-        """Whether messages are lost if it is cut now: some are on their way, or clients that were
-        dismissed have sent some that wait to be taken in."""
-        return not self.settled or any(one.source.held for one in self._clients())
+        """Whether messages are lost if it is cut now: some are on their way, or a client that was
+        dismissed is still sending, or has sent some that wait to be taken in."""
+        if not self.settled:
+            return True
+        return any(
+            one.source.held or one.bytes_in > self._dismissed.get(one, one.bytes_in)
+            for one in self._clients()
+        )
 
     def proceed(self) -> None:
         """Dismiss the clients that nothing keeps any more."""
@@ -105,7 +111,7 @@ class GroupClosing:
         # A desktop-side client is in the group until it has answered its Close.
         for client in group.desktop_side or group.mobiles:
             if client not in self._dismissed:
-                self._dismissed.add(client)
+                self._dismissed[client] = client.bytes_in
                 client.connection.dismiss(CLOSE_SERVICE_RESTART, RESTARTS)
 
     def cut(self) -> None:

@@ -37,9 +37,7 @@ CLOSE_TRY_AGAIN_LATER = 1013
 MAX_CONTROL_BYTES = 125
 SMALL_BYTES = 512
 """A `FrameReader` yields texts of at most this size several at once, as `Texts`."""
-_FEW_TEXTS, _MOST_TEXTS = 16, 256
-"""How many at first, and then, as more and more of a block turn out to be such: its reader can stop
-between two lists only."""
+_MOST_TEXTS = 256
 _MOST_SKIPPED = 1024
 """How many frames are skipped at once."""
 _WHOLE_TEXT = FIN | TEXT
@@ -118,6 +116,8 @@ class FrameReader:
     def __init__(self, max_message: int, deflate: bool = False) -> None:
         self._max_message = max_message
         self._most_small = min(max_message, SMALL_BYTES)
+        self.most_texts = _MOST_TEXTS
+        """How many small texts are yielded at once: the caller can stop between two lists only."""
         self._deflate = deflate
         self._held = b""
         self._mask = b""
@@ -168,7 +168,7 @@ class FrameReader:
             at -= len(self._held)
             buffer[at:start] = self._held
             self._held = b""
-        most_texts, skipped = _FEW_TEXTS, 0
+        skipped = 0
         try:
             while at < stop:
                 if self._skipping and (skipped := skipped + 1) > _MOST_SKIPPED:
@@ -183,10 +183,9 @@ class FrameReader:
                     continue
                 first = buffer[at]
                 if first == _WHOLE_TEXT and self._opcode == CONTINUATION and not self._skipping:
-                    texts, at = self._small_texts(buffer, at, stop, most_texts)
+                    texts, at = self._small_texts(buffer, at, stop)
                     if texts:
                         yield texts
-                        most_texts = min(2 * most_texts, _MOST_TEXTS)
                         continue
                 header = self._header_bytes(buffer, at, stop)
                 if not header or at + header > stop:
@@ -219,16 +218,14 @@ class FrameReader:
         finally:
             self.stopped_at = at
 
-    def _small_texts(
-        self, buffer: bytearray, start: int, stop: int, most_texts: int
-    ) -> tuple[Texts, int]:
+    def _small_texts(self, buffer: bytearray, start: int, stop: int) -> tuple[Texts, int]:
         """The small texts that follow each other from ``start`` on, and where they end: each is one
         whole frame of UTF-8 with at most `SMALL_BYTES`. This is the fast path, as most messages are
         such; all others are left for the general path in `feed`."""
         at = start
         spans: list[tuple[int, int]] = []
         last = stop - _LONGEST_SMALL_HEADER
-        most = self._most_small
+        most, most_texts = self._most_small, self.most_texts
         while at <= last and buffer[at] == _WHOLE_TEXT and len(spans) < most_texts:
             length = buffer[at + 1]
             if length == 0xFE:
@@ -371,12 +368,10 @@ class PeerReader(FrameReader):
     _mask_bytes = 0
     _checks_text = False
 
-    def _small_texts(
-        self, buffer: bytearray, start: int, stop: int, most_texts: int
-    ) -> tuple[Texts, int]:
+    def _small_texts(self, buffer: bytearray, start: int, stop: int) -> tuple[Texts, int]:
         at = start
         texts: Texts = []
-        most = self._most_small
+        most, most_texts = self._most_small, self.most_texts
         while at + 4 <= stop and buffer[at] == _WHOLE_TEXT and len(texts) < most_texts:
             length = buffer[at + 1]
             begin = at + 2

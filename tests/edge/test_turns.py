@@ -12,7 +12,7 @@ from tests.memory import Client, Relay, masked
 
 TEXTS = [b'{"type":"talk","n":%d}' % n for n in range(1000)]
 FLOOD = b"".join(masked(TEXT, text) for text in TEXTS)
-LITTLE = b"".join(masked(TEXT, text) for text in TEXTS[:200])
+LITTLE = b"".join(masked(TEXT, text) for text in TEXTS[:600])
 CLOSE_1000 = masked(CLOSE, b"\x03\xe8")
 
 
@@ -47,11 +47,21 @@ class Turns(MemoryCase):
         self.make_slow("take_texts")
         self.cli.send_raw(FLOOD)
         heard = self.heard(self.phone)
-        self.assertLess(len(heard), 20)
+        self.assertLess(len(heard), 300)
         self.assertEqual(self.cli.transport.producerState, "paused")
         self.go_on()
         self.assertEqual(heard + self.heard(self.phone), TEXTS)
         self.assertEqual(self.cli.transport.producerState, "producing")
+
+    def test_small_bundles_take_longer_than_other_messages(self) -> None:
+        bundles = [b'{"type":"bundle_update","payload":{"code":"%d"}}' % n for n in range(50)]
+        self.cli.send_raw(masked(TEXT, bundles[0]))
+        self.make_slow("take_texts")
+        self.cli.send_raw(b"".join(masked(TEXT, text) for text in bundles[1:]))
+        # Of those that come in one turn, the newest supersedes the others.
+        self.assertIn(self.heard(self.phone)[-1], bundles[:10])
+        self.go_on()
+        self.assertEqual(self.heard(self.phone)[-1], bundles[-1])
 
     def test_crumbs_of_one_message(self) -> None:
         self.make_slow("take")
@@ -98,14 +108,14 @@ class Turns(MemoryCase):
         self.go_on()
         self.phone.read()
         self.assertEqual(self.phone.messages, [], "what came behind the relay's Close")
-        self.assertLess(len(heard), 20)
+        self.assertLess(len(heard), 300)
         self.assertTrue(self.cli.transport.disconnecting, "its answer was read")
 
     def test_what_came_before_a_connection_was_lost(self) -> None:
         self.make_slow("take_texts")
         self.cli.send_raw(LITTLE)
         self.cli.lose()
-        self.assertEqual(self.heard(self.phone), TEXTS[:200])
+        self.assertEqual(self.heard(self.phone), TEXTS[:600])
         self.assertEqual(len(self.relay.service.clients), 1)
 
     def test_a_close_before_a_connection_was_lost(self) -> None:
@@ -113,14 +123,14 @@ class Turns(MemoryCase):
         with capturedLogs() as events:
             self.cli.send_raw(LITTLE + CLOSE_1000)
             self.cli.lose()
-        self.assertEqual(self.heard(self.phone), TEXTS[:200])
+        self.assertEqual(self.heard(self.phone), TEXTS[:600])
         self.assertIn("cli disconnected: closed by the client", formatEvent(events[-1]) or "")
 
     def test_a_lost_connection_is_not_taken_in_without_end(self) -> None:
         self.make_slow("_take_small")
         self.cli.send_raw(b"".join(masked(TEXT, b'{"n":%d}' % n) for n in range(50_000)))
         self.cli.lose()
-        self.assertLess(len(self.heard(self.phone)), 1000)
+        self.assertLess(len(self.heard(self.phone)), 10_000)
         self.go_on()
         self.assertEqual(self.heard(self.phone), [])
 
@@ -129,4 +139,4 @@ class Turns(MemoryCase):
         self.cli.send_raw(LITTLE)
         self.cli.protocol.frame_handler.source.hold(self)
         self.cli.lose()
-        self.assertLess(len(self.heard(self.phone)), 20)
+        self.assertLess(len(self.heard(self.phone)), 300)

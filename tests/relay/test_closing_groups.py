@@ -15,6 +15,7 @@ class Client:
     def __init__(self, role: Role, session: str = "s") -> None:
         self.admission = Admission(role, session, None, "")
         self.settled = True
+        self.bytes_in = 0
         self.done: list[str] = []
 
     @property

@@ -310,6 +310,19 @@ class InFlight(DrainCase):
             "draining: after 30 s, what is still on its way is cut", map(formatEvent, events)
         )
 
+    def test_who_still_sends_at_the_deadline_is_said_to_be_cut(self) -> None:
+        for sends in (True, False):
+            self.start(drain_timeout=3, close_timeout=5)
+            (cli,) = self.session("ABC234", "cli")
+            with capturedLogs() as events:
+                self.stop()
+                self.pass_time(1)
+                if sends:
+                    cli.send(type="talk")
+                self.pass_time(3)
+            said = "draining: after 3 s, what is still on its way is cut"
+            self.assertEqual(said in map(formatEvent, events), sends)
+
     def test_at_the_deadline_it_is_cut(self) -> None:
         self.start(drain_timeout=30, close_timeout=5)
         cli, phone = self.session()

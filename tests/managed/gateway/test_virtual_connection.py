@@ -44,6 +44,7 @@ class Reading(ConnectionCase):
             self.relay.clock.rightNow += TURN_S
 
         self.patch(Member, "take_texts", slow)
+        self.member.reader.most_texts = 10
         turns: list[int] = []
         read = self.connection._read_on
         self.patch(self.connection, "_read_on", lambda: (turns.append(1), read()))
