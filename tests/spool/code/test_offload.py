@@ -188,6 +188,20 @@ class WithTheWorker(TestCase):
         await self.no_code(making, "No such file")
         self.assertEqual(sorted(os.listdir(self.room)), ["a", "b", "base"])
 
+    async def test_more_at_once_than_are_written_together(self) -> None:
+        code = CODE * 5_000
+        base, path = self.code("base", code), self.file("a", update(code + "more"))
+        size = len((code + "more").encode())
+        made = []
+        for number in range(6):
+            made.append(self.offload.make(path, "gzip", self.room / f"{number}.gzip"))
+            made.append(self.offload.make_from(base, path, size, self.room / f"{number}.dcz"))
+        await self.patiently(gatherResults(made))
+        for number in range(6):
+            zipped, coded = (self.room / f"{number}.{coding}" for coding in ("gzip", "dcz"))
+            self.assertEqual(gzip.decompress(zipped.read_bytes()), (code + "more").encode())
+            self.assertEqual(decoded(coded.read_bytes(), code.encode()), (code + "more").encode())
+
     async def test_no_code(self) -> None:
         await self.no_code(self.digest(self.file("a", b"\0\0")), "not a server's frames")
         await self.no_code(self.offload.digest(self.room / "missing").result, "No such file")
