@@ -1,8 +1,10 @@
 """What the channels of one service share, and how their users are admitted to sessions."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
+
+from twisted.logger import Logger
 
 from apptuner_relay.managed.gateway.expected_users import ExpectedUsers
 from apptuner_relay.managed.gateway.outbox import OutboxOptions
@@ -21,6 +23,43 @@ class UserAdmission(NamedTuple):
     """Whether this relay has authorized it just now."""
 
 
+class ChannelNotes:
+    """Lines of the log on channels, each kind of them now and then.
+
+    :param seconds: the monotonic clock.
+    """
+
+    log = Logger()
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._ignored, self._skipped = LogThrottle(seconds), LogThrottle(seconds)
+
+    def skip(self, session_hash: str, size: int) -> None:
+        """A message of so many bytes can't pass through the channel."""
+        count = self._skipped.count()
+        if count is not None:
+            self.log.warn(
+                "session {session}: a message of {size} bytes can't pass through a channel of the "
+                "managed service ({count} since the last such line)",
+                session=session_hash[:8],
+                size=size,
+                count=count,
+            )
+
+    def ignore(self, session_hash: str, what: str, why: str) -> None:
+        """Something in the channel comes from nobody of ours."""
+        count = self._ignored.count()
+        if count is not None:
+            self.log.warn(
+                "session {session}: ignored {what} in its channel: {why} ({count} since the last "
+                "such line)",
+                session=session_hash[:8],
+                what=what,
+                why=why,
+                count=count,
+            )
+
+
 class ChannelParts(NamedTuple):
     """What the channels of one service share."""
 
@@ -30,10 +69,8 @@ class ChannelParts(NamedTuple):
     outboxes: OutboxOptions
     bundles_url: str
     """Where bundles are, with a placeholder for the session's id."""
-    ignored: LogThrottle
-    """Of members and events that nobody of ours has sent."""
-    skipped: LogThrottle
-    """Of messages that can't pass through a channel."""
+    notes: ChannelNotes
+    """What is logged of them."""
 
     def admit(
         self, session_hash: str, user_id: UserId, info: Mapping[str, object]

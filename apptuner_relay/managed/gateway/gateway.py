@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from apptuner_relay.managed.gateway.channel_parts import ChannelParts
+from apptuner_relay.managed.gateway.channel_parts import ChannelNotes, ChannelParts
 from apptuner_relay.managed.gateway.expected_users import ExpectedUsers
 from apptuner_relay.managed.gateway.mirrored_channel import MirroredChannel
 from apptuner_relay.managed.gateway.outbox import OutboxOptions
@@ -31,7 +31,6 @@ from apptuner_relay.operator.managed_view import ServiceRefusal
 from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import Admission
-from apptuner_relay.support.log_throttle import LogThrottle
 
 READY_S = 3.0
 """How long an authorized user waits at most for the gateway to be in the channel."""
@@ -93,7 +92,7 @@ class Gateway(Service):
         self._own_counters = ManagedCounters()
         """Of what goes over the relay's own server, which nobody bills."""
         self._expected = ExpectedUsers(relay.clock.seconds)
-        self._ignored, self._skipped = (LogThrottle(relay.clock.seconds) for _ in range(2))
+        self._notes = ChannelNotes(relay.clock.seconds)
         self._channels: dict[ChannelService, dict[str, MirroredChannel]] = {}
         self._was_up = False
         self._why_not_found: str | None = None
@@ -207,8 +206,7 @@ class Gateway(Service):
                     self._options.event_limit,
                 ),
                 self._bundles_url,
-                self._ignored,
-                self._skipped,
+                self._notes,
             )
 
             def left(channel: MirroredChannel) -> None:
@@ -249,9 +247,11 @@ class Gateway(Service):
         placement = self._relay.hooks.placement
         for name in names:
             session_hash = session_hash_of(self._options.prefix, name)
-            if session_hash is None or session_hash in known:
+            if session_hash is None:
                 continue
-            if placement is None:
+            if session_hash in known:
+                known[session_hash].meet()
+            elif placement is None:
                 self._join(provider, session_hash).want()
             else:
                 taking = placement.take(session_hash)

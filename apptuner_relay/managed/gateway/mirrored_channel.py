@@ -82,6 +82,8 @@ class MirroredChannel:
         self._on_left = on_left
         self._present: dict[str, UserId] = {}
         """Everybody who is in the channel, by ``user_id``."""
+        self._infos: dict[str, Mapping[str, object]] = {}
+        """What a relay has written of each of them, as far as it is known to be right."""
         self._retired: dict[str, bytes] = {}
         """Those that the relay has closed, and what they are told. They may still be in the
         channel, or come back by the signature that they have, which lets nobody in any more."""
@@ -123,10 +125,19 @@ class MirroredChannel:
             self._waiting.append(waiting)
         return waiting
 
+    def meet(self) -> None:
+        """Make clients of those for whom no relay speaks any more, as the one that did has ended.
+        Where the session is another relay's, that one does."""
+        for name, user_id in tuple(self._present.items()):
+            if name not in self._retired:
+                self._meet(name, user_id)
+
     def look(self) -> None:
         """Leave the channel if nobody of it is a client, or about to be one. Adopt the users that
-        another relay bridges here."""
+        another relay bridges here, and meet those of a session that is here."""
         self._adoptions.look()
+        if self.session_hash in self._relay.sessions:
+            self.meet()
         is_needed = self.users or not self._present.keys().isdisjoint(self._retired)
         if not is_needed and self._clock.seconds() >= self._wanted_until_s:
             self.leave()
@@ -152,6 +163,7 @@ class MirroredChannel:
         before = tuple(self.users)
         self._present.clear()
         self._present.update(self._read_members(members))
+        self._infos = dict(members)
         for name in before:
             if name in self._present:
                 self._states.ask(self.users[name])
@@ -160,7 +172,7 @@ class MirroredChannel:
                 self._outbox.forget(name)
         self._outbox.is_open = True
         for name, user_id in tuple(self._present.items()):
-            self._meet(name, user_id, members[name])
+            self._meet(name, user_id)
         self._outbox.flush()
         self._stop_waiting()
         self._adoptions.look()
@@ -176,12 +188,13 @@ class MirroredChannel:
     def member_added(self, user_id: str, info: Mapping[str, object]) -> None:
         """See `ChannelListener`."""
         for name, parsed in self._read_members((user_id,)).items():
-            self._present[name] = parsed
-            self._meet(name, parsed, info)
+            self._present[name], self._infos[name] = parsed, info
+            self._meet(name, parsed)
 
     def member_removed(self, user_id: str) -> None:
         """See `ChannelListener`."""
         self._present.pop(user_id, None)
+        self._infos.pop(user_id, None)
         self._left(user_id)
         self._adoptions.left(user_id)
         self._outbox.forget(user_id)
@@ -224,7 +237,9 @@ class MirroredChannel:
 
     def overflowed(self, connection: VirtualConnection, count: int) -> None:
         """See `Speaker`."""
-        self._ignore(f"{count} messages of a user", "more come than are read")
+        self._parts.notes.ignore(
+            self.session_hash, f"{count} messages of a user", "more come than are read"
+        )
         user = self.users.get(connection.user_id)
         if user is not None:
             self._states.ask(user)
@@ -255,9 +270,9 @@ class MirroredChannel:
                 self._ignore("a member", str(wrong))
         return members
 
-    def _meet(self, name: str, user_id: UserId, info: Mapping[str, object]) -> None:
+    def _meet(self, name: str, user_id: UserId) -> None:
         """Somebody is in the channel: make a client of it, unless it is one."""
-        if user_id.is_relay or name in self.users:
+        if user_id.is_relay or name in self.users or name not in self._infos:
             return
         if name in self._retired:
             self._outbox.say(name, self._retired[name])
@@ -266,8 +281,9 @@ class MirroredChannel:
             self._adoptions.look()
             return
         try:
-            entry = self._parts.admit(self.session_hash, user_id, info)
+            entry = self._parts.admit(self.session_hash, user_id, self._infos[name])
         except BadMember as wrong:
+            del self._infos[name]
             self._ignore("a member", str(wrong))
             return
         user = self._add_user(name)
@@ -373,27 +389,8 @@ class MirroredChannel:
             one.callback(None)
 
     def _skip(self, size: int) -> None:
-        """A message can't pass through the channel. Log it now and then."""
         self._parts.outboxes.counters.count_dropped("large")
-        count = self._parts.skipped.count()
-        if count is not None:
-            self.log.warn(
-                "session {session}: a message of {size} bytes can't pass through a channel of the "
-                "managed service ({count} since the last such line)",
-                session=self.session_hash[:8],
-                size=size,
-                count=count,
-            )
+        self._parts.notes.skip(self.session_hash, size)
 
     def _ignore(self, what: str, why: str) -> None:
-        """Something in the channel comes from nobody of ours. Log it now and then."""
-        count = self._parts.ignored.count()
-        if count is not None:
-            self.log.warn(
-                "session {session}: ignored {what} in its channel: {why} ({count} since the last "
-                "such line)",
-                session=self.session_hash[:8],
-                what=what,
-                why=why,
-                count=count,
-            )
+        self._parts.notes.ignore(self.session_hash, what, why)

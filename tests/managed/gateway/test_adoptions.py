@@ -164,6 +164,27 @@ class Owners(AdoptionCase):
         self.turn()
         self.assertEqual((self.heard(cli), self.told(phone)), ([2], [1]))
 
+    def test_an_owner_dies_that_has_adopted_a_user_of_another_relay(self) -> None:
+        self.connect(self.a, "desktop")
+        phone = FakeUser(self.channels, KEY, Role.MOBILE, "c")
+        self.gateways["b"].expect(phone.user_id, admitted())
+        self.gateways["b"].ready(KEY)
+        phone.come()
+        self.turn(2)
+        self.assertEqual((self.owner, self.members("a"), self.members("b")), ("a", 1, 0))
+        self.services["a"].go_away()
+        self.cluster.kill(self.a)
+        # The relay that had let it in is still in the channel.
+        cli = self.connect(self.b, "cli")
+        self.turn(20)
+        self.assertEqual((self.owner, self.members("b")), ("b", 1))
+        self.assertEqual(cli.types().count("mobile_connected"), 1)
+        phone.received(), cli.received()
+        self.talk(cli, 1)
+        phone.send({"type": "talk", "n": 2})
+        self.turn()
+        self.assertEqual((self.heard(cli), self.told(phone)), ([2], [1]))
+
     def test_two_that_look_at_once_do_not_both_speak(self) -> None:
         phone = FakeUser(self.channels, KEY, Role.MOBILE)
         phone.come()
