@@ -9,6 +9,7 @@ import { logs } from './logs.js';
 import { patches } from './patches.js';
 import { phone } from './phone.js';
 import { phones } from './phones.js';
+import { sends } from './sends.js';
 
 const SUITES = {
   addresses,
@@ -20,6 +21,7 @@ const SUITES = {
   patches,
   phone,
   phones,
+  sends,
 };
 
 export function runCases() {
