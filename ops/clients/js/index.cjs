@@ -1498,7 +1498,7 @@ function connectCli(options) {
 
 // ops/clients/js/src/dashboard.js
 var PINGS2 = { every: 3e4, patience: 3e4 };
-var ENTITY_TAG = /^(?:W\/)?"([0-9a-f]{64})/;
+var ENTITY_TAG = /^(?:W\/)?"([0-9a-f]{64})(-[^"]*)?"/;
 var nothing3 = () => void 0;
 function connectDashboard(options) {
   const { secret, timers = globalThis } = options;
@@ -1522,8 +1522,8 @@ function connectDashboard(options) {
     const headers = { "Accept-Encoding": "identity", ...secret ? { Authorization: `Bearer ${secret}` } : {} };
     where.fetch(`${where.place.http}/bundles/${where.session}`, { method: "HEAD", headers }).then(
       (answer) => {
-        const [, sha256] = ENTITY_TAG.exec(answer.headers.get("ETag") || "") || [];
-        const size = Number(answer.headers.get("Content-Length")) || null;
+        const [, sha256, coding] = ENTITY_TAG.exec(answer.headers.get("ETag") || "") || [];
+        const size = coding ? null : Number(answer.headers.get("Content-Length")) || null;
         if (mine !== asked) return;
         if (answer.status === 200 && sha256) found(sha256, size);
         else believe();

@@ -238,7 +238,7 @@ export function connectCli(options: CliOptions): Cli;
 export interface DashboardOptions extends ClientOptions, ReportOptions {
   /** All phones, on every change. */
   onDevices?: (devices: Device[]) => void;
-  /** Another bundle is the session's. `size` is in bytes; null where only a phone has told of it. */
+  /** Another bundle is the session's. `size` is in bytes; null in browsers, and where only a phone has told of it. */
   onBundle?: (bundle: { sha256: string; size: number | null }) => void;
 }
 

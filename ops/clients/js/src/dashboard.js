@@ -7,7 +7,8 @@ import { credentialOf, joinSession, readPlace } from './session_client.js';
 // Released pages don't ping. One that does finds out that its connection is dead.
 const PINGS = { every: 30000, patience: 30000 };
 
-const ENTITY_TAG = /^(?:W\/)?"([0-9a-f]{64})/;
+/** Of a content coding behind the hash, the length is that of what is coded. */
+const ENTITY_TAG = /^(?:W\/)?"([0-9a-f]{64})(-[^"]*)?"/;
 
 const nothing = () => undefined;
 
@@ -20,9 +21,9 @@ const nothing = () => undefined;
  * @param {string} options.session the session's id.
  * @param {string} [options.secret] that of a session that is claimed.
  * @param {(bundle: {sha256: string, size: number | null}) => void} [options.onBundle] another bundle is
- *   the session's. The relay is asked for it over HTTP when a phone acknowledges one. A page of another
- *   origin than the relay's gets no answer there, and knows of bundles what phones of this package say
- *   of those that they run: the SHA-256, and no size.
+ *   the session's. The relay is asked for it over HTTP when a phone acknowledges one; browsers are not
+ *   told the size. A page whose origin the relay's --allowed-origin excludes gets no answer there, and
+ *   knows of bundles what phones of this package say of those that they run.
  * @returns {object} {isConnected, close}
  * @throws {TypeError} an option can't be right.
  */
@@ -52,8 +53,8 @@ export function connectDashboard(options) {
     const headers = { 'Accept-Encoding': 'identity', ...(secret ? { Authorization: `Bearer ${secret}` } : {}) };
     where.fetch(`${where.place.http}/bundles/${where.session}`, { method: 'HEAD', headers }).then(
       (answer) => {
-        const [, sha256] = ENTITY_TAG.exec(answer.headers.get('ETag') || '') || [];
-        const size = Number(answer.headers.get('Content-Length')) || null;
+        const [, sha256, coding] = ENTITY_TAG.exec(answer.headers.get('ETag') || '') || [];
+        const size = coding ? null : Number(answer.headers.get('Content-Length')) || null;
         if (mine !== asked) return;
         if (answer.status === 200 && sha256) found(sha256, size);
         else believe();
