@@ -150,6 +150,8 @@ class Hostile(SenderCase):
 
     @given(patches())
     def test_whatever_a_patch_says(self, patch: dict[str, Any]) -> None:
+        # There are many, and each has files open.
+        self.store.stopService()
         self.setUp()
         code = applied(patch)
         self.try_it(json.dumps(patch, separators=(",", ":")).encode(), code)

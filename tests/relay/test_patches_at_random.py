@@ -82,6 +82,8 @@ class AtRandom(SenderCase):
     @given(STEPS)
     def test_everybody_has_what_was_saved_last(self, steps: list[str]) -> None:
         self.patch(bundle_messages, "CHUNK_BYTES", CHUNK_BYTES)
+        # There are many, and each has files open.
+        self.store.stopService()
         self.setUp()
         self.cli.lose()
         self.number = 0
