@@ -2,8 +2,8 @@
 it, or gets another message in its place: that it has this code already, or a patch of what it has.
 
 The newest bundle supersedes those of which the phone hasn't got anything yet. For a phone that said
-which bundle it has (``have=``), the first one is held until its content address is known; for one
-that takes patches, every one of which the relay knows what the phone has.
+which bundle it has (``have=``), the first one is held until its content address is known. For one
+that takes patches, so is every one that comes while the relay knows what the phone has.
 """
 
 from collections.abc import Callable

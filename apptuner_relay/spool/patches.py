@@ -57,8 +57,6 @@ class Patches(Generic[B]):
         self._room = room
         self._offload = offload
         self._making: dict[tuple[B, str], list[Deferred[bytes]]] = {}
-        self.made = 0
-        """How many were made."""
 
     def patch(self, have: str, bundle: B, now_ms: int) -> Deferred[bytes]:
         """Fires with a ``bundle_patch`` that leads from the code with the SHA-256 ``have`` to that
@@ -118,7 +116,6 @@ class Patches(Generic[B]):
         return size
 
     def _made(self, result: bytes | Failure, key: tuple[B, str]) -> None:
-        self.made += isinstance(result, bytes)
         for waiter in self._making.pop(key):
             waiter.callback(result)
 

@@ -2,9 +2,8 @@
 
 The body is the bundle's code, or a patch of the bundle that is kept (`patch_body`). Its upload is a
 member of the session, of the role `Role.UPLOAD`, admitted as a client that connects by WebSocket
-is, and so may be at another relay than its session.
-It is answered once the bundle is kept. `upload_connection` is its connection to the session, and
-`upload_states` has the states.
+is, and so may be at another relay than its session. It is answered once the bundle is kept.
+`upload_connection` is its connection to the session, and `upload_states` has the states.
 """
 
 import dataclasses

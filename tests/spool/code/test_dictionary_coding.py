@@ -40,7 +40,7 @@ def some_code(size: int) -> bytes:
 
 
 class EncoderTest(SynchronousTestCase):
-    skip = None if zstd is not None else "needs backports.zstd: the extra dictionaries"
+    skip = None if zstd is not None else "needs backports.zstd: the extra delta"
 
     @given(st.binary(min_size=8, max_size=300), st.binary(max_size=300), st.integers(1, 100))
     def test_any_code_and_pieces(self, base: bytes, code: bytes, piece: int) -> None:
