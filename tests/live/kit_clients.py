@@ -77,13 +77,14 @@ class KitProcess:
     """One process that plays any number of them.
 
     :param runtime: one of `tests.clients_js.javascript.SERVERS`.
+    :param socket: whose WebSocket, if not that of `SOCKETS`.
     """
 
-    def __init__(self, runtime: str) -> None:
+    def __init__(self, runtime: str, socket: str | None = None) -> None:
         self._cast = Cast(self.tell)
         self._ready: Deferred[None] = Deferred()
         self._child = Child(
-            [program(runtime), str(NODE_DIRECTORY / "kit.mjs"), SOCKETS[runtime]],
+            [program(runtime), str(NODE_DIRECTORY / "kit.mjs"), socket or SOCKETS[runtime]],
             on_line=self._line,
         )
         self.start = self._cast.start

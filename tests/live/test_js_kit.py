@@ -1,5 +1,5 @@
-"""The JavaScript kit against a real relay: in Node with ``ws``, in a newer Node and in Bun with
-their own WebSocket, in Chromium, and over a channel of the relay."""
+"""The JavaScript kit against a real relay: in Node with ``ws``, in a newer Node with that and with
+its own WebSocket, in Bun with its own, in Chromium, and over a channel of the relay."""
 
 import random
 from typing import Any
@@ -30,8 +30,8 @@ FLOOD = 3000
 class KitCase(LiveCase):
     skip = missing()
 
-    async def kit(self, runtime: str = "node") -> KitProcess:
-        kit = KitProcess(runtime)
+    async def kit(self, runtime: str = "node", socket: str | None = None) -> KitProcess:
+        kit = KitProcess(runtime, socket)
         self.addCleanup(kit.stop)
         await kit.ready()
         return kit
@@ -64,6 +64,9 @@ class RuntimesTest(KitCase):
 
     async def test_a_newer_node(self) -> None:
         await self.check(await self.kit("newer_node"))
+
+    async def test_a_newer_node_with_ws(self) -> None:
+        await self.check(await self.kit("newer_node", "ws"))
 
     async def test_bun(self) -> None:
         await self.check(await self.kit("bun"))

@@ -1903,10 +1903,7 @@ function createBundleAssembly({ mostUnits = MOST_UNITS, onFault = () => {
       if (ENDS_BUNDLE.indexOf(message2.type) >= 0) reset();
       return null;
     },
-    reset,
-    hasBegun() {
-      return parts !== null;
-    }
+    reset
   };
 }
 

@@ -49,12 +49,7 @@ export const assembly = {
   },
   'a patch, and word that nothing has changed, end one that has begun'() {
     for (const type of ['bundle_patch', 'bundle_unchanged']) {
-      const one = createBundleAssembly();
-      one.take(start(2));
-      one.take(chunk(0, 'a', 2));
-      isTrue(one.hasBegun(), 'it has begun');
-      equal(one.take({ type }), null);
-      isTrue(!one.hasBegun(), `${type} ends it`);
+      equal(assembled([start(2), chunk(0, 'a', 2), { type }, chunk(1, 'b', 2)]), ['!order'], type);
     }
   },
   'a new connection begins anew'() {

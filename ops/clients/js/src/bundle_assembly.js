@@ -11,9 +11,9 @@ const ENDS_BUNDLE = ['bundle_patch', 'bundle_unchanged'];
  * @param {number} [options.mostUnits] the most code that is put together, in UTF-16 code units.
  * @param {(fault: string) => void} [options.onFault] a bundle is given up: `malformed`, `order` (a
  *   chunk is missing, or has no start) or `too_big`.
- * @returns {{take: (message: object) => ({code: string, sourceMap?: string} | null), reset: () => void,
- *   hasBegun: () => boolean}} `take` looks at a message, parsed, and returns a bundle that it completes.
- *   `reset` gives up what has begun: call it when a connection ends, as the next one begins anew.
+ * @returns {{take: (message: object) => ({code: string, sourceMap?: string} | null), reset: () => void}}
+ *   `take` looks at a message, parsed, and returns a bundle that it completes. `reset` gives up what has
+ *   begun: call it when a connection ends, as the next one begins anew.
  */
 export function createBundleAssembly({ mostUnits = MOST_UNITS, onFault = () => {} } = {}) {
   let parts = null;
@@ -77,8 +77,5 @@ export function createBundleAssembly({ mostUnits = MOST_UNITS, onFault = () => {
       return null;
     },
     reset,
-    hasBegun() {
-      return parts !== null;
-    },
   };
 }

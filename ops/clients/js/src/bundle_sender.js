@@ -18,7 +18,8 @@ const KEPT_MS = 2000;
 const ANSWER_MS = 15000;
 
 /**
- * `wire` is {send(text), buffered(), ping(done)}, of which nothing is used between `down` and `up`. With `patch` false everything goes whole.
+ * `wire` is {send(text), buffered(), ping(done)}, of which nothing is used between `down` and `up`. With
+ * `patch` false everything goes whole.
  *
  * Returns what `connectCli` needs: `send(code)`, `sendAgain()`, `up(welcome)`, `down()`,
  * `heed(message)` and `stop(error)`.

@@ -5,7 +5,7 @@ import { diffTexts } from './text_diff.js';
 import { utf8Length } from './utf8.js';
 
 /** How long it may take to find the edits, in milliseconds. */
-export const TIME_LIMIT_MS = 250;
+const TIME_LIMIT_MS = 250;
 
 /** How much of the text that an edit replaces is sent along, as a check, at most. */
 const MOST_OLD = 64;

@@ -4,7 +4,7 @@ import { queryOf } from './address.js';
 import { headerPlace, openWebSocket } from './web_socket.js';
 
 /** The message in a text; null where there is none, as no relay sends it. */
-export function readMessage(text) {
+function readMessage(text) {
   let message = null;
   try {
     message = JSON.parse(text);

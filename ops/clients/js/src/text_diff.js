@@ -10,7 +10,7 @@
 import { MOST_EDITS, cutsPair } from './patch_rules.js';
 
 /** How much of the new text may be inserted. */
-export const MOST_INSERTED = 1 / 8;
+const MOST_INSERTED = 1 / 8;
 
 const LEAST_COMPARED = 256;
 const MOST_COMPARED = 64 * 1024;
