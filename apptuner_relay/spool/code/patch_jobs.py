@@ -11,6 +11,7 @@ from apptuner_relay.spool.code.bundle_messages import MessageWriter
 from apptuner_relay.spool.code.patch_apply import apply_patch
 from apptuner_relay.spool.code.patch_making import make_patch
 from apptuner_relay.spool.code.text_diff import TooDifferent
+from apptuner_relay.spool.code.whole_files import whole_file
 from apptuner_relay.wire.bundle_patch import (
     MOST_PATCH_BYTES,
     BadPatch,
@@ -24,11 +25,6 @@ _READ_BYTES = 128 * 1024
 _Answer = dict[str, Any]
 _Steps = Generator[_Answer | None, None, None]
 """The steps of a request: each yields None, and the last one the answer."""
-
-
-def private(path: str, flags: int) -> int:
-    """Open a file that only its owner may read."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 class PatchJob:
@@ -73,19 +69,13 @@ def _mapped(path: str) -> bytes | mmap.mmap:
 
 def patching(request: _Answer) -> _Steps:
     """Apply a patch to a file with code, and write the result to another one."""
-    part, limit = request["part"], request["limit"]
     try:
         patch = parse_patch(request["message"].encode())
         if patch.base != request["base_sha256"]:
             raise BadPatch(PatchFault.BASE)
-        try:
-            base = _mapped(request["path"])
-            with open(part, "wb", opener=private) as out:
-                yield from apply_patch(patch, base, out, limit)
-            os.replace(part, request["output"])
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(part)
+        base = _mapped(request["path"])
+        with whole_file(request["part"], request["output"]) as out:
+            yield from apply_patch(patch, base, out, request["limit"])
     except BadPatch as refusal:
         yield {"error": "the patch is refused", "fault": refusal.fault.value}
     else:
@@ -94,19 +84,15 @@ def patching(request: _Answer) -> _Steps:
 
 def writing(request: _Answer) -> _Steps:
     """Write the messages of a file with code to another one."""
-    part = request["part"]
-    with open(request["path"], "rb", buffering=0) as code:
-        try:
-            with open(part, "wb", opener=private) as out:
-                size = os.fstat(code.fileno()).st_size
-                messages = MessageWriter(out, size, request["now_ms"], request["limit"])
-                while block := code.read(_READ_BYTES):
-                    messages.write(block)
-                    yield None
-                messages.finish()
-                size = out.tell()
-            os.replace(part, request["output"])
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(part)
+    with (
+        open(request["path"], "rb", buffering=0) as code,
+        whole_file(request["part"], request["output"]) as out,
+    ):
+        size = os.fstat(code.fileno()).st_size
+        messages = MessageWriter(out, size, request["now_ms"], request["limit"])
+        while block := code.read(_READ_BYTES):
+            messages.write(block)
+            yield None
+        messages.finish()
+        size = out.tell()
     yield {"size": size}

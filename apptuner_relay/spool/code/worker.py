@@ -51,8 +51,9 @@ from typing import Any
 from apptuner_relay.spool.code.content_codings import CODINGS, Encoder
 from apptuner_relay.spool.code.dictionary_coding import DictionaryEncoder
 from apptuner_relay.spool.code.extraction import Extraction, Unreadable
-from apptuner_relay.spool.code.patch_jobs import PatchJob, diffing, patching, private, writing
+from apptuner_relay.spool.code.patch_jobs import PatchJob, diffing, patching, writing
 from apptuner_relay.spool.code.utf16_offsets import UnitsOfBytes
+from apptuner_relay.spool.code.whole_files import whole_file
 
 BLOCK_BYTES = 128 * 1024
 """How many bytes of a file are read at a time."""
@@ -146,21 +147,17 @@ class _Making:
 
     def _run(self, request: Message, extraction: Extraction | _AsItIs) -> _Steps:
         encoder = _encoder(request)
-        part = request["part"]
-        with open(request["path"], "rb", buffering=0) as file:
-            try:
-                with open(part, "wb", opener=private) as out:
-                    while block := file.read(BLOCK_BYTES):
-                        for code in extraction.feed(block):
-                            out.write(encoder.feed(code))
-                        yield None
-                    out.write(encoder.feed(extraction.finish()))
-                    out.write(encoder.finish())
-                    size = out.tell()
-                os.replace(part, request["output"])
-            finally:
-                with suppress(FileNotFoundError):
-                    os.unlink(part)
+        with (
+            open(request["path"], "rb", buffering=0) as file,
+            whole_file(request["part"], request["output"]) as out,
+        ):
+            while block := file.read(BLOCK_BYTES):
+                for code in extraction.feed(block):
+                    out.write(encoder.feed(code))
+                yield None
+            out.write(encoder.feed(extraction.finish()))
+            out.write(encoder.finish())
+            size = out.tell()
         yield {"size": size}
 
 
