@@ -1,6 +1,6 @@
 """Decodes a body in ``dcz`` (RFC 9842): a bundle's code, coded against code that is here.
 
-What cut it short or damaged it can't go unnoticed: the body names its dictionary, and ends with a
+One that was cut short or damaged can't go unnoticed: the body names its dictionary, and ends with a
 checksum.
 """
 

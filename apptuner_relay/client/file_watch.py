@@ -62,7 +62,7 @@ class FileWatch:
         self._call: IDelayedCall | None = None
         self._stopped = False
         self._trouble: str | None = None
-        """Why there is nothing to read, and since when; and whether that was said."""
+        """Why there is nothing to read."""
         self._trouble_since = 0.0
         self._trouble_said = False
 

@@ -39,12 +39,11 @@ class SaveParcels(Protocol):
     serves_one: bool
     """Whether one phone can be sent to. If not, the relay itself serves phones that come later."""
     is_kept: bool
-    """Whether the relay has said, when a parcel is sent, that it keeps the bundle; and why not,
-    where it refuses a patch."""
+    """Whether a bundle is kept as soon as it is sent: the relay's answer has said so by then."""
 
     @property
     def refusal(self) -> str:
-        """Why it has refused the last one, a patch; else nothing."""
+        """Why the relay has refused the last parcel, a patch; else nothing."""
 
     def make(self, save: Save, base: Save | None, target: str | None) -> Deferred[SaveParcel]:
         """Make a save ready for a phone, or for all: where `base` is given, and `target` isn't, as

@@ -23,7 +23,7 @@ class SaveQueue:
         self.current: SaveReport | None = None
         """The one in hand: it is being sent, or was sent last."""
         self.reached = False
-        """Whether the current one needs not be sent again after a lost connection."""
+        """Whether the current one need not be sent again after a lost connection."""
         self._name = name
         self._clock = clock
         self._screen = screen
