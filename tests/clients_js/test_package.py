@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from apptuner_relay import __version__
 from tests.clients_js.javascript import FOLDER, KIT, output, program, tool
 
 NAME = "apptuner-relay-client"
@@ -31,6 +32,16 @@ class BuiltFilesTest(SynchronousTestCase):
         self.assertIn(
             "Usage: ops/clients/js/build", output([program("node"), str(KIT / "build"), "-h"])
         )
+
+
+class VersionTest(SynchronousTestCase):
+    def test_it_is_the_relays(self) -> None:
+        """In the package, and in what clients tell a service."""
+        self.assertEqual(
+            json.loads((KIT / "package.json").read_text("utf-8"))["version"], __version__
+        )
+        line = (KIT / "src/channel_line.js").read_text("utf-8")
+        self.assertIn(f"&version={__version__}`", line)
 
 
 class CompareTest(SynchronousTestCase):

@@ -428,11 +428,14 @@ class ChannelTest(KitCase):
     async def test_who_may_not_come_in_is_told(self) -> None:
         _, way = await self.channel()
         kit = await self.kit()
-        await kit.start("cli", secret=SECRET, tokens=True, **way).in_state("open")
+        cli = kit.start("cli", secret=SECRET, tokens=True, **way)
+        await cli.in_state("open")
         closed = await kit.start("phone", **way).in_state("closed")
         self.assertEqual(closed["ending"]["status"], 401)
         token = sign_token(SECRET, session_hash(SESSION), 2**31)
-        await kit.start("phone", token=token, **way).in_state("open")
+        phone = kit.start("phone", token=token, **way)
+        await phone.in_state("open")
+        await self.save(cli, SHORT, phone)
 
 
 def _bundles(page: KitClient, code: Code) -> list[dict[str, Any]] | None:

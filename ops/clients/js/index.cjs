@@ -1568,12 +1568,13 @@ function connectDashboard(options) {
 var TRIES2 = 6;
 var BYTE_ORDER_MARK = "\uFEFF";
 function createBundleDownload({ fetch, place, session, token, done, failed, timers = globalThis }) {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
   let wanted = null;
   let waiting = null;
   function begin(bundle, backoff, tries) {
     const isWanted = (action) => (value) => bundle === wanted && action(value);
-    const address = `${place.http}/bundles/${session}/${bundle.sha256}${queryOf({ token })}`;
-    Promise.resolve().then(() => fetch(address)).then((answer) => answer.text().then((text2) => read(answer.status, text2, bundle.size))).then(
+    const address = `${place.http}/bundles/${session}/${bundle.sha256}`;
+    Promise.resolve().then(() => fetch(address, { headers })).then((answer) => answer.text().then((text2) => read(answer.status, text2, bundle.size))).then(
       isWanted((code) => {
         wanted = null;
         done(code);
