@@ -85,7 +85,8 @@ class SaveQueue:
         """There will be no more."""
         for report in (self.current, self.pending):
             if report is not None:
-                self.close(report, end="left before that was acknowledged")
+                done = "acknowledged" if report.out else "sent"
+                self.close(report, end=f"left before that was {done}")
 
     def _too_late(self, report: SaveReport) -> None:
         self._answers_due = None

@@ -640,7 +640,14 @@ class OthersTest(SavePushCase):
         self.assertTrue(self.parcels.sent[-1].stopped)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         for line in self.lines[-2:]:
-            self.assertIn("left before that was acknowledged", line)
+            self.assertIn("left before that was sent", line)
+
+    def test_leaving_what_is_out(self) -> None:
+        self.first(ANN)
+        self.part.saved(B)
+        self.go(B, A, None)
+        self.part.tidy()
+        self.assertIn("left before that was acknowledged", self.lines[-1])
 
 
 class StatesTest(SynchronousTestCase):

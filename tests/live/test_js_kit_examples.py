@@ -155,7 +155,8 @@ class SizesTest(LiveCase):
         relay = await self.relay()
         await relay.stop()
         child = await self.sizes(f"ws://127.0.0.1:{relay.port}")
-        self.assertEqual(child.exit_code, 1, repr(child))
+        self.assertEqual((child.exit_code, child.out), (1, ""), repr(child))
+        self.assertRegex(child.err, r"^no way to the relay: .*ECONNREFUSED")
 
     async def test_help(self) -> None:
         child = await self.sizes("--help")

@@ -33,16 +33,20 @@ function madeCode(build) {
   return `${lines.join('\n')}\nglobal.BUNDLE_ID = ${build};\n`;
 }
 
-/** A TCP proxy in front of the relay that counts what passes it, either way. */
+/** A TCP proxy in front of the relay that counts what passes it, either way, and knows what it failed at. */
 function countingProxy(relay) {
-  const counts = { up: 0, down: 0 };
+  const counts = { up: 0, down: 0, failure: null };
   const target = new URL(relay.replace(/^ws/, 'http'));
   const server = createServer((client) => {
     const upstream = connect(Number(target.port) || 80, target.hostname);
     client.on('data', (data) => (counts.up += data.length));
     upstream.on('data', (data) => (counts.down += data.length));
     client.pipe(upstream).pipe(client);
-    [client, upstream].forEach((socket) => socket.on('error', () => client.destroy()));
+    client.on('error', () => upstream.destroy());
+    upstream.on('error', (error) => {
+      counts.failure = error.message;
+      client.destroy();
+    });
   });
   return new Promise((resolve) => {
     server.listen(0, '127.0.0.1', () => {
@@ -86,7 +90,9 @@ async function measure(relay, patch, before, after) {
     return new Promise((resolve, reject) => {
       const onState = (state, { ending }) => {
         if (state === 'open') resolve();
-        if (ending) reject(new Error(`no way to the relay: ${ending.error || ending.reason || ending.code}`));
+        if (!ending) return;
+        const why = ways[name].counts.failure || ending.error || ending.reason || ending.code;
+        reject(new Error(`no way to the relay: ${why}`));
       };
       clients.push(connectPhone({ ...options, onBundle, onState }));
     });
@@ -129,11 +135,14 @@ async function main([relay, ...files]) {
   const [before, after] = files.length
     ? files.map((file) => readFileSync(file, 'utf8'))
     : [madeCode(1), madeCode(2)];
+  const measured = [];
+  for (const [name, patch] of [['before', false], ['after', true]]) {
+    measured.push([name, await measure(relay, patch, before, after)]);
+  }
   console.log(`bytes on the wire of a bundle of ${Buffer.byteLength(after).toLocaleString('en')} bytes\n`);
   const row = (...cells) => console.log(cells.map((cell, i) => (i ? cell.padStart(22) : cell.padEnd(9))).join(''));
   row('', 'CLI to relay', 'to a phone, deflate', 'to a phone, plain');
-  for (const [name, patch] of [['before', false], ['after', true]]) {
-    const { cli, phone, plainPhone } = await measure(relay, patch, before, after);
+  for (const [name, { cli, phone, plainPhone }] of measured) {
     row(name, ...[cli, phone, plainPhone].map((count) => count.toLocaleString('en')));
   }
 }
