@@ -60,6 +60,10 @@ BLOCK_BYTES = 128 * 1024
 MOST_MAKINGS = 4
 """How many files are written at the same time, as each may take some 20 MiB of memory. One with a
 dictionary takes its dictionary beside that, and is the only one."""
+MOST_PATCHINGS = 2
+"""How many requests about patches are worked on at the same time. The others wait, in the order in
+which they came: if all had turns, of many that come together none would be done while its sender
+still waits for it. What a patch says is in memory only while it is worked on."""
 
 _NICENESS = 10
 _REQUESTS_BYTES = 64 * 1024
@@ -200,10 +204,15 @@ class Worker:
     def _due(self) -> list[tuple[int, _Job]]:
         """The requests that have a step to do in this turn, with their numbers."""
         due: list[tuple[int, _Job]] = []
-        makings = 0
+        makings = patchings = 0
         for number, job in self._jobs.items():
             makings += job.weight if isinstance(job, _Making) else 0
-            if job.has_work and (makings <= MOST_MAKINGS or not isinstance(job, _Making)):
+            patchings += isinstance(job, PatchJob)
+            if isinstance(job, _Making):
+                has_turn = makings <= MOST_MAKINGS
+            else:
+                has_turn = patchings <= MOST_PATCHINGS or not isinstance(job, PatchJob)
+            if job.has_work and has_turn:
                 due.append((number, job))
         return due
 

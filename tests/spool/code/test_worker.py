@@ -28,7 +28,7 @@ from apptuner_relay.spool.code.bundle_messages import bundle_start
 from apptuner_relay.spool.code.content_codings import CODINGS, Encoder
 from apptuner_relay.spool.code.extraction import Extraction
 from apptuner_relay.spool.code.utf16_offsets import utf16_length
-from apptuner_relay.spool.code.worker import MOST_MAKINGS
+from apptuner_relay.spool.code.worker import MOST_MAKINGS, MOST_PATCHINGS
 from tests.live.processes import Child, checkout_env, run, within_patience
 from tests.spool.code.test_bundle_messages import joined
 from tests.spool.wire_forms import CODE, chunks, message, sha256, stringified, update
@@ -66,8 +66,10 @@ class Asked(Child):
             output=str(output),
         )
 
-    def patch(self, number: int, path: Path, base_sha256: object, message: str) -> None:
-        output = path.absolute().with_name("out.js")
+    def patch(
+        self, number: int, path: Path, base_sha256: object, message: str, name: str = "out.js"
+    ) -> None:
+        output = path.absolute().with_name(name)
         self.ask(
             number,
             "patch",
@@ -155,6 +157,21 @@ class TheProcess(TestCase):
         self.assertLessEqual(len([*self.room.glob("*.part")]), MOST_MAKINGS)
         for i, output in enumerate(outputs):
             self.assertEqual(await self.worker.answer(i), {"size": output.stat().st_size})
+
+    async def test_few_patches_are_worked_on_at_once_and_all_of_them_in_the_end(self) -> None:
+        old = "x" * 3_000_000
+        path, new = self.file("a", old.encode()), f"y{old}"
+        fields = {"type": "bundle_patch", "base": sha256(old), "sha256": sha256(new)}
+        fields |= {"size": len(new), "units": len(new), "edits": [[0, 0, "y"]]}
+        asked = range(10 * MOST_PATCHINGS)
+        for i in asked:
+            self.worker.patch(i, path, sha256(old), json.dumps(fields), f"{i}.js")
+        self.worker.digest(100, self.room / "missing")
+        await self.worker.answer(100)
+        self.assertLessEqual(len([*self.room.glob("*.part")]), MOST_PATCHINGS)
+        for i in asked:
+            self.assertEqual((await self.worker.answer(i))["sha256"], sha256(new))
+            self.assertEqual((self.room / f"{i}.js").read_text(), new)
 
     async def test_what_goes_wrong_is_an_answer_and_disturbs_nobody(self) -> None:
         good = self.file("good", update("fine"))
