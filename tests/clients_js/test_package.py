@@ -26,7 +26,9 @@ def names_of(text: str) -> set[str]:
 class BuiltFilesTest(SynchronousTestCase):
     def test_they_are_what_the_build_makes(self) -> None:
         tool("esbuild")
-        self.assertEqual(output([program("node"), str(KIT / "build"), "--check"]), "")
+        check = [program("node"), str(KIT / "build"), "--check"]
+        for folder in (FOLDER, KIT, Path("/")):
+            self.assertEqual(output(check, cwd=folder), "", folder)
 
     def test_the_builds_help(self) -> None:
         self.assertIn(

@@ -1,5 +1,5 @@
 // Made by ops/clients/js/build: change the files that it is made of.
-// ops/clients/js/src/patch_rules.js
+// src/patch_rules.js
 var MOST_EDITS = 4e3;
 var MOST_PATCH_BYTES = 1024 * 1024;
 var PATCH_TYPE = "bundle_patch";
@@ -42,7 +42,7 @@ function isLow(unit) {
   return unit >= 56320 && unit < 57344;
 }
 
-// ops/clients/js/src/text_diff.js
+// src/text_diff.js
 var MOST_INSERTED = 1 / 8;
 var LEAST_COMPARED = 256;
 var MOST_COMPARED = 64 * 1024;
@@ -188,7 +188,7 @@ function onlyPlace(window, probe) {
   return place >= 0 && window.indexOf(probe, place + 1) < 0 ? place : -1;
 }
 
-// ops/clients/js/src/utf8.js
+// src/utf8.js
 function utf8Length(text2) {
   return typeof Buffer === "undefined" ? countedLength(text2) : Buffer.byteLength(text2, "utf8");
 }
@@ -208,7 +208,7 @@ function countedLength(text2) {
   return bytes;
 }
 
-// ops/clients/js/src/patch_making.js
+// src/patch_making.js
 var TIME_LIMIT_MS = 250;
 var MOST_OLD = 64;
 var EDITS_WITH_OLD = 16;
@@ -240,7 +240,7 @@ function fits(edits) {
   return utf8Length(JSON.stringify(edits)) <= most;
 }
 
-// ops/clients/js/src/patch_applying.js
+// src/patch_applying.js
 var SHA256 = /^[0-9a-f]{64}$/;
 function applyPatch(base, patch, options = {}) {
   const edits = checkedEdits(patch);
@@ -302,7 +302,7 @@ function isCount(value) {
   return Number.isSafeInteger(value) && value >= 0;
 }
 
-// ops/clients/js/src/bundle_messages.js
+// src/bundle_messages.js
 var CHUNK_UNITS = 512 * 1024;
 function* bundleMessages(code, { timestamp, sourceMap, targetDeviceId }) {
   if (code.length <= CHUNK_UNITS) {
@@ -331,7 +331,7 @@ function chunkStarts(code) {
   return starts;
 }
 
-// ops/clients/js/src/send_queue.js
+// src/send_queue.js
 function createSendQueue(begin) {
   let current = null;
   let next = null;
@@ -368,7 +368,7 @@ function createSendQueue(begin) {
   };
 }
 
-// ops/clients/js/src/sha256.js
+// src/sha256.js
 function sha256Hex(text2, platform = globalThis) {
   const { process, crypto } = platform;
   if (process && process.getBuiltinModule) {
@@ -384,7 +384,7 @@ function hex(buffer) {
   return Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// ops/clients/js/src/bundle_sender.js
+// src/bundle_sender.js
 var MOST_BUFFERED = 1024 * 1024;
 var BUFFER_POLL_MS = 5;
 var KEPT_MS = 2e3;
@@ -548,7 +548,7 @@ function createBundleSender({ wire, patch = true, timers = globalThis, hash = sh
   };
 }
 
-// ops/clients/js/src/backoff.js
+// src/backoff.js
 function createBackoff({
   first = 1e3,
   most = 3e4,
@@ -568,7 +568,7 @@ function createBackoff({
   };
 }
 
-// ops/clients/js/src/bundle_upload.js
+// src/bundle_upload.js
 var PATCH_TYPE2 = "application/vnd.apptuner.bundle-patch+json";
 var CODE_TYPE = "text/javascript; charset=utf-8";
 var TRIES = 8;
@@ -659,7 +659,7 @@ function parse(text2) {
   }
 }
 
-// ops/clients/js/src/connection.js
+// src/connection.js
 var CONNECT_MS = 3e4;
 var GOOD_MS = 1e4;
 var MOST_RETRY_AFTER_MS = 36e5;
@@ -786,7 +786,7 @@ function keepConnection({
   return kept;
 }
 
-// ops/clients/js/src/phone_reports.js
+// src/phone_reports.js
 var nothing = () => void 0;
 function createPhoneReports(on) {
   const call = (name) => on[name] || nothing;
@@ -834,7 +834,7 @@ function textOf(value) {
   return typeof value === "string" ? value : null;
 }
 
-// ops/clients/js/src/address.js
+// src/address.js
 var RELAY = /^(ws|wss|http|https):\/\/([^/?#@\s]+)((?:\/[^?#\s]*)?)$/i;
 var SESSION = /^[A-Za-z0-9_-]{1,64}$/;
 var KEY = /^[A-Za-z0-9._-]{1,128}$/;
@@ -913,7 +913,7 @@ function checkKey(key) {
   return key;
 }
 
-// ops/clients/js/src/channel_outbox.js
+// src/channel_outbox.js
 var EVENT_EVERY_MS = 150;
 var MOST_EVENT_BYTES = 8600;
 function createChannelOutbox({ send, timers = globalThis }) {
@@ -955,7 +955,7 @@ function createChannelOutbox({ send, timers = globalThis }) {
   };
 }
 
-// ops/clients/js/src/channel_talk.js
+// src/channel_talk.js
 var EPOCH = /^[0-9a-f]{8}$/;
 var SHA2562 = /^[0-9a-f]{64}$/;
 function isRelay(userId) {
@@ -1023,7 +1023,7 @@ function isMessage(message2) {
   return message2 !== null && typeof message2 === "object" && typeof message2.type === "string";
 }
 
-// ops/clients/js/src/web_socket.js
+// src/web_socket.js
 var STATUS = /(?:response|status|code)\D{0,30}?\b([45]\d\d)\b/i;
 function headerPlace(WebSocket, scope = globalThis) {
   if (WebSocket.WebSocketServer || WebSocket.Server) return "third";
@@ -1079,7 +1079,7 @@ function construct(WebSocket, url, headers) {
   return new WebSocket(url, void 0, { headers });
 }
 
-// ops/clients/js/src/channel_line.js
+// src/channel_line.js
 var EVENT = "client-apptuner";
 var PING = '{"event":"pusher:ping","data":{}}';
 var PONG = '{"event":"pusher:pong","data":{}}';
@@ -1291,7 +1291,7 @@ function parse2(text2) {
   }
 }
 
-// ops/clients/js/src/channel_name.js
+// src/channel_name.js
 var BLOCK_BYTES = 64;
 function channelName(session, prefix = "apptuner") {
   return `presence-${prefix}.${sha256OfShort(session)}`;
@@ -1361,7 +1361,7 @@ function isPrime(number) {
   return true;
 }
 
-// ops/clients/js/src/relay_line.js
+// src/relay_line.js
 function readMessage(text2) {
   let message2 = null;
   try {
@@ -1404,7 +1404,7 @@ function relayLine({ WebSocket, place, role, session, query, credential }) {
   };
 }
 
-// ops/clients/js/src/session_client.js
+// src/session_client.js
 function readPlace({ url, relay, session, WebSocket, fetch }) {
   const scope = globalThis;
   const Socket = WebSocket || scope.WebSocket;
@@ -1445,7 +1445,7 @@ function credentialOf({ secret, token }) {
   return token ? { name: "token", value: token } : null;
 }
 
-// ops/clients/js/src/cli.js
+// src/cli.js
 var PINGS = { every: 2e4, patience: 3e4 };
 var nothing2 = () => void 0;
 function connectCli(options) {
@@ -1496,7 +1496,7 @@ function connectCli(options) {
   return { send: bundles.send, isConnected: connection.isUp, close: connection.close };
 }
 
-// ops/clients/js/src/dashboard.js
+// src/dashboard.js
 var PINGS2 = { every: 3e4, patience: 3e4 };
 var ENTITY_TAG = /^(?:W\/)?"([0-9a-f]{64})(-[^"]*)?"/;
 var nothing3 = () => void 0;
@@ -1564,7 +1564,7 @@ function connectDashboard(options) {
   return { isConnected: connection.isUp, close: connection.close };
 }
 
-// ops/clients/js/src/bundle_download.js
+// src/bundle_download.js
 var TRIES2 = 6;
 var BYTE_ORDER_MARK = "\uFEFF";
 function createBundleDownload({ fetch, place, session, token, done, failed, timers = globalThis }) {
@@ -1608,7 +1608,7 @@ function read(status, text2, size) {
   throw new Error(`it has ${length} bytes instead of ${size}`);
 }
 
-// ops/clients/js/src/log_values.js
+// src/log_values.js
 var MOST_DEPTH = 6;
 var MOST_ENTRIES = 100;
 var MARK = "…";
@@ -1693,7 +1693,7 @@ function nameOf(value) {
   return typeof value.name === "string" && value.name ? value.name : "anonymous";
 }
 
-// ops/clients/js/src/log_queue.js
+// src/log_queue.js
 var LEVELS = ["log", "info", "warn", "error", "debug"];
 var SERIOUS = ["warn", "error"];
 var ENVELOPE_UNITS = 96;
@@ -1845,7 +1845,7 @@ function createLines(mostUnits) {
   };
 }
 
-// ops/clients/js/src/bundle_assembly.js
+// src/bundle_assembly.js
 var MOST_UNITS = 64 * 1024 * 1024;
 var MOST_CHUNKS = 64 * 1024;
 var ENDS_BUNDLE = ["bundle_patch", "bundle_unchanged"];
@@ -1908,7 +1908,7 @@ function createBundleAssembly({ mostUnits = MOST_UNITS, onFault = () => {
   };
 }
 
-// ops/clients/js/src/phone_bundles.js
+// src/phone_bundles.js
 var MOST_ERROR_CHARACTERS = 2e3;
 function errorText2(error) {
   const text2 = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
@@ -2033,7 +2033,7 @@ function createPhoneBundles({ have, on }) {
   };
 }
 
-// ops/clients/js/src/phone.js
+// src/phone.js
 var PINGS3 = { every: 3e4, patience: 3e4 };
 var CHANNEL_LOGS = { rate: 20, burst: 20, mostMessage: 2700, mostBatch: 8e3 };
 var nothing4 = () => void 0;
@@ -2138,5 +2138,5 @@ function randomId() {
   return id;
 }
 
-// ops/clients/js/entry.js
+// entry.js
 module.exports = { applyPatch, connectCli, connectDashboard, connectPhone, makePatch };
