@@ -155,7 +155,9 @@ class Person {
     });
     this.ws = ws;
     const conn = this.conn;
-    report('dial', { conn, who: this.name, role: this.role, session: this.session, relay: relay.name });
+    const patches = /(^|&)patch=1(&|$)/.test(query);
+    const { name: who, role, session } = this;
+    report('dial', { conn, who, role, session, relay: relay.name, patches });
     ws.on('message', (data, binary) => {
       if (this.ws === ws) this.take(data.toString('utf8'), binary);
       else report('late', { conn });

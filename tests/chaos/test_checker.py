@@ -22,8 +22,8 @@ class CheckerCase(SynchronousTestCase):
         who = conn.split(".", maxsplit=1)[0]
         self.history.take({"t": self.t_ms, "ev": ev, "conn": conn, "who": who, **what})
 
-    def connect(self, conn: str, role: str) -> None:
-        self.event("dial", conn, role=role, session="S", relay="a")
+    def connect(self, conn: str, role: str, **what: Any) -> None:
+        self.event("dial", conn, role=role, session="S", relay="a", **what)
         self.event("open", conn)
 
     def send(self, n: int, kind: str = "talk", **what: Any) -> None:
@@ -113,6 +113,33 @@ class DeliveryTest(CheckerCase):
         self.get(2, "bundle", version=2)
         self.get(1, "bundle", version=1)
         self.outcome("delivered", "delivered", "disorder")
+
+    def test_a_bundle_waits_until_it_is_known_what_a_phone_has(self) -> None:
+        self.connect("new.1", "mobile", patches=True)
+        self.send(1, "bundle", version=1)
+        self.send(2)
+        for to in (PHONE, "new.1"):
+            self.get(2, to=to)
+            self.get(1, "bundle", to=to, version=1)
+        self.outcome(*["delivered"] * 4, "disorder", "has waited")
+
+    def test_it_waits_for_no_later_bundle(self) -> None:
+        self.connect("new.1", "mobile", patches=True)
+        self.event("close", PHONE, code=1001, reason="")
+        self.send(1, "bundle", version=1)
+        self.send(2, "bundle", version=2)
+        self.get(2, "bundle", to="new.1", version=2)
+        self.get(1, "bundle", to="new.1", version=1)
+        self.outcome("delivered", "delivered", "disorder")
+
+    def test_a_phone_that_goes_while_a_bundle_waits_for_it(self) -> None:
+        self.connect("new.1", "mobile", patches=True)
+        self.event("close", PHONE, code=1001, reason="")
+        self.send(1, "bundle", version=1)
+        self.send(2)
+        self.get(2, to="new.1")
+        self.event("close", "new.1", code=1001, reason="")
+        self.outcome("delivered", "told the receiver")
 
     def test_a_mixture(self) -> None:
         self.send(1, "bundle", part=1)

@@ -17,7 +17,9 @@ sent before; or somebody was told. Told is
 - so may the cached bundle, which a phone gets that has connected later and was sent none, when its
   sender is gone;
 - a bundle may come as a patch, where the phone takes those, and every one that comes fits what the
-  phone has; a CLI's patch is refused only as its base is kept no more, or can't be checked now.
+  phone has; a CLI's patch is refused only as its base is kept no more, or can't be checked now;
+- for such a phone a bundle may wait until it is known what of it the phone has, and come after what
+  its sender sent later, but for the next bundle.
 """
 
 from collections import Counter, defaultdict
@@ -49,6 +51,8 @@ class Connection:
     role: str
     session: str
     relay: str
+    patches: bool = False
+    """Whether it takes patches."""
     opened_ms: int | None = None
     opened_at: int = -1
     """The number of that event."""
@@ -221,7 +225,10 @@ class History:
 
     @staticmethod
     def _overtaken_ms(message: Sent, receiver: Connection) -> int | None:
-        """When the first came to a receiver of those that the sender sent later."""
+        """When the first came to a receiver of those that the sender sent later, and that may not
+        overtake it."""
+        if _may_wait(message, receiver):
+            return None
         later = (
             t_ms
             for (sender, n), t_ms in receiver.got_ms.items()
@@ -252,7 +259,8 @@ class History:
     def _on_dial(self, event: dict[str, Any]) -> None:
         name = event["conn"]
         self.connections[name] = Connection(
-            name, event["who"], event["role"], event["session"], event["relay"]
+            *(name, event["who"], event["role"], event["session"], event["relay"]),
+            event.get("patches", False),
         )
 
     def _on_open(self, event: dict[str, Any]) -> None:
@@ -327,6 +335,8 @@ class History:
                 self.verdict.counts["came back"] += 1
             elif _is_replay(message, receiver):
                 self.verdict.counts["replayed"] += 1
+            elif self._has_waited(message, receiver):
+                self.verdict.counts["has waited"] += 1
             else:
                 self.verdict.wrong("disorder", f"{what}, after {last}", event["t"])
         self._last_of[pair] = max(last, event["n"])
@@ -357,10 +367,24 @@ class History:
             for key, other in self.sent.items()
         )
 
+    def _has_waited(self, message: Sent, receiver: Connection) -> bool:
+        """Whether a bundle may have waited until it was known what of it the phone has."""
+        return _may_wait(message, receiver) and not any(
+            sender == message.sender.name
+            and n > message.n
+            and self.sent[sender, n].kind == "bundle"
+            for sender, n in receiver.got
+        )
+
     def _on_look(self, event: dict[str, Any]) -> None:
         self.expected = event["versions"]
 
     _on_final = _on_look
+
+
+def _may_wait(message: Sent, receiver: Connection) -> bool:
+    """Whether a bundle may come after small messages that its sender sent later."""
+    return message.kind == "bundle" and receiver.role == "mobile" and receiver.patches
 
 
 def _is_replay(message: Sent, receiver: Connection) -> bool:
