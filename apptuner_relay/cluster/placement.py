@@ -93,7 +93,7 @@ class ClusterPlacement(Service, Events):
         self.remotes = RemoteMembers(relay, self.relocate, self.release_unused)
         self.barriers = ArrivalBarriers(relay, self.release_unused)
         clients = ClusterClients(relay, self.remotes, self.barriers, self.pending, self.entering)
-        self.living_nodes = LivingNodes(lambda: self.directory)
+        self.living_nodes = LivingNodes(lambda: self.directory, relay.hooks.relay_ended)
         self._owners = OwnerLookup(lambda: self.directory, self.living_nodes, self.remotes)
         self._migrations = Migrations(self, trust)
         self._finder = PlaceFinder(

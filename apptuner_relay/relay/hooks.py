@@ -23,6 +23,7 @@ class RelayHooks:
         self._closing: list[Count] = []
         self._undelivered: list[SessionHashes] = []
         self._channel_users: list[Callable[[Member], None]] = []
+        self._relay_ends: list[Callable[[], None]] = []
 
     def subscribe_placement(self, placement: Placement) -> None:
         """``placement`` knows where sessions are; there can be one only.
@@ -60,6 +61,15 @@ class RelayHooks:
         """See `subscribe_channel_users`."""
         for joined in self._channel_users:
             joined(member)
+
+    def subscribe_relay_ends(self, ended: Callable[[], None]) -> None:
+        """``ended`` is called when another relay of the cluster has ended, or is lost."""
+        self._relay_ends.append(ended)
+
+    def relay_ended(self) -> None:
+        """See `subscribe_relay_ends`."""
+        for ended in self._relay_ends:
+            ended()
 
     @property
     def placement(self) -> Placement | None:

@@ -48,7 +48,7 @@ class OwnerLookupTest(SynchronousTestCase):
         self.directory: Any = Directory()
         self.remotes: list[Any] = []
         remotes: Any = SimpleNamespace(in_session=lambda session: tuple(self.remotes))
-        living = LivingNodes(lambda: self.directory)
+        living = LivingNodes(lambda: self.directory, lambda: None)
         self.lookup = OwnerLookup(lambda: self.directory, living, remotes)
 
     def find(self, arrival: Arrival = Arrival.NEW) -> Lease:

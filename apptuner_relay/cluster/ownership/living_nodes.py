@@ -9,11 +9,13 @@ class LivingNodes:
     """One node's view of all nodes, itself included.
 
     :param directory: gives the directory, once there is one.
+    :param on_ended: called when another node is no longer among them.
     """
 
-    def __init__(self, directory: Callable[[], Directory]) -> None:
+    def __init__(self, directory: Callable[[], Directory], on_ended: Callable[[], None]) -> None:
         self.nodes: list[NodeInfo] = []
         self._directory = directory
+        self._on_ended = on_ended
         self._draining: set[str] = set()
 
     @property
@@ -33,9 +35,12 @@ class LivingNodes:
 
     async def refresh(self) -> bool:
         """Ask the directory. Whether it has answered."""
+        before = {node.node for node in self.nodes}
         try:
             self.nodes = await self._directory().nodes()
         except DirectoryUnreachable:
             return False
+        if before - {node.node for node in self.nodes}:
+            self._on_ended()
         self._draining &= {node.node for node in self.nodes if node.draining}
         return True

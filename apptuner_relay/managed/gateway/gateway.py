@@ -1,8 +1,8 @@
 """The gateway of a relay: the channels in which it speaks for sessions.
 
-It is in a channel while a user of it is a client, or about to be one. Now and then it looks which
-channels have somebody in them, and goes there: the users may have been let in by a relay that has
-ended, or has had the session before.
+It is in a channel while a user of it is a client, or about to be one. Now and then, and when
+another relay has ended, it looks which channels have somebody in them, and goes there: the users
+may have been let in by a relay that has ended, or has had the session before.
 """
 
 import dataclasses
@@ -108,6 +108,7 @@ class Gateway(Service):
         for _, call in self._calls:
             call.clock = relay.clock
         relay.hooks.subscribe_channel_users(self._bridged)
+        relay.hooks.subscribe_relay_ends(self._adopt)
 
     @property
     def is_up(self) -> bool:

@@ -24,7 +24,14 @@ class Directory:
 class LivingNodesTest(SynchronousTestCase):
     def setUp(self) -> None:
         self.directory = Directory()
-        self.living = LivingNodes(lambda: self.directory)  # type: ignore[arg-type,return-value]
+        self.ended = 0
+        self.living = LivingNodes(
+            lambda: self.directory,  # type: ignore[arg-type,return-value]
+            self.end,
+        )
+
+    def end(self) -> None:
+        self.ended += 1
 
     def refresh(self, **draining: bool) -> bool:
         self.directory.draining = draining
@@ -58,3 +65,17 @@ class LivingNodesTest(SynchronousTestCase):
         self.living.set_draining("b")
         self.refresh(a=False)
         self.assertFalse(self.living.drains("b"))
+
+    def test_a_node_that_is_gone_is_told_once(self) -> None:
+        self.refresh(a=False, b=False)
+        self.refresh(a=False, b=False, c=False)
+        self.assertEqual(self.ended, 0)
+        self.refresh(a=False)
+        self.refresh(a=False)
+        self.assertEqual(self.ended, 1)
+
+    def test_an_unreachable_directory_says_nothing_of_nodes(self) -> None:
+        self.refresh(a=False, b=False)
+        self.directory.draining = None
+        self.successResultOf(Deferred.fromCoroutine(self.living.refresh()))
+        self.assertEqual(self.ended, 0)

@@ -185,6 +185,19 @@ class Owners(AdoptionCase):
         self.turn()
         self.assertEqual((self.heard(cli), self.told(phone)), ([2], [1]))
 
+    def test_an_owner_dies_whose_session_goes_on_at_once(self) -> None:
+        self.connect(self.a, "desktop")
+        phone = self.come()
+        self.turn(61)
+        self.services["a"].go_away()
+        self.cluster.kill(self.a)
+        cli = self.connect(self.b, "cli")
+        # It does not wait for the look each minute.
+        self.turn(30)
+        self.assertEqual((self.owner, self.members("b")), ("b", 1))
+        self.assertEqual(cli.types().count("mobile_connected"), 1)
+        self.assertIn("connected", phone.types())
+
     def test_two_that_look_at_once_do_not_both_speak(self) -> None:
         phone = FakeUser(self.channels, KEY, Role.MOBILE)
         phone.come()
