@@ -29,6 +29,8 @@ DENIALS = ("origin", "secret", "token")
 
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="AppTuner session"'),)
 _PROBLEM_RETRY_S = "60"
+_UNCERTAIN_RETRY_S = "2"
+UNCERTAIN = "Somebody has claimed this session while relays could not ask each other; come again"
 
 
 class Grant(NamedTuple):
@@ -146,7 +148,7 @@ class Access:
                 (("Retry-After", _PROBLEM_RETRY_S),),
             ) from None
         if counts.proof != grant.claim.proof:
-            raise self._deny("secret", role, session, caller, 403, OTHERS)
+            raise self._wrong("secret", role, session, caller, 403, OTHERS)
         if not is_tentative:
             self._held[session] = counts
 
@@ -217,12 +219,13 @@ class Access:
             self._held[session] = counts
 
     def lose_claim(self, session: str) -> None:
-        """The claim by which clients are in a session here doesn't count: another one does."""
+        """The claim by which clients may be in a session here doesn't count: another one does."""
+        if self._held.pop(session, None) is None:
+            return
         self.log.warn(
             "session {session}: its claim was lost, and somebody else has claimed it",
             session=session[:8],
         )
-        self._held.pop(session, None)
         self._on_lost(session)
 
     # Rules
@@ -247,14 +250,24 @@ class Access:
         if shown is not None and not wrong.expired:
             self._count_wrong(session, caller, shown)
         status = 401 if wrong.expired else 403
-        raise self._deny("token", Role.MOBILE, session, caller, status, str(wrong))
+        raise self._wrong("token", Role.MOBILE, session, caller, status, str(wrong))
 
     def _check_secret(self, role: Role, session: str, caller: Caller, claim: Claim) -> None:
         assert caller.secret is not None
         if not is_proven(claim.proof, caller.secret, session):
             self._count_wrong(session, caller, caller.secret)
             why = "That is not the secret with which this session was claimed"
-            raise self._deny("secret", role, session, caller, 403, why)
+            raise self._wrong("secret", role, session, caller, 403, why)
+
+    def _wrong(
+        self, what: str, role: Role, session: str, caller: Caller, status: int, why: str
+    ) -> BadRequest:
+        """As `_deny`, for a client that the claim which is known here keeps out. A client that is
+        told no gives up, so nobody is while that claim may yield to the client's own."""
+        no = self._deny(what, role, session, caller, status, why)
+        if self.claims is None or not self.claims.is_provisional(session):
+            return no
+        return BadRequest(503, UNCERTAIN, (("Retry-After", _UNCERTAIN_RETRY_S),))
 
     def _count_wrong(self, session: str, caller: Caller, shown: str) -> None:
         who = customer(caller.address)

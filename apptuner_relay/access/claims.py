@@ -48,6 +48,10 @@ class Claims(Protocol):
     def give_back(self, session: str, claim: Claim) -> Deferred[None]:
         """Forget a tentative claim, unless it was used since. Never fails."""
 
+    def is_provisional(self, session: str) -> bool:
+        """Whether the claim of which `look` or `take` has told last was made without asking all
+        relays, and may yield to an earlier one."""
+
 
 class MemoryClaims:
     """The `Claims` of a single relay. A `journal.Journal` keeps them over restarts.
@@ -100,6 +104,10 @@ class MemoryClaims:
                 self.on_use(session, there, self._now_s() - self.ttl_s)
             self.forget(session)
         return succeed(None)
+
+    def is_provisional(self, session: str) -> bool:
+        """See `Claims`: there is nobody else to ask."""
+        return False
 
     def put(self, session: str, claim: Claim, used_s: float | None = None) -> Deferred[None] | None:
         """Keep a claim, in place of any that the session had. With ``used_s``, `sort` has to be

@@ -133,6 +133,17 @@ class Claims(AccessCase):
 
 
 class JoinTokens(AccessCase):
+    def test_nobody_hears_no_while_the_claim_may_yield_to_their_own(self) -> None:
+        self.let_in("/cli/ABC234?tokens=1", SECRET)
+        self.patch(self.access.claims, "is_provisional", lambda session: session == HASH)
+        for role, shown in (("cli", OTHER), ("dashboard", OTHER), ("mobile", OTHER)):
+            refusal = self.refused(503, f"/{role}/ABC234", shown)
+            self.assertIn(b"Retry-After: 2", refusal.head)
+        self.refused(401, "/dashboard/ABC234")
+        self.let_in("/dashboard/ABC234", SECRET)
+        self.patch(self.access.claims, "is_provisional", lambda session: False)
+        self.refused(403, "/dashboard/ABC234", OTHER)
+
     def test_phones_need_one_where_the_cli_says_so(self) -> None:
         self.let_in("/cli/ABC234?tokens=1", SECRET)
         self.refused(401, "/mobile/ABC234")

@@ -119,6 +119,9 @@ class Way:
     def give_back(self, session: str, claim: Claim) -> Deferred[None]:
         return self._world.claims.give_back(session, claim)
 
+    def is_provisional(self, session: str) -> bool:
+        return self._world.claims.is_provisional(session)
+
     # Where its relay finds the session
 
     def find(self, admission: Admission, claim: Any) -> Deferred[Any]:

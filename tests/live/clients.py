@@ -309,6 +309,11 @@ class Client:
     async def opened(self) -> None:
         await self._until("an open connection", lambda: self._is_open or None)
 
+    async def outcome(self) -> Reply | None:
+        """How connecting ends: with a refusal, or None for an open connection."""
+        await self._until("an outcome", lambda: self._refusal or self._is_open or None, True)
+        return self._refusal
+
     async def refusal(self) -> Reply:
         return await self._until("a refusal", lambda: self._refusal, also_closed=True)
 

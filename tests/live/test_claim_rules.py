@@ -105,8 +105,11 @@ class Rules(RuleBasedStateMachine):
         """Whose secret counts where Redis is reached."""
 
     def settle(self) -> None:
-        """The grace time is over."""
-        self.redis("DEL", "apptuner:claims:settling")
+        """The grace time is over, and so is the time of provisional claims, which
+        `test_claims` has."""
+        self.redis("DEL", "apptuner:claims:settling", "apptuner:claims:late")
+        for session in SESSIONS:
+            self.redis("DEL", f"apptuner:provisional:{session}")
         for relay in self.relays:
             relay.clock.pump([0.0] * 3)
 

@@ -1,5 +1,6 @@
 """Claims in a real Redis: what two relays see of each other's, and what an outage does."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,20 @@ from apptuner_relay.access.tokens import make_proof
 from apptuner_relay.cluster.ownership.redis_claims import RedisClaims, make_claims
 from apptuner_relay.config.redis_url import parse_redis_url
 from apptuner_relay.session.session import session_hash
+from tests.live.cluster import Wire
 from tests.live.redis import RedisProcess, client_of, missing_redis
 from tests.live.test_directory import RIGHTS, SECRET, until
 
 HERE = session_hash("ABC234")
 ONE = Claim(make_proof("0123456789abcdef-one", HERE))
 OTHER = Claim(make_proof("0123456789abcdef-other", HERE), True)
+
+
+def state_of(claims: RedisClaims, state: str) -> Callable[[], Awaitable[bool]]:
+    async def is_so() -> bool:
+        return claims.state == state
+
+    return is_so
 
 
 class RedisClaimsTest(TestCase):
@@ -160,6 +169,62 @@ class RedisClaimsTest(TestCase):
         self.assertIsNone(await unknown)
         self.assertEqual(await newcomer.look(HERE), OTHER)
         self.assertEqual(await a.look(HERE), OTHER)
+
+    async def test_a_relay_comes_back_later_than_the_others(self) -> None:
+        """What it brings counts against what was claimed in ignorance of it, for good."""
+        for claimed in ("while Redis was away", "when it was back"):
+            redis = await self.redis()
+            wire = Wire()
+            self.addCleanup(wire.remove)
+            wire.port = redis.port
+            late = self.claims(f"redis://127.0.0.1:{wire.listening.getHost().port}")
+            b, other = self.claims(redis.url), self.claims(redis.url)
+            for claims in (late, b, other):
+                await claims.take(session_hash("XYZ567"), ONE)
+            await late.take(HERE, ONE)
+            await redis.kill()
+            wire.port = 1
+            for claims in (late, b, other):
+                await until(state_of(claims, "away"))
+            if claimed == "while Redis was away":
+                self.assertEqual(await b.take(HERE, OTHER), OTHER)
+                self.assertTrue(b.is_provisional(HERE))
+            await redis.start()
+            for claims in (b, other):
+                await until(state_of(claims, "connected"))
+            # Whoever asks waits until the grace time is over.
+            self.assertEqual(await b.take(HERE, OTHER), OTHER)
+            self.assertEqual(await other.look(HERE), OTHER)
+            self.assertEqual((b.is_provisional(HERE), other.is_provisional(HERE)), (True, True))
+            lost: list[str] = []
+            b.on_lost = lost.append
+
+            async def has_heard(lost: list[str] = lost) -> bool:
+                return lost == [HERE]
+
+            wire.port = redis.port
+            # Nobody has to ask for it.
+            await until(has_heard)
+            await until(state_of(late, "connected"))
+            for claims in (late, other, b):
+                self.assertEqual(await claims.look(HERE), ONE, claimed)
+                self.assertFalse(claims.is_provisional(HERE))
+            self.assertEqual(await b.take(HERE, OTHER), ONE)
+
+    async def test_what_was_claimed_in_ignorance_yields_after_a_second_loss_as_well(self) -> None:
+        redis = await self.redis()
+        a, b = self.claims(redis.url), self.claims(redis.url)
+        await a.take(HERE, ONE)
+        await b.look(session_hash("XYZ567"))
+        with client_of(redis) as client:
+            client("DEL", f"apptuner:claim:{HERE}")
+            client("SET", "apptuner:claims:late", 1, "PX", 60_000)
+            self.assertEqual(await b.take(HERE, OTHER), OTHER)
+            client("FLUSHALL")
+        await b.compare()
+        self.assertEqual(await b.look(HERE), OTHER)
+        await a.compare()
+        self.assertEqual(await b.look(HERE), ONE)
 
     async def test_a_server_that_is_demoted_and_keeps_its_connections(self) -> None:
         old, new = await self.redis(), await self.redis()

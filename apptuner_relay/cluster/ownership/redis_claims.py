@@ -4,7 +4,7 @@ While Redis is unreachable, or refuses commands, a node goes by the claims that 
 A session without such a claim counts as unclaimed: otherwise an outage of Redis would be an outage
 of all relays, as none could let old clients in. When Redis is reachable again, the claims in use
 are put back before anything else is asked. A claim that was made meanwhile counts, unless the
-session has another one by then.
+session has another one by then, or one is put back within `PROVISIONAL_S`.
 
 Importing this module imports txredisapi, of the extra ``redis``.
 """
@@ -13,17 +13,19 @@ import secrets
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from apptuner_relay.access.claims import MOST_CLAIMS, Claim, MemoryClaims, TooManyClaims
 from apptuner_relay.cluster.ownership import claim_scripts
 from apptuner_relay.cluster.ownership.availability import Availability
+from apptuner_relay.cluster.ownership.claim_replies import Found, ProvisionalSessions, read_found
 from apptuner_relay.cluster.ownership.directory import DirectoryUnreachable, Events, check_session
 from apptuner_relay.cluster.ownership.redis_directory import DEFAULT_PREFIX
 from apptuner_relay.cluster.ownership.redis_endpoint import make_endpoint
@@ -40,25 +42,22 @@ ANSWER_S = 5.0
 """How long Redis may take to answer."""
 GRACE_S = 1.0
 """How long no session counts as unclaimed after Redis has lost its data."""
+PROVISIONAL_S = 60.0
+"""For how long a claim yields to one that is put back, if it was made without asking all relays.
+Longer than any relay that runs takes to reach Redis again."""
 PATIENCE_S = 2.0
 """A Redis that has been unreachable for longer is not waited for."""
 
 _TENTATIVE_S = 30.0
-"""How long a tentative claim lives: longer than a client's place is looked for."""
+"""How long a tentative claim lives: longer than looking for a client's place takes."""
 _IN_USE_S = 150.0
 """A claim that was used less than this ago may be in use: relays use theirs every minute."""
 _AGAIN_S = 0.02
+_CHECK_S = 1.0
 _BATCH = 200
-_PROOF_CHARACTERS = 43
-"""32 bytes in base64url."""
-
-
-class Found(NamedTuple):
-    """The claim of a session in Redis."""
-
-    claim: Claim
-    left_ms: int
-    """For how many more milliseconds Redis keeps it."""
+_WORDS = 5
+"""What is put back of each claim."""
+_PROVISIONAL_MS = int(PROVISIONAL_S * 1000)
 
 
 def make_claims(
@@ -95,8 +94,7 @@ class RedisClaims(Service):
         prefix: str = DEFAULT_PREFIX,
     ) -> None:
         self.on_lost: Callable[[str], None] = lambda session: None
-        """Called with a session whose claim was made here while Redis was unreachable, and doesn't
-        count."""
+        """Called with a session whose claim was known here as one that may yield, and has."""
         self.refusal: str | None = None
         """The code of Redis' last refusal. None when it refuses no more."""
         self.refusals = 0
@@ -111,10 +109,14 @@ class RedisClaims(Service):
         self._unsent: set[str] = set()
         """The sessions that were claimed here while Redis was unreachable, until their claims were
         sent there."""
+        self._provisional = ProvisionalSessions(clock.seconds)
+        """Other sessions: those of which the claim in Redis is provisional."""
         self._entering = DeferredLock()
         self._sending: Deferred[None] | None = None
         self._pauses: set[Deferred[None]] = set()
         self._availability = Availability(clock, Events(), PATIENCE_S, "claims: Redis")
+        self._checks = LoopingCall(self._check_provisional)
+        self._checks.clock = clock
         commands.greet = self._enter
         commands.on_connected, commands.on_disconnected = self._connected, self._disconnected
 
@@ -136,12 +138,15 @@ class RedisClaims(Service):
         """Begin to connect."""
         super().startService()
         self._availability.start()
+        self._checks.start(_CHECK_S, now=False).addErrback(self._failed)
         self._commands.start()
 
     def stopService(self) -> Deferred[None]:
         """Disconnect."""
         super().stopService()
         self._availability.stop()
+        if self._checks.running:
+            self._checks.stop()
         for pause in tuple(self._pauses):
             pause.cancel()
         return Deferred.fromCoroutine(self._commands.stop())
@@ -157,6 +162,10 @@ class RedisClaims(Service):
     def give_back(self, session: str, claim: Claim) -> Deferred[None]:
         """See `Claims`."""
         return Deferred.fromCoroutine(self._give_back(check_session(session), claim))
+
+    def is_provisional(self, session: str) -> bool:
+        """See `Claims`."""
+        return session in self._unsent or session in self._provisional
 
     def compare(self) -> Deferred[None]:
         """Put back the claims in use, as Redis may have lost its data. Never fails."""
@@ -184,6 +193,7 @@ class RedisClaims(Service):
             self._tentative_ms if is_tentative else 0,
             claim.proof,
             int(claim.tokens),
+            _PROVISIONAL_MS if session in self._unsent else 0,
         )
         if reply is None:
             is_new = self._seen.find(session) is None
@@ -191,9 +201,9 @@ class RedisClaims(Service):
             if is_new:
                 self._unsent.add(session)
             return counts
-        self._unsent.discard(session)
         found = read_found(reply)
         if found is None:
+            self._unsent.discard(session)
             return claim
         self._remember(session, found)
         return found.claim
@@ -204,10 +214,20 @@ class RedisClaims(Service):
         await self._ask(claim_scripts.GIVE_BACK, session, self._tentative_ms, claim.proof)
 
     def _remember(self, session: str, found: Found) -> None:
+        """Keep what Redis has told, whatever it was asked for. Those who came in by another claim
+        go now: later it isn't known that they did."""
+        before = self._seen.find(session) if self.is_provisional(session) else None
+        self._unsent.discard(session)
+        self._keep_seen(session, found)
+        if before is not None and before.proof != found.claim.proof:
+            self.on_lost(session)
+
+    def _keep_seen(self, session: str, found: Found) -> None:
         self._seen.drop_old()
         if len(self._seen) < MOST_CLAIMS or self._seen.find(session) is not None:
             since_s = max(0, self._ttl_ms - found.left_ms) / 1000
             self._seen.put(session, found.claim, self._clock.seconds() - since_s)
+            self._provisional.note(session, found.provisional_ms / 1000)
 
     # Asking Redis
 
@@ -273,7 +293,12 @@ class RedisClaims(Service):
         """Put back the claims that are in use."""
         try:
             generation: str = await run(
-                claim_scripts.ENTER, self._prefix, secrets.token_hex(8), int(GRACE_S * 1000)
+                claim_scripts.ENTER,
+                self._prefix,
+                secrets.token_hex(8),
+                int(GRACE_S * 1000),
+                _PROVISIONAL_MS,
+                self._generation,
             )
             before, self._generation = self._generation, generation
             if before not in ("", generation):
@@ -286,7 +311,7 @@ class RedisClaims(Service):
 
     async def _put_back(self, run: RunScript, known: Iterable[str | int]) -> None:
         words = iter(known)
-        while some := list(islice(words, 4 * _BATCH)):
+        while some := list(islice(words, _WORDS * _BATCH)):
             await run(claim_scripts.PUT_BACK, self._prefix, self._generation, *some)
 
     def _known(self, in_use: bool) -> list[str | int]:
@@ -299,8 +324,9 @@ class RedisClaims(Service):
             if since_s >= (min(_IN_USE_S, self._seen.ttl_s) if in_use else self._seen.ttl_s):
                 break
             if session not in self._unsent:
-                left_ms = int(self._ttl_ms - since_s * 1000)
-                words += session, claim.proof, int(claim.tokens), max(1, left_ms)
+                left_ms = max(1, int(self._ttl_ms - since_s * 1000))
+                provisional_ms = _PROVISIONAL_MS if self.is_provisional(session) else 0
+                words += session, claim.proof, int(claim.tokens), left_ms, provisional_ms
         return words
 
     async def _compare(self) -> None:
@@ -315,6 +341,14 @@ class RedisClaims(Service):
         except (LinkLost, ServerRefused):
             # The next connection does it.
             return
+
+    def _check_provisional(self) -> None:
+        """Find out which have yielded: whoever came in by one of these is to go."""
+        for session in () if self._availability.is_unreachable else self._provisional.list():
+            self.look(session).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("a provisional claim could not be checked", failure)
 
     def _start_sending(self) -> None:
         if self._sending is None and (self._has_lost or self._unsent):
@@ -342,12 +376,10 @@ class RedisClaims(Service):
                 self._unsent.discard(session)
                 continue
             try:
-                counts = await self._take(session, claim)
+                await self._take(session, claim)
             except TooManyClaims:
                 return
-            if counts.proof != claim.proof:
-                self.on_lost(session)
-            elif session in self._unsent:
+            if session in self._unsent:
                 # Redis is unreachable again.
                 return
 
@@ -366,13 +398,3 @@ class RedisClaims(Service):
         if refused.code != self.refusal:
             self.refusal = refused.code
             self.log.warn("claims: Redis refuses to keep them: {why}", why=str(refused))
-
-
-def read_found(text: str) -> Found | None:
-    """Parse a reply with a claim. None where there is no claim, and for what no relay has
-    written."""
-    proof, _, rest = text.partition(" ")
-    tokens, _, left_ms = rest.partition(" ")
-    if len(proof) != _PROOF_CHARACTERS or tokens not in ("0", "1") or not left_ms.isdecimal():
-        return None
-    return Found(Claim(proof, tokens == "1"), int(left_ms))

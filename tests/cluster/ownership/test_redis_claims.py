@@ -5,6 +5,7 @@ what Debian's doesn't say. `tests.live.test_claims` has the real one.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -56,20 +57,22 @@ class Server:
         if generation != self.generation:
             return "emptied"
         if script == claim_scripts.LOOK:
-            return self.claims.get(rest[0], "none")
+            return self.found(rest[0])
         if script == claim_scripts.TAKE:
-            session, ttl_ms, _, proof, tokens = rest
-            if not self.claims.get(session, proof).startswith(proof):
-                return self.claims[session]
-            self.claims[session] = f"{proof} {tokens} {ttl_ms}"
-            return self.claims[session]
+            session, ttl_ms, _, proof, tokens, _ = rest
+            if self.claims.get(session, proof).startswith(proof):
+                self.claims[session] = f"{proof} {tokens} {ttl_ms}"
+            return self.found(session)
         if script == claim_scripts.GIVE_BACK:
             self.claims.pop(rest[0], None)
             return "done"
-        for at in range(0, len(rest), 4):
-            session, proof, tokens, left_ms = rest[at : at + 4]
+        for at in range(0, len(rest), 5):
+            session, proof, tokens, left_ms, _ = rest[at : at + 5]
             self.claims.setdefault(session, f"{proof} {tokens} {left_ms}")
         return "done"
+
+    def found(self, session: str) -> str:
+        return f"{self.claims[session]} 0" if session in self.claims else "none"
 
     def lose_everything(self) -> None:
         self.claims.clear()
@@ -220,3 +223,31 @@ class AloneTest(ClaimsCase):
         self.away(lambda: self.assertEqual(self.take(HERE, ONE), ONE))
         self.assertEqual(lost, [HERE])
         self.assertEqual(self.look(HERE), OTHER)
+
+    def test_whoever_asks_first_those_who_came_in_meanwhile_go(self) -> None:
+        """A client that comes before the relay has sent what was claimed here."""
+        asks: tuple[Callable[[], Any], ...] = (
+            lambda: self.claims.look(HERE),
+            lambda: self.claims.take(HERE, OTHER),
+            lambda: self.claims.take(HERE, ONE),
+        )
+        for ask in asks:
+            self.server.claims.clear()
+            self.claims = self.relay()
+            lost: list[str] = []
+            self.claims.on_lost = lost.append
+            self.wait(0)
+            self.server.claims[HERE] = f"{OTHER.proof} 0 60000"
+            self.redis.die()
+            self.wait(PATIENCE_S + 1)
+            self.take(HERE, ONE)
+            self.assertTrue(self.claims.is_provisional(HERE))
+            # The next answer is that of `ask`, as the sending of others takes a while.
+            self.claims._sending = Deferred()
+            self.redis.is_there = True
+            self.wait(1)
+            asked = ask()
+            self.wait(0)
+            self.assertEqual(self.successResultOf(asked), OTHER)
+            self.assertEqual((lost, self.claims.is_provisional(HERE)), ([HERE], False))
+            self.claims._sending = None
