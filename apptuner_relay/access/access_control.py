@@ -184,6 +184,13 @@ class Access:
         elif self._join_limit.failed(who, session, self._seconds()):
             self.failed_joins += 1
 
+    def soften(self, session: str, no: BadRequest) -> BadRequest:
+        """What to tell a client that somebody else's claim keeps out, instead of ``no``. A client
+        that is told no gives up, so none is while that claim may yield to the client's own."""
+        if self.claims is None or not self.claims.is_provisional(session):
+            return no
+        return BadRequest(503, UNCERTAIN, (("Retry-After", _UNCERTAIN_RETRY_S),))
+
     # While clients are in sessions
 
     def entered(self, address: str | None, session: str) -> None:
@@ -262,12 +269,8 @@ class Access:
     def _wrong(
         self, what: str, role: Role, session: str, caller: Caller, status: int, why: str
     ) -> BadRequest:
-        """As `_deny`, for a client that the claim which is known here keeps out. A client that is
-        told no gives up, so nobody is while that claim may yield to the client's own."""
-        no = self._deny(what, role, session, caller, status, why)
-        if self.claims is None or not self.claims.is_provisional(session):
-            return no
-        return BadRequest(503, UNCERTAIN, (("Retry-After", _UNCERTAIN_RETRY_S),))
+        """As `_deny`, for a client that the claim which is known here keeps out."""
+        return self.soften(session, self._deny(what, role, session, caller, status, why))
 
     def _count_wrong(self, session: str, caller: Caller, shown: str) -> None:
         who = customer(caller.address)

@@ -19,7 +19,7 @@ from apptuner_relay.relay.interfaces import ConnectedClient
 from apptuner_relay.relay.liveness import Liveness
 from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.member_context import MemberContext
-from apptuner_relay.session.session import Admission, Arrival, Limits, Role, Session
+from apptuner_relay.session.session import Admission, Arrival, BadRequest, Limits, Role, Session
 from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.wire.frames import CLOSE_NORMAL, CLOSE_POLICY, FrameReader, PeerReader
@@ -85,11 +85,15 @@ class ClientRegistry:
     def check_room(self, admission: Admission) -> None:
         """Check that a client has a place in its session here.
 
-        :raises BadRequest: see `Session.check_room` and `check_conflicts`.
+        :raises BadRequest: see `Session.check_room` and `check_conflicts`; 503, it isn't known yet
+            which of two claims counts.
         """
         session = self.sessions.get(admission.session_hash)
         if session is not None:
-            check_conflicts(admission, session.desktop_side)
+            try:
+                check_conflicts(admission, session.desktop_side)
+            except BadRequest as no:
+                raise self._access.soften(admission.session_hash, no) from None
             session.check_room(admission, self._limits, self._clock.seconds())
 
     def join(self, admission: Admission, connection: Connection) -> Member:

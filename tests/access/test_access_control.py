@@ -8,9 +8,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.access.tokens import sign_token
+from apptuner_relay.access.tokens import make_proof, sign_token
 from apptuner_relay.config.origins import Origins
-from apptuner_relay.session.session import session_hash
+from apptuner_relay.session.session import Admission, BadRequest, Role, session_hash
 from apptuner_relay.support.client_address import TrustedProxies
 from tests.memory import Client, Relay
 
@@ -141,6 +141,11 @@ class JoinTokens(AccessCase):
             self.assertIn(b"Retry-After: 2", refusal.head)
         self.refused(401, "/dashboard/ABC234")
         self.let_in("/dashboard/ABC234", SECRET)
+        # One that another relay has let in, by a claim that counts there.
+        moved = Admission(Role.CLI, HASH, None, "", authorized=True, proof=make_proof(OTHER, HASH))
+        with self.assertRaises(BadRequest) as raised:
+            self.relay.service.registry.check_room(moved)
+        self.assertEqual(raised.exception.status, 503)
         self.patch(self.access.claims, "is_provisional", lambda session: False)
         self.refused(403, "/dashboard/ABC234", OTHER)
 
