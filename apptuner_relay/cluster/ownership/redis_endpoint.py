@@ -87,7 +87,13 @@ class SentinelEndpoint:
 
         result: Deferred[IProtocol] = Deferred(cancel)
         running = Deferred.fromCoroutine(self._connect(protocolFactory, over))
-        running.addCallbacks(result.callback, result.errback)
+
+        def failed(failure: Failure) -> None:
+            # A step that is cancelled may end later than whoever waits for it.
+            if not result.called:
+                result.errback(failure)
+
+        running.addCallbacks(result.callback, failed)
         return result
 
     async def _connect(self, factory: IProtocolFactory, over: list[bool]) -> IProtocol:

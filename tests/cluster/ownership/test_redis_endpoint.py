@@ -1,6 +1,7 @@
 """How a Redis server is reached, and which server Sentinels name.
 `tests.live.test_directory` has real ones."""
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,12 @@ KNOWS_NONE = b"*-1\r\n"
 
 
 class Wire(StringTransport):
-    """A connection to a server that answers each command."""
+    """A connection to a server that answers each command.
+
+    :ivar is_slow: whether it is lost by `lose` only.
+    """
+
+    is_slow = False
 
     def __init__(self, protocol: Any, answer: bytes | None) -> None:
         super().__init__()
@@ -40,7 +46,11 @@ class Wire(StringTransport):
     def abortConnection(self) -> None:
         if not self.disconnected:
             self.disconnected = True
-            self._protocol.connectionLost(Failure(ConnectionDone()))
+            if not self.is_slow:
+                self.lose()
+
+    def lose(self) -> None:
+        self._protocol.connectionLost(Failure(ConnectionDone()))
 
 
 class FakeEndpoint:
@@ -116,6 +126,18 @@ class Sentinels(SynchronousTestCase):
         self.failureResultOf(connecting, CancelledError)
         self.clock.advance(5)
         self.assertEqual(self.asked, [ONE])
+
+    def test_a_sentinel_that_is_gone_after_it_is_not_wanted(self) -> None:
+        self.answers = {ONE: None}
+        connecting = self.connect()
+        (wire,) = self.wires
+        wire.is_slow = True
+        connecting.cancel()
+        self.failureResultOf(connecting, CancelledError)
+        # Nobody waits for it any more, and nothing goes wrong by that.
+        wire.lose()
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
 
 
 class Kinds(SynchronousTestCase):
