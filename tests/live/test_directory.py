@@ -77,6 +77,18 @@ class Heard(Events):
         self._note("back")
 
 
+async def subscribed(server: RedisProcess, session: str) -> None:
+    """Wait until somebody hears who gets a session of another node: that is asked for on another
+    connection than the one that claims."""
+    channel = f"apptuner:on:{session}"
+
+    async def is_so() -> bool:
+        with client_of(server) as redis:
+            return redis("PUBSUB", "NUMSUB", channel) != [channel, 0]
+
+    await until(is_so)
+
+
 async def until(try_it: Callable[[], Awaitable[bool]]) -> None:
     """Try until it is so: for what only the server's clock decides."""
     until_s = reactor.seconds() + PATIENCE_S  # type: ignore[attr-defined]
@@ -178,6 +190,7 @@ class TwoNodesTest(DirectoryCase):
         lease = await one.claim(SESSIONS[0])
         self.assertEqual((lease.node, lease.address), ("n1", "ws://n1:3000"))
         self.assertEqual(await two.claim(SESSIONS[0]), lease)
+        await subscribed(server, SESSIONS[0])
         await one.release(SESSIONS[0])
         self.assertEqual(await heard.event("moved"), ("moved", SESSIONS[0]))
         lease = await two.claim(SESSIONS[0])
@@ -217,6 +230,7 @@ class TwoNodesTest(DirectoryCase):
         two, heard = await self.started(server.url, "n2")
         await one.claim(SESSIONS[0])
         await two.claim(SESSIONS[0])
+        await subscribed(server, SESSIONS[0])
         await one.stop()
         await heard.event("moved")
         self.assertEqual([info.node for info in await two.nodes()], ["n2"])
@@ -247,6 +261,7 @@ class TwoNodesTest(DirectoryCase):
         await one.kick(SESSIONS[0], "cli", "")
         await heard.event("kicked")
         self.assertEqual(len(await two.nodes()), 2)
+        await subscribed(server, SESSIONS[0])
         await one.stop()
         await heard.event("moved")
         with client_of(server) as redis:
@@ -310,7 +325,7 @@ class ServerFaultsTest(DirectoryCase):
         self.assertEqual(await two.claim(SESSIONS[0]), first)
         self.assertEqual(heard_one.seen + heard_two.seen, [("away",), ("back",)] * 2)
         self.assertEqual((one.state, one.unreachable_since_s), ("connected", None))
-        # Subscribed again, too.
+        await subscribed(server, SESSIONS[0])
         await one.release(SESSIONS[0])
         await heard_two.event("moved")
 

@@ -83,11 +83,13 @@ class TwoCLIsTest(ReleasedCase):
         # A save of each arrives, and both hear what the phone makes of it.
         for cli in (first, second):
             acks = [len(one.messages("bundle_ack")) for one in (first, second, page)]
+            bundled = len(cli.those("bundling"))
             cli.bundle()
-            name = (await cli.until(lambda cli=cli: cli.those("bundling")[-1:] or None))[0]["name"]
+            await cli.until(lambda cli=cli, n=bundled: cli.those("bundling")[n:] or None)
+            # It may be in the middle of one already, which this takes the place of.
             await phone.until(
-                lambda name=name: (
-                    [one for one in phone.those("bundle") if one["name"] == name] or None
+                lambda cli=cli: (
+                    phone.those("bundle")[-1]["name"] == cli.those("bundling")[-1]["name"] or None
                 )
             )
             for one, before in zip((first, second, page), acks, strict=True):
