@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from OpenSSL import SSL
 from service_identity import VerificationError
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
 
 
 def is_untrusted(error: BaseException) -> bool:
@@ -14,9 +15,18 @@ def is_untrusted(error: BaseException) -> bool:
     return isinstance(error, SSL.Error) and "certificate verify failed" in repr(error.args)
 
 
-def describe(error: BaseException) -> str:
+def cause(error: BaseException | None) -> BaseException | None:
+    """What an error of a connection is about. Of one that is lost before it is made, Twisted says
+    so by an error that has the loss as its text: a whole failure, of several lines."""
+    if isinstance(error, ConnectError) and error.args and isinstance(error.args[0], Failure):
+        return error.args[0].value
+    return error
+
+
+def describe(error: BaseException | None) -> str:
     """A connection's error in words: none where there is nothing to say but that it is gone."""
-    if isinstance(error, ConnectionDone | ConnectionLost):
+    error = cause(error)
+    if error is None or isinstance(error, ConnectionDone | ConnectionLost):
         return ""
     if isinstance(error, VerificationError):
         return "it is for another host"

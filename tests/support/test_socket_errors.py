@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from OpenSSL import SSL
 from service_identity import VerificationError
+from twisted.internet.error import ConnectError, ConnectionLost
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.support.socket_errors import describe, is_untrusted
@@ -20,3 +22,13 @@ class FailuresTests(SynchronousTestCase):
         self.assertEqual(describe(VerificationError(errors=[])), "it is for another host")
         self.assertEqual(describe(OSError("no route.")), "no route")
         self.assertEqual(describe(KeyError()), "KeyError")
+
+    def test_a_connection_that_is_lost_before_it_is_made(self) -> None:
+        # As twisted.internet.tcp.BaseClient.connectionLost has it.
+        for lost, words in ((ConnectionLost(), ""), (ConnectionRefusedError("no"), "no")):
+            error = ConnectError(string=Failure(lost))  # type: ignore[no-untyped-call]
+            self.assertEqual(describe(error), words)
+        self.assertEqual(
+            describe(ConnectError(string="no way")),  # type: ignore[no-untyped-call]
+            "An error occurred while connecting: no way",
+        )

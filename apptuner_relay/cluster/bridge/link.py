@@ -37,6 +37,7 @@ from apptuner_relay.relay.frame_handler import ConnectionFlow, FrameHandler
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import Admission, BadRequest
 from apptuner_relay.support.private_names.of_autobahn import ClientHandshakeProtocol
+from apptuner_relay.support.socket_errors import describe
 from apptuner_relay.wire.frames import CLOSE_ABNORMAL, CLOSE_NORMAL, PING, PONG, PeerReader, frame
 
 SUBPROTOCOL = "apptuner-peer.1"
@@ -287,7 +288,7 @@ class LinkFactory(WebSocketClientFactory):
         return link
 
     def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
-        self.fail(NotReached(reason.getErrorMessage()))
+        self.fail(NotReached(describe(reason.value) or "the connection was lost"))
 
     def succeed(self, link: LinkProtocol) -> None:
         """The link is open."""

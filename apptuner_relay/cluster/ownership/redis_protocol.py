@@ -11,6 +11,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from apptuner_relay.config.redis_url import Credentials
+from apptuner_relay.support.socket_errors import cause
 
 
 class _SignedIn:
@@ -130,7 +131,7 @@ class RespFactory(Factory):
 
 def reason_of(failure: Failure) -> str:
     """Why something failed, in one line for the log."""
-    error = failure.value
+    error = cause(failure.value)
     if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
         # What OpenSSL says: (library, function, reason) from the inside out.
         return "TLS: " + ", ".join(str(entry[-1]) for entry in error.args[0] or [("no reason",)])
