@@ -14,13 +14,7 @@ from twisted.web.client import readBody
 from twisted.web.iweb import UNKNOWN_LENGTH
 from twisted.web.server import Request
 
-from apptuner_relay.cluster.bridge.peer_auth import (
-    PASS_HEADER,
-    PROOF_HEADER,
-    BadPass,
-    prove,
-    write_authorization_pass,
-)
+from apptuner_relay.cluster.bridge.peer_auth import BadPass, write_authorization_pass
 from apptuner_relay.cluster.other_owner import find_other_owner
 from apptuner_relay.cluster.ownership.directory import Lease
 from apptuner_relay.cluster.peer_http_proxy import (
@@ -28,6 +22,7 @@ from apptuner_relay.cluster.peer_http_proxy import (
     has_proof,
     make_agent,
     pass_headers,
+    read_pass,
     url_at,
 )
 from apptuner_relay.cluster.placement import ClusterPlacement
@@ -38,7 +33,6 @@ from apptuner_relay.managed.own_server.authorization import (
 )
 from apptuner_relay.session.session import Admission, BadRequest
 from apptuner_relay.support.log_throttle import LogThrottle
-from apptuner_relay.web.headers import header
 from apptuner_relay.web.http_proxy import FAULTS, explain
 from apptuner_relay.wire.text import parse_json
 
@@ -77,26 +71,24 @@ class AuthorizationProxy:
 
     def read(self, request: Request) -> PeerAuthorizationRequest | None:
         """See `PeerAuthorizations`."""
-        shown = header(request, PASS_HEADER)
-        if shown is None:
-            return None
         placement = self._placement
-        try:
-            admission, socket_id, nonce = placement.verifier.read_authorization(
-                shown, placement.relay.wall_s()
+
+        def read(shown: str) -> tuple[PeerAuthorizationRequest, str]:
+            wall_s = placement.relay.wall_s()
+            admission, socket_id, nonce = placement.verifier.read_authorization(shown, wall_s)
+            return PeerAuthorizationRequest(admission, socket_id), nonce
+
+        return read_pass(request, placement.secret, read, self._refused)
+
+    def _refused(self, wrong: BadPass) -> None:
+        count = self._refusals.count()
+        if count is not None:
+            self.log.warn(
+                "refused a request of another relay to let a client into a channel: {why} "
+                "({count} since the last such line)",
+                why=str(wrong),
+                count=count,
             )
-        except BadPass as wrong:
-            count = self._refusals.count()
-            if count is not None:
-                self.log.warn(
-                    "refused a request of another relay to let a client into a channel: {why} "
-                    "({count} since the last such line)",
-                    why=str(wrong),
-                    count=count,
-                )
-            raise BadRequest(401, f"The pass is not good: {wrong}") from None
-        request.setHeader(PROOF_HEADER.encode(), prove(placement.secret, nonce).encode())
-        return PeerAuthorizationRequest(admission, socket_id)
 
     def ask(self, admission: Admission, socket_id: str) -> Deferred[SignedEntry | None]:
         """See `PeerAuthorizations`."""

@@ -14,13 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IResponse
 from twisted.web.server import Request
 
-from apptuner_relay.cluster.bridge.peer_auth import (
-    PASS_HEADER,
-    PROOF_HEADER,
-    BadPass,
-    prove,
-    write_request_pass,
-)
+from apptuner_relay.cluster.bridge.peer_auth import BadPass, write_request_pass
 from apptuner_relay.cluster.other_owner import find_other_owner
 from apptuner_relay.cluster.ownership.directory import DirectoryUnreachable, Lease
 from apptuner_relay.cluster.peer_http_proxy import (
@@ -28,12 +22,12 @@ from apptuner_relay.cluster.peer_http_proxy import (
     PeerRequest,
     forward,
     make_agent,
+    read_pass,
     url_at,
 )
 from apptuner_relay.cluster.placement import ClusterPlacement
 from apptuner_relay.session.session import BadRequest
 from apptuner_relay.support.log_throttle import LogThrottle
-from apptuner_relay.web.headers import header
 from apptuner_relay.web.http_proxy import Unanswered
 from apptuner_relay.web.streaming import ResponseWriter
 
@@ -61,25 +55,22 @@ class BundleProxy:
 
     def is_peer_request(self, request: Request) -> bool:
         """See `bundle_resource.PeerBundles`."""
-        shown = header(request, PASS_HEADER)
-        if shown is None:
-            return False
-        path = request.path.decode("latin-1")
-        try:
-            nonce = self._placement.verifier.read_request_pass(
-                shown, path, self._placement.relay.wall_s()
+        placement, path = self._placement, request.path.decode("latin-1")
+
+        def read(shown: str) -> tuple[bool, str]:
+            wall_s = placement.relay.wall_s()
+            return True, placement.verifier.read_request_pass(shown, path, wall_s)
+
+        return read_pass(request, placement.secret, read, self._refused) is not None
+
+    def _refused(self, wrong: BadPass) -> None:
+        count = self._refusals.count()
+        if count is not None:
+            self.log.warn(
+                "refused a request of another relay: {why} ({count} since the last such line)",
+                why=str(wrong),
+                count=count,
             )
-        except BadPass as wrong:
-            count = self._refusals.count()
-            if count is not None:
-                self.log.warn(
-                    "refused a request of another relay: {why} ({count} since the last such line)",
-                    why=str(wrong),
-                    count=count,
-                )
-            raise BadRequest(401, f"The pass is not good: {wrong}") from None
-        request.setHeader(PROOF_HEADER.encode(), prove(self._placement.secret, nonce).encode())
-        return True
 
     async def answer(self, request: Request, outlet: ResponseWriter, session_hash: str) -> bool:
         """See `bundle_resource.PeerBundles`."""

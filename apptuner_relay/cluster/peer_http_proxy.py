@@ -6,7 +6,7 @@ all HTTP requests to other relays have in common.
 
 import hmac
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.ssl import Certificate
@@ -15,11 +15,15 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 from twisted.web.server import Request
 
-from apptuner_relay.cluster.bridge.peer_auth import PASS_HEADER, PROOF_HEADER
+from apptuner_relay.cluster.bridge.peer_auth import PASS_HEADER, PROOF_HEADER, BadPass, prove
 from apptuner_relay.cluster.ownership.directory import Lease
+from apptuner_relay.session.session import BadRequest
 from apptuner_relay.support.http_pool import quiet_pool
+from apptuner_relay.web.headers import header
 from apptuner_relay.web.http_proxy import Unanswered, pass_on
 from apptuner_relay.web.streaming import ResponseWriter
+
+T = TypeVar("T")
 
 RETRY_AFTER_S = 5
 """After how long a client should retry: the lease of a failed relay has ended then."""
@@ -67,6 +71,30 @@ def url_at(lease: Lease, path: str) -> str:
 def pass_headers(pass_text: str) -> Headers:
     """The headers by which a relay shows who it is."""
     return Headers({PASS_HEADER: [pass_text], "Via": ["1.1 apptuner-relay"]})
+
+
+def read_pass(
+    request: Request,
+    secret: str,
+    read: Callable[[str], tuple[T, str]],
+    refused: Callable[[BadPass], None],
+) -> T | None:
+    """What another relay's pass says; its answer then gives the proof. None where there is none.
+
+    :param read: gives what a pass says, and its nonce. It raises `BadPass`.
+    :param refused: called with why a pass is not good.
+    :raises BadRequest: 401, it is not good.
+    """
+    shown = header(request, PASS_HEADER)
+    if shown is None:
+        return None
+    try:
+        said, nonce = read(shown)
+    except BadPass as wrong:
+        refused(wrong)
+        raise BadRequest(401, f"The pass is not good: {wrong}") from None
+    request.setHeader(PROOF_HEADER.encode(), prove(secret, nonce).encode())
+    return said
 
 
 def has_proof(response: Any, proof: str) -> bool:
