@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -39,6 +40,7 @@ class SlowPhone(Protocol):
         self._message = bytearray()
         self._chunks: list[str] = []
         self._hurries = False
+        self._sip_call: IDelayedCall | None = None
         self._waits: list[tuple[int, Deferred[None]]] = []
 
     @classmethod
@@ -57,7 +59,7 @@ class SlowPhone(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if not self._hurries:
             self.transport.pauseProducing()  # type: ignore[union-attr]
-            reactor.callLater(_SIP_EVERY_S, self._sip)
+            self._sip_call = reactor.callLater(_SIP_EVERY_S, self._sip)
         if self._head is not None:
             self._head += data
             head, found, data = self._head.partition(b"\r\n\r\n")
@@ -75,6 +77,7 @@ class SlowPhone(Protocol):
                 self._message.clear()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stop_sipping()
         waits, self._waits = self._waits, []
         for _, waiting in waits:
             waiting.errback(AssertionError(f"the connection was closed: {self.close}"))
@@ -82,6 +85,7 @@ class SlowPhone(Protocol):
     def hurry(self) -> None:
         """From now on read what comes."""
         self._hurries = True
+        self._stop_sipping()
         self.transport.socket.setsockopt(1, 8, 1 << 20)  # type: ignore[union-attr]
         self.transport.bufferSize = 1 << 20  # type: ignore[union-attr]
         self._sip()
@@ -97,7 +101,12 @@ class SlowPhone(Protocol):
         return self.bundles[number]
 
     def leave(self) -> None:
+        self._stop_sipping()
         self.transport.abortConnection()  # type: ignore[union-attr]
+
+    def _stop_sipping(self) -> None:
+        if self._sip_call is not None and self._sip_call.active():
+            self._sip_call.cancel()
 
     def _sip(self) -> None:
         if self.connected:
