@@ -3,6 +3,7 @@
 `thresholds`, `cluster_view` and `managed_view` add theirs with `Conditions.watch`.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -17,6 +18,10 @@ from apptuner_relay.support.clocks import in_ms
 
 Probe = Callable[[], str | None]
 """Returns what is wrong now, as a sentence for people; None if nothing is."""
+
+
+MOST_PAST = 50
+"""How many conditions that are over are remembered."""
 
 
 class Level(Enum):
@@ -62,6 +67,18 @@ class Change(NamedTuple):
     """For how long a condition that has ended was active; 0.0 for one that has started."""
 
 
+class Past(NamedTuple):
+    """A condition that is over."""
+
+    condition: Condition
+    """As it was last."""
+    until_ms: int
+
+    def row(self) -> dict[str, object]:
+        """As JSON shows it."""
+        return self.condition.row() | {"until_ms": self.until_ms}
+
+
 class _Watched:
     def __init__(
         self, probe: Probe, level: Level, for_s: float, degrades: bool, is_everywhere: bool
@@ -89,6 +106,8 @@ class Conditions:
 
     def __init__(self) -> None:
         self._watched: dict[str, _Watched] = {}
+        self.past: deque[Past] = deque(maxlen=MOST_PAST)
+        """The last conditions that are over, in the order in which they ended."""
 
     def watch(
         self,
@@ -141,6 +160,7 @@ class Conditions:
             if text is None:
                 before, watched.active = watched.active, None
                 if watched.happens(ConditionEvent.GONE) and before is not None:
+                    self.past.append(Past(before, in_ms(wall_s)))
                     changes.append(Change(False, before, now_s - before.began_s))
                 continue
             if watched.happens(ConditionEvent.FOUND):

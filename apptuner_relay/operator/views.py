@@ -11,6 +11,7 @@ from apptuner_relay.operator.cluster_view import cluster_row
 from apptuner_relay.operator.managed_view import managed_row
 from apptuner_relay.operator.meters import Meters
 from apptuner_relay.operator.observed import ClientView, SessionView
+from apptuner_relay.operator.thresholds import MEMORY_SHARE
 from apptuner_relay.session.session import Role
 from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.support.version import commit
@@ -70,6 +71,8 @@ class Views:
             "days": [day.row() for day in meters.days.book.past()],
             "hour": meters.sampler.hour(),
             "worries": [condition.row() for condition in health.conditions.active],
+            "past_worries": [past.row() for past in health.conditions.past],
+            "thresholds": self._thresholds(),
         }
 
     def sessions(self, most: int | None = None) -> list[dict[str, object]]:
@@ -94,6 +97,19 @@ class Views:
     def _managed(self) -> dict[str, object] | None:
         managed = self._meters.managed
         return None if managed is None else managed_row(managed, self._meters.now_s)
+
+    def _thresholds(self) -> dict[str, dict[str, float | None]]:
+        """Where the warnings begin whose figures the status has, by the figure and the level; None
+        where the operator wants none."""
+        settings, process = self._meters.settings, self._meters.process
+        lag, share = settings.lag_limit, settings.descriptors_limit
+        memory = process.memory_limit
+        return {
+            "sessions": {"notice": settings.notice_sessions, "warning": settings.warning_sessions},
+            "loop_lag_ms": {"warning": None if lag is None else 1000 * lag},
+            "memory_bytes": {"warning": None if memory is None else MEMORY_SHARE * memory},
+            "descriptors": {"warning": share and share * process.descriptors_limit},
+        }
 
     def _spool(self) -> dict[str, object] | None:
         spool = self._meters.relay.spool

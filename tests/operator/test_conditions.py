@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.operator.conditions import Conditions
+from apptuner_relay.operator.conditions import MOST_PAST, Conditions
 
 
 class ConditionsTest(SynchronousTestCase):
@@ -36,6 +36,8 @@ class ConditionsTest(SynchronousTestCase):
         (change,) = self.conditions.check(100, 100)
         self.assertEqual((change.started, change.lasted_s), (False, 40))
         self.assertEqual(self.conditions.active, [])
+        (past,) = self.conditions.past
+        self.assertEqual(past.row(), condition.row() | {"until_ms": 100_000})
         self.assertEqual(self.changes(200), [])
 
     def test_one_good_check_begins_the_time_anew(self) -> None:
@@ -54,6 +56,16 @@ class ConditionsTest(SynchronousTestCase):
         self.watch(for_s=0)
         self.wrong = "away"
         self.assertEqual(self.changes(5), [(True, "away")])
+
+    def test_the_last_that_are_over_are_remembered(self) -> None:
+        self.watch(for_s=0)
+        for n in range(MOST_PAST + 5):
+            self.wrong = f"{n}%"
+            self.changes(2 * n)
+            self.wrong = None
+            self.changes(2 * n + 1)
+        texts = [past.condition.text for past in self.conditions.past]
+        self.assertEqual((len(texts), texts[0], texts[-1]), (50, "5%", "54%"))
 
     def test_a_name_is_had_once(self) -> None:
         self.watch()

@@ -39,7 +39,18 @@ class ShapeTest(MetersCase):
                 "days",
                 "hour",
                 "worries",
+                "past_worries",
+                "thresholds",
             ],
+        )
+        self.assertEqual(
+            status["thresholds"],
+            {
+                "sessions": {"notice": 100, "warning": 300},
+                "loop_lag_ms": {"warning": 250},
+                "memory_bytes": {"warning": None},
+                "descriptors": {"warning": 0.8 * status["descriptors_limit"]},
+            },
         )
         self.assertEqual(status["state"], "ok")
         self.assertIsNone(status["memory_limit_bytes"])
