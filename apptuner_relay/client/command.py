@@ -1,6 +1,6 @@
 """What a sub-command is, and what all of them share: arguments, and help in one style.
 
-To add one: write a module with a `COMMAND`, and name it in `main.COMMAND_MODULES`.
+To add one: write a module with a `COMMAND`, and name it in `main.COMMANDS`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ import argparse
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from twisted.internet.defer import Deferred
+from typing import TYPE_CHECKING, Any, Protocol
 
 from apptuner_relay.client import address
 from apptuner_relay.client.outcome import EXIT_CODES_HELP, Exit
-from apptuner_relay.client.screen import Screen
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from apptuner_relay.client.screen import Screen
 
 
 class CommandRun(Protocol):
@@ -33,7 +35,6 @@ class Command:
     """A sub-command."""
 
     name: str
-    summary: str
     description: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     start: Callable[[argparse.Namespace, Any, Screen], CommandRun]
@@ -41,6 +42,18 @@ class Command:
 
     Raises `UsageError` for what argparse can't know.
     """
+    notes_session: bool = True
+    """Whether an id that looks like a slip gets its note before the command starts."""
+
+
+@dataclass(frozen=True)
+class InstantCommand:
+    """A sub-command that is over at once, and needs neither a reactor nor a screen."""
+
+    name: str
+    description: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], Exit]
 
 
 def add_session_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,11 +87,11 @@ def add_quiet_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="print errors only")
 
 
-def add_parser(commands: Any, command: Command) -> None:
+def add_parser(commands: Any, command: Command | InstantCommand, summary: str) -> None:
     """Give `command` its place under the program's own parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
         command.name,
-        help=command.summary,
+        help=summary,
         description=command.description,
         epilog=EXIT_CODES_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -172,7 +172,6 @@ def _file_of(have: str | None) -> Path | None:
 
 COMMAND = Command(
     "fetch",
-    "download a session's last bundle",
     "Downloads the code of the last bundle that the relay keeps of a session, over HTTP and\n"
     "compressed, checks its SHA-256, and writes it to a file or to standard output. While it is\n"
     "under way it is in FILE.part (and FILE.part.json), which stays if the download does not end:\n"

@@ -161,7 +161,6 @@ def _own_name() -> str:
 
 COMMAND = Command(
     "join",
-    "take bundles from a session, as a phone does",
     "Connects as a phone, takes every bundle the session's CLI sends, and acknowledges it: with\n"
     "success once the file is written, with an error when the bundle did not arrive whole. When\n"
     "it connects again, it says which code it has; the relay's word that this is unchanged counts\n"

@@ -94,7 +94,6 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Inqui
 
 COMMAND = Command(
     "nodes",
-    "list the relays that share their sessions",
     "Asks a running relay for those that share sessions with it (--redis), and how many of its\n"
     "clients are bridged to them. A relay's sessions are those that it owns, with those of which\n"
     "it only keeps a bundle. Ends with 1 when the relay is alone, or does not reach Redis.",

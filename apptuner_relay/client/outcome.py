@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+PROGRAM = "apptuner-relay"
+
 
 class Exit(IntEnum):
     """What a script sees. Documented in every `--help`; a number never changes its meaning."""

@@ -353,7 +353,6 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Inqui
 
 COMMAND = Command(
     "plan",
-    "say what so many users will cost: data, memory, the machine",
     "Reckons what a relay will carry, and the machine that this takes. Figures that aren't given\n"
     "are assumed, or measured on a running relay (--from); the last table says which is which.\n"
     "Data is what the relay sends, in decimal units, and a month has 30 days. At the peak every\n"

@@ -197,7 +197,6 @@ def read_text(path: Path) -> str:
 
 COMMAND = Command(
     "push",
-    "send a bundle to a session's phones, as the CLI does",
     "Connects as the session's CLI, waits for a phone, sends the bundle, and waits until every\n"
     "phone that was there has acknowledged it. It takes the place of a CLI that is connected.\n"
     "With --managed the bundle is uploaded to the relay over HTTP, and everything else goes by\n"

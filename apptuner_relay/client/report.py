@@ -240,7 +240,6 @@ def _all_days(status: Status) -> tuple[DayRecord, ...]:
 
 COMMAND = Command(
     "report",
-    "say what a relay has carried: today, on a day, in a month",
     "Reads the record that a relay keeps in its --state-dir, or asks a running relay (--from),\n"
     "which knows today and the 30 days before. Peaks are the most at any one time; data of\n"
     "bundles is what came in, data sent is all that went out to clients. The relay writes its\n"

@@ -88,7 +88,6 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Share
 
 COMMAND = Command(
     "share",
-    "let phones into a session that is claimed with a secret",
     "Signs a join token with the session's secret, and prints the URL with which a phone joins,\n"
     "on a terminal as a QR code as well. The relay asks phones for a token where the session's\n"
     "CLI wants it: `push --tokens`, or `tokens=1` in its query string. No relay is asked: the\n"

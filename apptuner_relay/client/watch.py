@@ -154,7 +154,6 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membe
 
 COMMAND = Command(
     "watch",
-    "show a session's logs and phones, as the dashboard does",
     "Connects as the session's dashboard and prints what comes: console logs of the phones,\n"
     "phones that come and go, and acknowledgements of bundles. Runs until interrupted.",
     _add_arguments,

@@ -16,6 +16,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 import apptuner_relay
+from apptuner_relay import __version__
 from apptuner_relay.client.main import main
 from apptuner_relay.client.outcome import Exit
 from tests.certificates import Authority
@@ -23,6 +24,8 @@ from tests.certificates import Authority
 from .little_relay import RelayTestCase
 
 ROOT = str(Path(apptuner_relay.__file__).parent.parent)
+HEAVY = {"autobahn", "cryptography", "OpenSSL", "orjson", "rich", "segno", "treq", "twisted"}
+"""Libraries that take long to import."""
 
 
 class Child(ProcessProtocol):
@@ -161,6 +164,42 @@ class UsageTests(ProgramTestCase):
         self.assertEqual((yield child.done), Exit.USAGE)
         self.assertEqual(len(child.err.splitlines()), 1)
         self.assertIn(b"pip install 'apptuner-relay[client]'", child.err)
+
+
+class ImportTests(ProgramTestCase):
+    """Importing takes most of the time of a run that has little to do."""
+
+    @inlineCallbacks
+    def imported(self, *arguments: str) -> Any:
+        """The libraries, and the modules of this package, that a run imports until it exits."""
+        script = (
+            "import atexit, sys\n"
+            "atexit.register(lambda: print('\\n' + ' '.join(sys.modules), file=sys.stderr))\n"
+            "from apptuner_relay.client.main import main\nsys.exit(main())"
+        )
+        child = self.run_program(*arguments, script=script)
+        code = yield child.done
+        self.assertEqual(code, Exit.DONE, child.err)
+        modules = child.err.decode().splitlines()[-1].split()
+        return {name.partition(".")[0] for name in modules}, set(modules)
+
+    @inlineCallbacks
+    def test_version_and_help_import_no_library(self) -> Any:
+        for arguments in (["--version"], ["--help"]):
+            libraries, modules = yield self.imported(*arguments)
+            self.assertEqual(libraries & HEAVY, set(), arguments)
+            self.assertNotIn("apptuner_relay.client.push", modules)
+            self.assertNotIn("asyncio", libraries)
+
+    @inlineCallbacks
+    def test_the_version_without_any_library(self) -> Any:
+        script = (
+            f"import sys\nfor name in {sorted(HEAVY)}: sys.modules[name] = None\n"
+            "from apptuner_relay.client.main import main\nsys.exit(main())"
+        )
+        child = self.run_program("--version", script=script)
+        self.assertEqual((yield child.done), Exit.DONE, child.err)
+        self.assertTrue(child.out.startswith(f"apptuner-relay {__version__}".encode()))
 
 
 class RunTests(ProgramTestCase):
