@@ -248,8 +248,6 @@ def makeService(options: Options) -> IService:
             spelling=spelling,
             name=name,
         )
-    for source, need in options.unused:
-        Tree.log.warn("{source} has no effect without {need}", source=source, need=need)
     store = make_store(options.settings, reactor)
     workers = ThreadWorkers(reactor)
     reactor.addSystemEventTrigger("during", "shutdown", workers.stop)

@@ -10,15 +10,21 @@ from apptuner_relay.config.settings import OPTIONS, Settings
 TUNE_VARIABLE = variable_of("tune")
 INTRODUCTION = (
     "Relays React Native bundles from AppTuner's CLI to the phones of its session. "
-    "Each option is also an environment variable, which stands below it in brackets; the command "
-    "line wins. A SIZE takes B, kB, MB, GB (powers of 1000), KiB, MiB or GiB (of 1024); "
-    "without a unit it is in bytes. A TIME takes ms, s, m, h or d; without a unit it is in seconds."
+    "Each option is also an environment variable, which stands below it in brackets, and a key of "
+    "the file of --config; the command line wins over a variable, and that over the file. A SIZE "
+    "takes B, kB, MB, GB (powers of 1000), KiB, MiB or GiB (of 1024); without a unit it is in "
+    "bytes. A TIME takes ms, s, m, h or d; without a unit it is in seconds."
 )
 TUNE_DOC = (
     "Change a detail that few operators need. NAME is one of those below. Repeat the option for "
     "more, or put spaces between them, as in the variable"
 )
 TUNE_HEADING = "Details"
+CONFIG_VARIABLE = variable_of("config")
+CONFIG_DOC = (
+    "File with options, as TOML: max-mobiles = 8. Its keys are the names of options, without the "
+    "dashes; details stand in its table [tune]"
+)
 
 
 def headings() -> Iterator[tuple[str, list[Option]]]:
@@ -58,6 +64,7 @@ def format_help(width: int) -> str:
     for one in tunes():
         lines += _entry(f"{one.name}={one.parse.metavar}", one.doc, facts_of(one), width, "    ")
     lines += ["", "Other:"]
+    lines += _entry("--config=FILE", CONFIG_DOC, CONFIG_VARIABLE, width)
     lines += _entry("--version", "Print the relay's version and commit, and exit", "", width)
     lines += _entry("--help", "Print this and exit", "", width)
     return "\n".join(lines) + "\n"

@@ -1,7 +1,8 @@
 """The command line and the environment of the relay: `Options` makes `Settings` of them.
 
-``--max-mobiles 8`` on the command line is ``APPTUNER_MAX_MOBILES=8`` in the environment; the
-command line wins. Details that few operators need are set by ``--tune NAME=VALUE``. They were
+``--max-mobiles 8`` on the command line is ``APPTUNER_MAX_MOBILES=8`` in the environment, and
+``max-mobiles = 8`` in the file of ``--config``; the command line wins over the environment, and
+that over the file. Details that few operators need are set by ``--tune NAME=VALUE``. They were
 options of their own once, and still are, with a warning.
 """
 
@@ -10,11 +11,19 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from twisted.python import usage
 
-from apptuner_relay.config.help import TUNE_DOC, TUNE_VARIABLE, format_help
+from apptuner_relay.config.config_file import BadFile, ConfigFile, read_config_file
+from apptuner_relay.config.help import (
+    CONFIG_DOC,
+    CONFIG_VARIABLE,
+    TUNE_DOC,
+    TUNE_VARIABLE,
+    format_help,
+)
 from apptuner_relay.config.option import ENVIRONMENT_PREFIX, Option, variable_of
 from apptuner_relay.config.settings import OPTIONS, Settings, make_settings
 from apptuner_relay.config.unused import find_unused
@@ -27,6 +36,9 @@ _FORMER_TUNES = {option.former: option for option in OPTIONS if option.tune and 
 _OTHER_VARIABLES = tuple(map(variable_of, ("relay", "key", "token", "test-patience-s")))
 """The companion program's, and the tests'."""
 _REPEATABLE = ("listen", "allowed-origin", "forward", "tune")
+_ARRAYS = ("listen", "allowed-origin", "forward", "trusted-proxy", "subprotocol")
+"""The options that are arrays in a file, of texts that have spaces between them elsewhere."""
+_UNKNOWN_OPTION = re.compile(r"option (-\S+) not recognized")
 _BEFORE_A_TUNE = re.compile(r"\s+(?=[A-Za-z_-]+\s*=)")
 
 
@@ -52,7 +64,7 @@ class Options(usage.Options):
         [option.spelling, None, None, option.doc]
         for option in OPTIONS
         if option.name not in _REPEATABLE
-    ]
+    ] + [["config", None, None, CONFIG_DOC]]
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         super().__init__()
@@ -63,8 +75,6 @@ class Options(usage.Options):
         """Where the endpoints were given, for error messages."""
         self.old_spellings: list[tuple[str, str]] = []
         """The older spellings that were used, each with its name for ``--tune``."""
-        self.unused: list[tuple[str, str]] = []
-        """The options that change nothing, each with what it needs to have an effect."""
 
     def opt_listen(self, endpoint: str) -> None:
         self["listen"].append(endpoint)
@@ -111,19 +121,27 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as wrong:
+            unknown = _UNKNOWN_OPTION.fullmatch(str(wrong))
+            if unknown is not None:
+                spellings = [f"--{name}" for name in (*_BY_NAME, "tune", "config", "help")]
+                wrong = _no_such(unknown[1], spellings)
             sys.exit(f"apptuner-relay: {wrong}")
 
     def postOptions(self) -> None:
         """Make `settings` of what was given.
 
-        :raises BadOption: for an invalid value, or a variable that is not the relay's.
+        :raises BadOption: for an invalid value, one that would change nothing, or a variable or a
+            key of the file that is not the relay's.
         """
-        known = {option.variable for option in OPTIONS} | {TUNE_VARIABLE, *_OTHER_VARIABLES}
+        own = {option.variable for option in OPTIONS} | {TUNE_VARIABLE, CONFIG_VARIABLE}
         for variable in self._environment:
-            if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known:
-                raise BadOption(f"{variable}: no such option; --help lists them")
+            is_known = variable in own or variable in _OTHER_VARIABLES
+            if variable.startswith(ENVIRONMENT_PREFIX) and not is_known:
+                raise _no_such(variable, own)
+        file = self._read_file()
         tunes = _read_tunes("--tune", self["tune"])
         tunes_set = _read_tunes(TUNE_VARIABLE, [self._environment.get(TUNE_VARIABLE, "")])
+        tunes_kept = _known_tunes(file.source("tune"), file.tunes.items())
         values: dict[str, object] = {}
         sources: dict[str, str] = {}
         for option in OPTIONS:
@@ -132,6 +150,8 @@ class Options(usage.Options):
                 self._typed(option),
                 tunes_set.get(option.name),
                 self._set(option),
+                tunes_kept.get(option.name),
+                _kept(option, file),
             )
             found = [one for one in in_order if one is not None]
             for one in found:
@@ -140,20 +160,63 @@ class Options(usage.Options):
             if found:
                 values[option.setting] = _parse(option, found[0])
                 sources[option.setting] = found[0].source
-        # An endpoint may have spaces in it on the command line.
-        if self["listen"]:
-            values["listen"] = tuple(self["listen"])
-        elif values.get("listen"):
-            self.listen_source = _LISTEN.variable
-        else:
-            values.pop("listen", None)
+        self._place_listen(values, sources, file)
         self.settings = settings = make_settings(**values)
+        self._check(settings, sources)
+
+    @staticmethod
+    def _check(settings: Settings, sources: Mapping[str, str]) -> None:
+        """Check that the options go together.
+
+        :raises BadOption: one lacks another, contradicts it, or would change nothing.
+        """
         if settings.cluster.redis is not None and settings.cluster.cluster_secret is None:
             raise BadOption("--redis: needs --cluster-secret as well, the same on every relay")
         managed = settings.managed.managed
         if managed and not managed.is_local and settings.managed.managed_secret is None:
             raise BadOption("--managed: needs --managed-secret as well, the application's")
-        self.unused = [(sources[name], need) for name, need in find_unused(settings)]
+        notice, warning = settings.warnings.notice_sessions, settings.warnings.warning_sessions
+        if notice is not None and warning is not None and notice > warning:
+            raise BadOption(
+                f"--notice-sessions: {notice} is above --warning-sessions, {warning}: the notice "
+                "would never come"
+            )
+        for name, need in find_unused(settings):
+            raise BadOption(f"{sources[name]}: has no effect without {need}")
+
+    def _place_listen(
+        self, values: dict[str, object], sources: Mapping[str, str], file: ConfigFile
+    ) -> None:
+        """Put the endpoints into ``values`` where they were given."""
+        # An endpoint may have spaces in it on the command line, and in an array of the file.
+        self.listen_source = sources.get("listen", self.listen_source)
+        if self["listen"]:
+            values["listen"] = tuple(self["listen"])
+        elif self.listen_source == file.source("listen") and file.endpoints:
+            values["listen"] = file.endpoints
+        elif not values.get("listen"):
+            values.pop("listen", None)
+
+    def _read_file(self) -> ConfigFile:
+        """What the file of ``--config`` has; nothing where there is none.
+
+        :raises BadOption: it can't be used, or has a key that is no option.
+        """
+        source, path = "--config", self["config"]
+        if path is None:
+            source, path = CONFIG_VARIABLE, self._environment.get(CONFIG_VARIABLE)
+        if not path:
+            return ConfigFile()
+        try:
+            file = read_config_file(path, _ARRAYS)
+        except BadFile as wrong:
+            raise BadOption(f"{source}: {wrong}") from None
+        for key in file.options:
+            if key in _TUNES or key in _FORMER_TUNES:
+                raise BadOption(f"{file.source(key)} is a detail: it stands below [tune]")
+            if key not in _BY_NAME:
+                raise _no_such(key, set(_BY_NAME) - set(_TUNES), file.source(key))
+        return file
 
     def _typed(self, option: Option) -> _Given | None:
         """What the command line has under the option's own name."""
@@ -176,18 +239,38 @@ def _parse(option: Option, given: _Given) -> object:
         raise BadOption(f"{shown}: {wrong}") from None
 
 
+def _kept(option: Option, file: ConfigFile) -> _Given | None:
+    """What the file has under the option's own name."""
+    text = None if option.tune else file.options.get(option.name)
+    return None if text is None else _Given(file.source(option.name), text)
+
+
+def _no_such(name: str, known: Iterable[str], source: str | None = None) -> BadOption:
+    """Says that ``name`` is no option, and which it may have been meant to be."""
+    near = get_close_matches(name, known, 1)
+    meant = f"did you mean {near[0]}?" if near else "--help lists them"
+    return BadOption(f"{source or name}: no such option; {meant}")
+
+
 def _read_tunes(source: str, texts: Iterable[str]) -> dict[str, _Given]:
     """What ``--tune`` or its variable has, by the option's name; of two for one, the last.
 
     :raises BadOption: something in it is not the name of a detail, or has no value.
     """
+    return _known_tunes(source, _split_tunes(source, texts))
+
+
+def _known_tunes(source: str, tunes: Iterable[tuple[str, str]]) -> dict[str, _Given]:
+    """Details by the option's name; see `_read_tunes`."""
     found = {}
-    for name, value in _split_tunes(source, texts):
+    for name, value in tunes:
         option = _TUNES.get(name) or _FORMER_TUNES.get(name)
         if option is None:
             if name in _BY_NAME:
                 raise BadOption(f"{source}: {name} is an option of its own: --{name}")
-            raise BadOption(f"{source}: {name!r} is none of {', '.join(sorted(_TUNES))}")
+            near = get_close_matches(name, _TUNES, 1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise BadOption(f"{source}: {name!r} is none of {', '.join(sorted(_TUNES))}{meant}")
         found[option.name] = _Given(f"{source} {name}", value, name in _FORMER_TUNES)
     return found
 

@@ -36,7 +36,8 @@ class TlsCase(LiveCase):
 
     async def serve(self, *options: str, prefix: str = "tls:") -> RelayProcess:
         listen = ["--listen", f"{prefix}tcp:0:interface=127.0.0.1"]
-        relay = RelayProcess([*listen, *self.live.options, *options])
+        certificate = self.live.options if "tls:" in prefix else []
+        relay = RelayProcess([*listen, *certificate, *options])
         self.addCleanup(relay.stop)
         await relay.listening()
         return relay

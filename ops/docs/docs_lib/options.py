@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 
 from apptuner_relay.config.help import (
+    CONFIG_VARIABLE,
     TUNE_HEADING,
     TUNE_VARIABLE,
     headings,
@@ -21,7 +22,8 @@ All options of `twistd apptuner-relay`. `twistd apptuner-relay --help` prints wh
 
     twistd -n apptuner-relay --listen tcp:3000 --max-mobiles 8
 
-- Each option is an environment variable too, which stands below it. The command line wins. A variable that begins with `APPTUNER_` and is none of these is an error, as a misspelt option is.
+- Each option is an environment variable too, which stands below it, and a key of [the configuration file](#configuration-file). The command line wins over a variable, and that over the file. A variable that begins with `APPTUNER_` and is none of these is an error, as a misspelt option is.
+- An option that would change nothing as the others stand is an error: `--tls-cert` without a `tls:` endpoint, `--node-address` without `--redis`. Its default may always be said.
 - A value that cannot be is one line on standard error, and exit status 1. The value of a secret is never repeated.
 - **SIZE**: a number with `B`, `kB`, `MB`, `GB`, `TB` (powers of 1000), `KiB`, `MiB`, `GiB` or `TiB` (powers of 1024) behind it; bytes without one. **TIME**: a number with `ms`, `s`, `m`, `h` or `d` behind it; seconds without one. Both take a decimal point, and any case of letters.
 - `off` and `none` mean the same wherever something is turned off or is not there, in any case of letters. An empty variable means `none` for a URL, a file or a token; it turns no limit off.
@@ -31,6 +33,22 @@ TUNE = f"""\
 ## {TUNE_HEADING}
 
 `--tune NAME=VALUE` changes a detail that few operators need: `--tune window=1MiB`. Repeat it for more, or put spaces between them, as in the variable: `{TUNE_VARIABLE}="window=1MiB lag-limit=1s"`. Of two values for one name the last counts.
+"""
+CONFIG = f"""\
+## Configuration file
+
+`--config FILE`, or `{CONFIG_VARIABLE}`, has the relay read options from a file of [TOML](https://toml.io). Its keys are the names of options without the dashes, and its table `tune` has the details:
+
+    listen = ["tcp:3000", "tls:tcp:443"]
+    tls-cert = "/etc/letsencrypt/live/relay.example.com/fullchain.pem"
+    max-mobiles = 8
+    compression = false
+    admin-token = "@/etc/apptuner-relay/admin-token"
+
+    [tune]
+    window = "1MiB"
+
+A value is what one would type, in quotes; numbers, `true` (on) and `false` (off) need none. `listen`, `allowed-origin`, `forward`, `trusted-proxy` and `subprotocol` may be arrays. [ops/relay.toml](../../ops/relay.toml) has every option with its default, commented out. The relay reads the file when it starts.
 """
 OLDER = f"""\
 ### Older spellings
@@ -45,10 +63,12 @@ Each of these was an option of its own. That spelling goes on working, with a li
 def render() -> str:
     """The page."""
     parts = [HEAD, *(f"- [{heading}](#{_anchor(heading)})" for heading, _ in headings())]
-    parts.append(f"- [{TUNE_HEADING}](#{_anchor(TUNE_HEADING)})\n")
+    parts.append(f"- [{TUNE_HEADING}](#{_anchor(TUNE_HEADING)})")
+    parts.append("- [Configuration file](#configuration-file)\n")
     for heading, options in headings():
         parts += [f"## {heading}\n", *_table(options, "--"), ""]
     parts += [TUNE, *_table(tunes(), ""), ""]
+    parts.append(CONFIG)
     parts.append(OLDER + "\n".join(_older(one) for one in tunes()))
     return "\n".join(parts) + "\n"
 
