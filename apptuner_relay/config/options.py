@@ -56,6 +56,16 @@ class _Given(NamedTuple):
     """Whether that is an older spelling."""
 
 
+class InForce(NamedTuple):
+    """An option that isn't at its default."""
+
+    option: Option
+    source: str
+    """Where it was given: ``--max-mobiles``, ``APPTUNER_TUNE window``, ``relay.toml: listen``."""
+    shown: str
+    """Its value as it was given; ``***`` for a secret."""
+
+
 class Options(usage.Options):
     """The options of ``twistd apptuner-relay``."""
 
@@ -75,6 +85,8 @@ class Options(usage.Options):
         """Where the endpoints were given, for error messages."""
         self.old_spellings: list[tuple[str, str]] = []
         """The older spellings that were used, each with its name for ``--tune``."""
+        self.in_force: list[InForce] = []
+        """The options that aren't at their defaults, in the order of the table."""
 
     def opt_listen(self, endpoint: str) -> None:
         self["listen"].append(endpoint)
@@ -143,7 +155,7 @@ class Options(usage.Options):
         tunes_set = _read_tunes(TUNE_VARIABLE, [self._environment.get(TUNE_VARIABLE, "")])
         tunes_kept = _known_tunes(file.source("tune"), file.tunes.items())
         values: dict[str, object] = {}
-        sources: dict[str, str] = {}
+        given: dict[str, _Given] = {}
         for option in OPTIONS:
             in_order = (
                 tunes.get(option.name),
@@ -159,13 +171,14 @@ class Options(usage.Options):
                     self.old_spellings.append((one.source, option.name))
             if found:
                 values[option.setting] = _parse(option, found[0])
-                sources[option.setting] = found[0].source
-        self._place_listen(values, sources, file)
+                given[option.setting] = found[0]
+        self._place_listen(values, given, file)
         self.settings = settings = make_settings(**values)
-        self._check(settings, sources)
+        self.in_force = list(_find_in_force(settings, given))
+        self._check(settings, given)
 
     @staticmethod
-    def _check(settings: Settings, sources: Mapping[str, str]) -> None:
+    def _check(settings: Settings, given: Mapping[str, _Given]) -> None:
         """Check that the options go together.
 
         :raises BadOption: one lacks another, contradicts it, or would change nothing.
@@ -182,14 +195,15 @@ class Options(usage.Options):
                 "would never come"
             )
         for name, need in find_unused(settings):
-            raise BadOption(f"{sources[name]}: has no effect without {need}")
+            raise BadOption(f"{given[name].source}: has no effect without {need}")
 
     def _place_listen(
-        self, values: dict[str, object], sources: Mapping[str, str], file: ConfigFile
+        self, values: dict[str, object], given: Mapping[str, _Given], file: ConfigFile
     ) -> None:
         """Put the endpoints into ``values`` where they were given."""
         # An endpoint may have spaces in it on the command line, and in an array of the file.
-        self.listen_source = sources.get("listen", self.listen_source)
+        if "listen" in given:
+            self.listen_source = given["listen"].source
         if self["listen"]:
             values["listen"] = tuple(self["listen"])
         elif self.listen_source == file.source("listen") and file.endpoints:
@@ -237,6 +251,14 @@ def _parse(option: Option, given: _Given) -> object:
     except ValueError as wrong:
         shown = given.source if option.secret else f"{given.source}: {given.text!r}"
         raise BadOption(f"{shown}: {wrong}") from None
+
+
+def _find_in_force(settings: Settings, given: Mapping[str, _Given]) -> Iterator[InForce]:
+    for option in OPTIONS:
+        one = given.get(option.setting)
+        value = getattr(getattr(settings, option.group), option.setting)
+        if one is not None and value != option.parse(option.default):
+            yield InForce(option, one.source, "***" if option.secret else one.text)
 
 
 def _kept(option: Option, file: ConfigFile) -> _Given | None:

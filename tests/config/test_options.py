@@ -178,6 +178,18 @@ class Parsing(SynchronousTestCase):
         settings = parse("--admin-token=5ecret-5ecret", "--alert-url=https://h/5ecret")
         self.assertNotIn("5ecret", repr(settings))
 
+    def test_what_is_in_force_is_shown_with_its_source_and_no_secret(self) -> None:
+        options = Options({"APPTUNER_TUNE": "window=1MiB", "APPTUNER_MAX_PAGES": "10"})
+        options.parseOptions(["--admin-token=5ecret-5ecret", "--listen=tcp:1", "--listen=tcp:2"])
+        self.assertEqual(
+            [(one.option.name, one.source, one.shown) for one in options.in_force],
+            [
+                ("listen", "--listen", "tcp:1 tcp:2"),
+                ("admin-token", "--admin-token", "***"),
+                ("window", "APPTUNER_TUNE window", "1MiB"),
+            ],
+        )
+
     def test_help_is_the_table(self) -> None:
         with contextlib.redirect_stdout(io.StringIO()) as out, self.assertRaises(SystemExit) as end:
             parse("--help")
