@@ -9,7 +9,7 @@ import argparse
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from apptuner_relay.client import address
 from apptuner_relay.client.outcome import EXIT_CODES_HELP, Exit
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from apptuner_relay.client.screen import Screen
+
+JSON_OPTION = "--json"
 
 
 class CommandRun(Protocol):
@@ -44,6 +46,11 @@ class Command:
     """
     notes_session: bool = True
     """Whether an id that looks like a slip gets its note before the command starts."""
+    json_help: str = ""
+    """What `--json` prints, where it is not what it is for all."""
+    json_is_messages: bool = False
+    """Whether `--json` prints the session's messages as they are: of an end that was asked for
+    there is no line then."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,27 @@ def add_quiet_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="print errors only")
 
 
+class CommandParser(argparse.ArgumentParser):
+    """Reads a command line. What is wrong with it is said in JSON as well, where `--json` is
+    among the arguments."""
+
+    _wants_json = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if args is not None:
+            self._wants_json = JSON_OPTION in args
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        if self._wants_json:
+            # Not imported before it is needed, as --version has to be quick.
+            from apptuner_relay.client.json_output import usage_error
+
+            _, _, command = self.prog.partition(" ")
+            print(usage_error(command or None, message))
+        super().error(message)
+
+
 def add_parser(commands: Any, command: Command | InstantCommand, summary: str) -> None:
     """Give `command` its place under the program's own parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -98,6 +126,13 @@ def add_parser(commands: Any, command: Command | InstantCommand, summary: str) -
         allow_abbrev=False,
     )
     command.add_arguments(parser)
+    if isinstance(command, Command):
+        parser.add_argument(
+            JSON_OPTION,
+            action="store_true",
+            help=command.json_help
+            or "print JSON, one object a line, for other programs; errors too, and how it ended",
+        )
     parser.set_defaults(command=command)
 
 

@@ -12,7 +12,7 @@ import importlib
 import sys
 from collections.abc import Iterable, Sequence
 
-from apptuner_relay.client.command import Command, InstantCommand, add_parser
+from apptuner_relay.client.command import Command, CommandParser, InstantCommand, add_parser
 from apptuner_relay.client.outcome import EXIT_CODES_HELP, PROGRAM, Exit
 
 COMMANDS = {
@@ -80,7 +80,7 @@ def commands(names: Iterable[str] = tuple(COMMANDS)) -> list[Command | InstantCo
 
 def make_parser(commands: Sequence[Command | InstantCommand]) -> argparse.ArgumentParser:
     """What reads the command line of these commands. The others are listed in its help, no more."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         PROGRAM,
         description="Plays the clients of an AppTuner relay from a terminal or a script, and says "
         "what a relay carries and will cost.",

@@ -14,7 +14,6 @@ from apptuner_relay.client.command import (
     add_relay_argument,
 )
 from apptuner_relay.client.outcome import Exit
-from apptuner_relay.client.printable import json_line
 from apptuner_relay.client.records import Cluster, Node, Relays, read_relays
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.sources import Inquiry, add_token_argument, ask_for
@@ -26,17 +25,15 @@ _TITLES = ("relay", "address", "sessions", "connections", "version", "up for", "
 _LEFT = (0, 1, 4, 6)
 
 
-def show(relays: Relays, as_json: bool, screen: Screen) -> Exit:
+def show(relays: Relays, screen: Screen) -> Exit:
     """Print them; what is wrong goes to standard error."""
-    if as_json:
-        screen.tell_raw(json_line(asdict(relays)))
+    screen.result(**asdict(relays))
     cluster = relays.cluster
     if cluster is None:
         screen.complain(f"{relays.node} is alone: it runs without --redis")
         return Exit.FAILED
-    if not as_json:
-        screen.tell_table(_TITLES, [_row(one, relays.node) for one in cluster.nodes], left=_LEFT)
-        screen.tell(_summary(relays, cluster))
+    screen.tell_table(_TITLES, [_row(one, relays.node) for one in cluster.nodes], left=_LEFT)
+    screen.tell(_summary(relays, cluster))
     if cluster.redis == "connected":
         return Exit.DONE
     for_s = "" if cluster.redis_away_s is None else f" for {show_duration(cluster.redis_away_s)}"
@@ -79,9 +76,6 @@ def _summary(relays: Relays, cluster: Cluster) -> str:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_relay_argument(parser)
     add_token_argument(parser)
-    parser.add_argument(
-        "--json", action="store_true", help="print one line of JSON with exact figures"
-    )
     add_quiet_argument(parser)
 
 
@@ -89,7 +83,7 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Inqui
     asked: Deferred[Relays] = Deferred.fromCoroutine(
         ask_for(NODES_PATH, read_relays, arguments.relay, arguments.admin_token, reactor, screen)
     )
-    return Inquiry(asked, lambda relays: show(relays, arguments.json, screen), screen)
+    return Inquiry(asked, lambda relays: show(relays, screen), screen)
 
 
 COMMAND = Command(
@@ -99,4 +93,5 @@ COMMAND = Command(
     "it only keeps a bundle. Ends with 1 when the relay is alone, or does not reach Redis.",
     _add_arguments,
     _start,
+    json_help="print one line of JSON with exact figures",
 )

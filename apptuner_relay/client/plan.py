@@ -17,7 +17,6 @@ from apptuner_relay.client.command import Command, add_quiet_argument, checked
 from apptuner_relay.client.measured import measure
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.plan_inputs import INPUTS
-from apptuner_relay.client.printable import json_line
 from apptuner_relay.client.projection import Figures, Projection, project
 from apptuner_relay.client.records import Status
 from apptuner_relay.client.screen import Screen
@@ -90,10 +89,9 @@ class Reckoning:
 
 def show(plan: Reckoning, form: str, screen: Screen) -> Exit:
     """Print a plan."""
+    screen.result(**_as_json(plan))
     if form == "csv":
         _show_csv(plan, screen)
-    elif form == "json":
-        screen.tell_raw(json_line(_as_json(plan)))
     else:
         _show_tables(plan, screen)
     return Exit.DONE

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger, globalLogBeginner
 
+from apptuner_relay.client.command import JSON_OPTION
 from apptuner_relay.client.outcome import PROGRAM, Exit, UsageError
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.session_id_note import session_id_note
@@ -40,6 +41,27 @@ def run_to_the_end(arguments: argparse.Namespace) -> Exit:
     return run.code
 
 
+def start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> CommandRun:
+    """Start the command that was parsed. Raises `UsageError`.
+
+    The screen speaks JSON where that is wanted, and is told when the command is done.
+    """
+    command: Command = arguments.command
+    form = getattr(arguments, "format", None)
+    if arguments.json or form == "json":
+        screen.speak_json(command.name, only_failures=command.json_is_messages)
+        if form == "csv":
+            raise UsageError(f"{JSON_OPTION} and --format csv can't go together")
+    run = command.start(arguments, reactor, screen)
+    run.done.addCallback(_ended, screen)
+    return run
+
+
+def _ended(code: Exit, screen: Screen) -> Exit:
+    screen.end(code)
+    return code
+
+
 class ReactorRun:
     """One run of a command, from the reactor's start to its end."""
 
@@ -59,9 +81,9 @@ class ReactorRun:
         if note is not None and command.notes_session:
             self._screen.say(note)
         try:
-            running = self._running = command.start(self._arguments, self._reactor, self._screen)
+            running = self._running = start(self._arguments, self._reactor, self._screen)
         except UsageError as error:
-            self._screen.complain(f"{PROGRAM} {command.name}: error: {error}")
+            self._screen.complain(str(error), prefix=f"{PROGRAM} {command.name}: error: ")
             self._end(Exit.USAGE)
             return
         except Exception:
@@ -88,6 +110,7 @@ class ReactorRun:
             self._end(code)
 
     def _end(self, code: Exit) -> None:
+        self._screen.end(code)
         self.code = code
         self._reactor.stop()
 

@@ -19,7 +19,6 @@ from twisted.internet.defer import Deferred, succeed
 from apptuner_relay.client.amounts import data
 from apptuner_relay.client.command import Command, add_quiet_argument, checked
 from apptuner_relay.client.outcome import Exit, UsageError
-from apptuner_relay.client.printable import json_line
 from apptuner_relay.client.records import COUNTS, DayRecord, Status
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.sources import (
@@ -135,10 +134,9 @@ def show(account: Account, form: str, screen: Screen) -> Exit:
     if not account.days:
         screen.complain(f"there is no record of {account.period.name}")
         return Exit.FAILED
+    screen.result(**_as_json(account))
     if form == "csv":
         _show_csv(account, screen)
-    elif form == "json":
-        screen.tell_raw(json_line(_as_json(account)))
     else:
         _show_table(account, screen)
     if account.missing:

@@ -1,6 +1,7 @@
 """What the user sees: results on standard output, everything else on standard error.
 
-Every text is made safe to print here, whoever wrote it. The only module that needs `rich`.
+Every text is made safe to print here, whoever wrote it. The only module that needs `rich`. With
+`--json`, standard output has lines of JSON only.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Literal, TextIO
+from time import time as wall_s
+from typing import Any, Literal, TextIO
 
 from rich import box
 from rich.console import Console
@@ -25,6 +27,8 @@ from rich.segment import Segments
 from rich.table import Table
 from rich.text import Text
 
+from apptuner_relay.client.json_output import JsonOutput
+from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.printable import printable
 
 _REFRESH_SECONDS = 0.1
@@ -41,24 +45,52 @@ class Screen:
         self._err = _console(err)
         self._quiet = quiet
         self._reader_gone = False
+        self._json: JsonOutput | None = None
+
+    def speak_json(self, command: str, *, only_failures: bool = False) -> None:
+        """From now on standard output has JSON, and nothing of what is told to people."""
+        self._json = JsonOutput(command, self.tell_raw, wall_s, only_failures=only_failures)
+
+    @property
+    def speaks_json(self) -> bool:
+        """Whether a program reads standard output, and wants JSON."""
+        return self._json is not None
+
+    def event(self, name: str, /, **fields: Any) -> None:
+        """With `--json`: a line about something that happened. Without: nothing."""
+        if self._json is not None:
+            self._json.event(name, fields)
+
+    def result(self, **fields: Any) -> None:
+        """With `--json`: what the last line has, beside how the run ended. Without: nothing."""
+        if self._json is not None:
+            self._json.result(fields)
+
+    def end(self, code: Exit) -> None:
+        """The command is done: with `--json`, write the last line. Once is enough."""
+        if self._json is not None:
+            self._json.end(code)
 
     def say(self, text: str) -> None:
         """How things are going: standard error, and nothing of it with --quiet."""
         if not self._quiet:
             self._note(Text(printable(text), style="dim"))
 
-    def complain(self, text: str) -> None:
-        """What went wrong: standard error."""
-        self._note(Text(printable(text), style="red"))
+    def complain(self, text: str, *, prefix: str = "") -> None:
+        """What went wrong: standard error. With `--json` it is the error of a run that fails,
+        without the prefix."""
+        if self._json is not None:
+            self._json.went_wrong(printable(text))
+        self._note(Text(printable(prefix + text), style="red"))
 
     def tell(self, text: str, style: str = "") -> None:
         """What the command is for: standard output, and nothing of it with --quiet."""
-        if not self._quiet:
+        if not self._told_nothing:
             self._write(Text(printable(text), style=style))
 
     def tell_parts(self, *parts: tuple[str, str]) -> None:
         """A line of (text, style) pairs. The texts must have been through `printable`."""
-        if not self._quiet:
+        if not self._told_nothing:
             self._write(Text.assemble(*parts))
 
     def tell_table(
@@ -71,7 +103,7 @@ class Screen:
     ) -> None:
         """A table: columns at the right but for those in `left`, and with `total` a last row that
         stands apart. Never cut to the terminal's width: a figure cut short is a wrong one."""
-        if self._quiet:
+        if self._told_nothing:
             return
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=False)
         for index, title in enumerate(titles):
@@ -116,6 +148,10 @@ class Screen:
         """Standard output's file descriptor, for what is no text. Nothing waits in front of it."""
         self._out.file.flush()
         return self._out.file.fileno()
+
+    @property
+    def _told_nothing(self) -> bool:
+        return self._quiet or self._json is not None
 
     def _note(self, text: Text) -> None:
         with contextlib.suppress(OSError):

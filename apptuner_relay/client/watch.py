@@ -128,12 +128,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default=LEVELS[0],
         help="show console logs of this level and above (default: debug, which is all)",
     )
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="print every message as a line of JSON, for other programs (with --level: console "
-        "logs of that level and above, and everything else)",
-    )
 
 
 def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Membership:
@@ -158,4 +152,7 @@ COMMAND = Command(
     "phones that come and go, and acknowledgements of bundles. Runs until interrupted.",
     _add_arguments,
     _start,
+    json_help="print every message as a line of JSON, for other programs (with --level: console "
+    "logs of that level and above, and everything else), and why it ended, if it failed",
+    json_is_messages=True,
 )

@@ -26,6 +26,7 @@ from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.policy import Patience
 from apptuner_relay.client.pushing import Order, Push
+from apptuner_relay.client.reactor_run import start
 
 from .little_relay import Recorder, RelayTestCase
 
@@ -112,7 +113,7 @@ class OperatorCommandCase(TestCase):
     def begin(self, *arguments: str, quiet: bool = False) -> tuple[Any, Recorder]:
         screen = Recorder(quiet=quiet)
         parsed = main_module.make_parser(main_module.commands()).parse_args(arguments)
-        return parsed.command.start(parsed, self.time, screen), screen
+        return start(parsed, self.time, screen), screen
 
     def run_command(self, *arguments: str, code: Exit = Exit.DONE) -> Recorder:
         running, screen = self.begin(*arguments)

@@ -21,6 +21,7 @@ from twisted.trial.unittest import TestCase
 
 from apptuner_relay.client.address import Relay
 from apptuner_relay.client.outcome import Exit
+from apptuner_relay.client.reactor_run import start
 from apptuner_relay.client.screen import Screen
 
 from .bundle_server import BundleServer
@@ -222,7 +223,7 @@ class RelayTestCase(TestCase):
         relay = [] if "--relay" in arguments else ["--relay", str(self.relay.address)]
         line = [name, *relay, "--session", "ABC234", *arguments]
         parsed = make_parser(commands()).parse_args(line)
-        running = parsed.command.start(parsed, reactor, screen)
+        running = start(parsed, reactor, screen)
 
         def stop() -> Deferred[Exit] | None:
             if not running.done.called:

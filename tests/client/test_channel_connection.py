@@ -16,6 +16,7 @@ from apptuner_relay.client import join as join_module
 from apptuner_relay.client import watch as watch_module
 from apptuner_relay.client.main import commands, make_parser
 from apptuner_relay.client.outcome import Exit, UsageError
+from apptuner_relay.client.reactor_run import start
 
 from .cases import now
 from .little_channel import RELAY, LittleChannel, Subscriber
@@ -47,7 +48,7 @@ class ChannelCase(TestCase):
         screen = Recorder()
         line = [name, "--relay", str(self.channel.relay), "--managed", self.channel.url]
         parsed = make_parser(commands()).parse_args([*line, "--session", "ABC234", *arguments])
-        running = parsed.command.start(parsed, reactor, screen)
+        running = start(parsed, reactor, screen)
 
         def stop() -> Deferred[Exit] | None:
             if running.done.called:

@@ -10,7 +10,7 @@ from twisted.internet.defer import inlineCallbacks
 
 from apptuner_relay.client.outcome import Exit
 
-from .cases import MemberCommandCase
+from .cases import MemberCommandCase, said
 from .little_relay import Peer
 
 
@@ -71,9 +71,9 @@ class WatchTests(MemberCommandCase):
         for level in ("log", "info", "warn", "error", "debug", "fatal", None):
             self.log(peer, level, f"said {level}")
         yield self.finished(watch, peer)
-        said = screen.out.getvalue()
-        self.assertEqual([said.count(f"said {x}") for x in ("warn", "error")], [1, 1])
-        self.assertEqual(said.count("said"), 2)
+        shown = screen.out.getvalue()
+        self.assertEqual([shown.count(f"said {x}") for x in ("warn", "error")], [1, 1])
+        self.assertEqual(shown.count("said"), 2)
 
     @inlineCallbacks
     def test_json(self) -> Any:
@@ -84,10 +84,21 @@ class WatchTests(MemberCommandCase):
         yield self.finished(watch, peer)
         lines = screen.out.getvalue().splitlines()
         self.assertTrue(all(line.isascii() and line.isprintable() for line in lines))
-        connected, log, phone = map(json.loads, lines)
+        connected, log, phone, end = map(json.loads, lines)
         self.assertEqual(connected["type"], "connected")
         self.assertEqual(log["payload"]["args"], ["a\nb\x7f\x1bé\ud83d", {"deep": [1.5]}])
         self.assertEqual(phone["type"], "mobile_connected")
+        self.assertEqual((end["event"], end["exit"]), ("result", Exit.NO_CONNECTION))
+        self.assertNotIn("type", end)
+
+    @inlineCallbacks
+    def test_json_of_a_run_that_is_interrupted_has_messages_only(self) -> Any:
+        watch, screen, _ = yield self.watching("--json")
+        yield said(screen, '"type":"connected"')
+        watch.leave(Exit.INTERRUPTED)
+        yield watch.done
+        [message] = map(json.loads, screen.out.getvalue().splitlines())
+        self.assertEqual(message["type"], "connected")
 
     @inlineCallbacks
     def test_logs_of_any_form(self) -> Any:
