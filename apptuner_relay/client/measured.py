@@ -13,7 +13,8 @@ from apptuner_relay.client.projection import Figures
 from apptuner_relay.client.records import DayRecord, Status
 
 LEAST_SESSIONS = 20
-"""For what a session takes of memory: with fewer, the process's own ups and downs are more."""
+"""For what a session takes of memory and CPU: with fewer, the process's own ups and downs are
+more."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ def measure(status: Status, figures: Figures, users_now: int | None) -> dict[str
         if spent > 0:
             found["session_memory_bytes"] = Measured(
                 spent / status.sessions, f"{status.sessions:,} sessions now"
+            )
+        if status.cores_busy is not None:
+            # What was sent in that minute took its part; what is left is for being there.
+            sent = Fraction(status.minute_bytes, 60 * 10**9) * figures.cpu_s_per_gb
+            left = max(Fraction(0), Fraction(status.cores_busy) - sent)
+            found["cpu_per_1000_sessions"] = Measured(
+                left / status.sessions * 1000, f"{status.sessions:,} sessions in the last minute"
             )
     return found
 

@@ -2,7 +2,8 @@
 
 Exact (`Fraction`), so that a figure depends on what was put in and on nothing else. Data is what
 the relay sends, in decimal units, and a month has 30 days: that is how hosts bill. Where the
-default figures come from, each says beside itself; `ops/bench/run` gives them for your machine.
+default figures come from, each says beside itself; docs/reference/capacity.md has what was
+measured, and `ops/bench/capacity` and `ops/bench/run` measure your machine.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ MIB = 1024 * 1024
 MBIT_PER_S = 1_000_000
 
 BUSIEST_CORE_SHARE = Fraction(1, 2)
-"""Of a core that a relay may use in its busiest hour. The rest is for bursts."""
+"""Of a core that a relay may use in its busiest hour: the relay notes when it takes more. The rest
+is for bursts."""
+ROOM_SHARE = Fraction(1, 2)
+"""Of what one relay carries: with more, it is time to plan another."""
 BURST = 10
 """How far above its mean the line's traffic may go within the busiest hour."""
 MEMORY_MARGIN = 2
@@ -59,10 +63,15 @@ class Figures:
     holds its case `stalled` to, two connections of 12 KiB each, and some more."""
     cpu_s_per_gb: Fraction = Fraction(1)
     """A core's time for 10⁹ bytes sent: 0.46 to 0.86 were measured, with one phone."""
-    notice_sessions: Fraction = Fraction(100)
-    warning_sessions: Fraction = Fraction(300)
-    managed_sessions: Fraction = Fraction(5000)
-    """Where fewer than `warning_sessions`, that many."""
+    cpu_per_1000_sessions: Fraction = Fraction(2, 100)
+    """A core's share for 1,000 sessions that move no bundle: a ping every 25 s and a console log
+    now and then."""
+    notice_sessions: Fraction = Fraction(5000)
+    """Half of `warning_sessions`: time to plan another relay."""
+    warning_sessions: Fraction = Fraction(10_000)
+    """The most that were measured on one relay."""
+    managed_sessions: Fraction = Fraction(50_000)
+    """Of five relays. Where fewer than `warning_sessions`, that many."""
     service_connections: Fraction = Fraction(2)
     """Of a session to a managed service: a CLI and a phone."""
     hours_per_day: Fraction = Fraction(4)
@@ -77,7 +86,7 @@ class Figures:
 
 
 class ProjectionStage(IntEnum):
-    """How big an operation is, by the sessions at which a relay starts to worry."""
+    """How big an operation is: what a relay carries is its core, and its sessions."""
 
     START = 1
     GROW = 2
@@ -87,10 +96,10 @@ class ProjectionStage(IntEnum):
     @property
     def advice(self) -> str:
         return (
-            "one small relay",
-            "plan the next size",
-            "optimise or scale out",
-            "more relays, or a managed service",
+            "one relay, with room to grow",
+            "one relay, time to plan another",
+            "several relays",
+            "several relays, or a managed service",
         )[self - 1]
 
 
@@ -131,16 +140,13 @@ def project(users: int, figures: Figures) -> Projection:
     """What `users` users come to."""
     bundles = users * figures.bundles_per_day * figures.copies
     whole_day_bytes = bundles * figures.bundle_bytes
-    day_bytes = bundles * (
-        (1 - figures.patched_share) * figures.bundle_bytes
-        + figures.patched_share * figures.patch_bytes
-    )
+    day_bytes = users * _day_bytes_per_user(figures)
     sessions = peak_sessions(users, figures)
     connections = math.ceil(sessions * figures.connections_per_session)
     memory_bytes = math.ceil(figures.base_memory_bytes + sessions * figures.session_memory_bytes)
     busy_bytes_per_s = day_bytes * figures.busy_hour_share / 3600
-    cores_busy = busy_bytes_per_s / 10**9 * figures.cpu_s_per_gb
-    stage = _stage(sessions, figures)
+    cores_busy = users * _cores_busy_per_user(figures)
+    stage = _stage(sessions, cores_busy, figures)
     return Projection(
         users,
         round(day_bytes),
@@ -151,7 +157,11 @@ def project(users: int, figures: Figures) -> Projection:
         memory_bytes,
         cores_busy,
         Machine(
-            max(1, math.ceil(cores_busy / BUSIEST_CORE_SHARE)),
+            max(
+                1,
+                math.ceil(cores_busy / BUSIEST_CORE_SHARE),
+                math.ceil(sessions / figures.warning_sessions),
+            ),
             _memory_size(memory_bytes),
             _line(busy_bytes_per_s * 8 * BURST),
             _power_of_two(connections + SPARE_DESCRIPTORS),
@@ -177,23 +187,49 @@ def _peak_sessions_per_user(figures: Figures) -> Fraction:
     return figures.sessions_per_user * figures.peak_share
 
 
-def _stage(sessions: int, figures: Figures) -> ProjectionStage:
-    exceeded = [stage for stage, most in _most_sessions(figures).items() if sessions > most]
+def _day_bytes_per_user(figures: Figures) -> Fraction:
+    whole = (1 - figures.patched_share) * figures.bundle_bytes
+    patched = figures.patched_share * figures.patch_bytes
+    return figures.bundles_per_day * figures.copies * (whole + patched)
+
+
+def _cores_busy_per_user(figures: Figures) -> Fraction:
+    """In the busiest hour, on average: bytes that are sent, and sessions that are there."""
+    bytes_per_s = _day_bytes_per_user(figures) * figures.busy_hour_share / 3600
+    sending = bytes_per_s / 10**9 * figures.cpu_s_per_gb
+    return sending + _peak_sessions_per_user(figures) / 1000 * figures.cpu_per_1000_sessions
+
+
+def _stage(sessions: int, cores_busy: Fraction, figures: Figures) -> ProjectionStage:
+    exceeded = [
+        stage
+        for stage, (most_sessions, most_cores) in _ends(figures).items()
+        if sessions > most_sessions or (most_cores is not None and cores_busy > most_cores)
+    ]
     return ProjectionStage(max(exceeded, default=0) + 1)
 
 
-def _most_sessions(figures: Figures) -> dict[ProjectionStage, Fraction]:
-    """With how many sessions each stage ends that does."""
+def _ends(figures: Figures) -> dict[ProjectionStage, tuple[Fraction, Fraction | None]]:
+    """With how many sessions, and with how many busy cores, each stage ends that does."""
     return {
-        ProjectionStage.START: figures.notice_sessions,
-        ProjectionStage.GROW: figures.warning_sessions,
-        ProjectionStage.SCALE_OUT: max(figures.managed_sessions, figures.warning_sessions),
+        ProjectionStage.START: (figures.notice_sessions, ROOM_SHARE * BUSIEST_CORE_SHARE),
+        ProjectionStage.GROW: (figures.warning_sessions, BUSIEST_CORE_SHARE),
+        ProjectionStage.SCALE_OUT: (
+            max(figures.managed_sessions, figures.warning_sessions),
+            None,
+        ),
     }
 
 
 def _first_users_beyond(stage: ProjectionStage, figures: Figures) -> int | None:
-    most = _most_sessions(figures).get(stage)
-    return None if most is None else first_users_with_more(most, figures)
+    if stage not in (ends := _ends(figures)):
+        return None
+    most_sessions, most_cores = ends[stage]
+    begins = [first_users_with_more(most_sessions, figures)]
+    each = _cores_busy_per_user(figures)
+    if most_cores is not None and each:
+        begins.append(math.floor(most_cores / each) + 1)
+    return min((users for users in begins if users is not None), default=None)
 
 
 def _memory_size(relay_bytes: int) -> int:

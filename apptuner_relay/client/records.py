@@ -15,6 +15,8 @@ from typing import Any
 MAX_COUNT = 2**63
 """Beyond this a number is no count of anything."""
 
+MINUTE_S = 60.0
+
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -51,6 +53,11 @@ class Status:
     today: DayRecord
     sessions: int
     memory_bytes: int
+    cores_busy: float | None = None
+    """What it took in the last minute, of one core; None for an older relay, and one that has only
+    just started."""
+    minute_bytes: int = 0
+    """What it sent in the last minute."""
 
 
 def read_days(value: object) -> tuple[DayRecord, ...]:
@@ -72,7 +79,18 @@ def read_status(value: object) -> Status:
         DayRecord.read(record.get("today"), "today"),
         _count(record, "sessions", "the answer"),
         _count(record, "memory_bytes", "the answer"),
+        *_last_minute(record),
     )
+
+
+def _last_minute(record: Mapping[str, Any]) -> tuple[float | None, int]:
+    """What a relay took of its cores, and what it sent."""
+    if record.get("capacity") is None or _seconds(record, "uptime_s", "the answer") < MINUTE_S:
+        return None, 0
+    capacity = _object(record["capacity"], "capacity")
+    shares = [_seconds(capacity, name, "capacity") for name in ("cpu_share", "worker_share")]
+    minute = _object(record.get("last_minute"), "last_minute")
+    return sum(shares), _count(minute, "bytes_out", "last_minute")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ def minute_fields(meters: Meters) -> dict[str, object]:
         "bundle_bytes_last_minute": minute.bundle_bytes,
         "bytes_out_last_minute": minute.bytes_out,
         "memory_bytes": meters.process.memory_bytes,
+        "cpu_share": round(meters.process.cpu.shares.process, 4),
+        "busy_share": round(meters.process.cpu.busy, 4),
         "loop_lag_ms": meters.sampler.loop_lag_ms,
         "state": meters.health.state,
     }
@@ -58,7 +60,8 @@ def minute_line(meters: Meters) -> str:
         f"{meters.days.today().peak_sessions}; "
         f"{show_count(total.bundles, 'bundle')}, {show_bytes(total.bundle_bytes)} since the start; "
         f"{show_count(minute.bundles, 'bundle')}, {show_bytes(minute.bundle_bytes)} in the last "
-        f"minute; memory {show_memory(meters.process.memory_bytes)}, loop lag "
+        f"minute; CPU {meters.process.cpu.shares.process:.0%} of a core, memory "
+        f"{show_memory(meters.process.memory_bytes)}, loop lag "
         f"{meters.sampler.loop_lag_ms:.0f} ms{cluster}{managed}{state}"
     )
 

@@ -8,6 +8,7 @@ import socket
 from twisted.internet.interfaces import IReactorTime
 
 from apptuner_relay.config.groups.warning_settings import WarningSettings
+from apptuner_relay.operator.capacity import Capacity
 from apptuner_relay.operator.cluster_view import ClusterView, watch_cluster
 from apptuner_relay.operator.counters import Counters
 from apptuner_relay.operator.day_counter import DayCounter
@@ -23,6 +24,7 @@ from apptuner_relay.operator.process import ProcessUse
 from apptuner_relay.operator.sampler import Sampler
 from apptuner_relay.operator.thresholds import (
     watch_certificate,
+    watch_cpu,
     watch_descriptors,
     watch_log,
     watch_loop_lag,
@@ -60,7 +62,8 @@ class Meters:
             return self.session_count
 
         self.counters = Counters(relay.clients, clock.seconds)
-        self.process = ProcessUse(settings.memory_limit)
+        self.process = ProcessUse(settings.memory_limit, clock.seconds)
+        self.capacity = Capacity(self.process, session_count, settings)
         self.sampler = Sampler(self.counters, session_count, clock, wall_s)
         self.days = DayCounter(self.counters, session_count, wall_s)
         self.health = Health(self.process, session_count, relay.is_draining, clock, wall_s)
@@ -74,7 +77,12 @@ class Meters:
         """None without ``--managed``."""
         conditions, health = self.health.conditions, self.health
         watch_sessions(conditions, lambda: health.fewest_sessions, settings)
-        watch_loop_lag(conditions, lambda: self.sampler.loop_lag_ms, settings)
+
+        def loop_lag_ms() -> float:
+            return self.sampler.loop_lag_ms
+
+        watch_cpu(conditions, self.process, self.capacity, loop_lag_ms, settings)
+        watch_loop_lag(conditions, loop_lag_ms, settings)
         watch_process(conditions, self.process, settings)
         if relay.spool is not None:
             watch_spool(conditions, relay.spool, clock.seconds, settings.warning_time)

@@ -1,16 +1,17 @@
-"""How much memory and how many file descriptors the process uses, and may use (Linux)."""
+"""How much CPU time, memory and how many file descriptors the process uses, and may use (Linux)."""
 
 import contextlib
 import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
+from apptuner_relay.operator.control_groups import memory_limit as group_memory_limit
+from apptuner_relay.operator.cpu_use import CpuUse
+
 _UNLIMITED_DESCRIPTORS = 1 << 30
-_CGROUPS = Path("/sys/fs/cgroup")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _MOST_DESCRIPTORS = 1 << 20
-_NO_LIMIT_BYTES = 1 << 60
-"""cgroup v1 writes "no limit" as a number near the largest that there is."""
 
 
 def memory_bytes() -> int:
@@ -50,59 +51,26 @@ def raise_descriptors_limit() -> int:
     return descriptors_limit()
 
 
-def cgroup_memory_limit(
-    membership: Path = Path("/proc/self/cgroup"), root: Path = _CGROUPS
-) -> int | None:
-    """The lowest memory limit of the control groups that this process is in, in bytes; None for
-    none. Reads cgroup v2 (``memory.max``) and v1 (``memory.limit_in_bytes``)."""
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:
-        return None
-    limits: list[int] = []
-    for line in lines:
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if not controllers:
-            limits += _limits(root, path, "memory.max")
-        elif "memory" in controllers.split(","):
-            limits += _limits(root / "memory", path, "memory.limit_in_bytes")
-    return min(limits, default=None)
-
-
-def _limits(top: Path, path: str, name: str) -> list[int]:
-    """The limits of a group and of its parents. In a container the path may be the host's, of
-    which only the top group is visible."""
-    limits = []
-    group = top / path.strip("/")
-    for folder in (group, *group.parents):
-        try:
-            text = (folder / name).read_text().strip()
-        except OSError:
-            text = ""
-        if text.isdigit() and int(text) < _NO_LIMIT_BYTES:
-            limits.append(int(text))
-        if folder == top:
-            break
-    return limits
-
-
 class ProcessUse:
     """What this process used when it was last measured, and its limits.
 
     :param memory_limit: in bytes; 0 for none, None for that of the control group.
+    :param seconds: the monotonic clock.
     """
 
-    def __init__(self, memory_limit: int | None) -> None:
+    def __init__(self, memory_limit: int | None, seconds: Callable[[], float]) -> None:
         if memory_limit is None:
-            memory_limit = cgroup_memory_limit()
+            memory_limit = group_memory_limit()
         self.memory_limit = memory_limit or None
         self.descriptors_limit = descriptors_limit()
+        self.cpu = CpuUse(seconds)
         self.measure()
 
     def measure(self) -> None:
         """Ask the system anew."""
         self.memory_bytes = memory_bytes()
         self.descriptors = descriptors()
+        self.cpu.measure()
 
     @staticmethod
     def memory_now() -> int:

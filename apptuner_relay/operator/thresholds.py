@@ -1,12 +1,13 @@
-"""The conditions of a relay by itself: sessions, loop lag, memory, file descriptors, the spool, the
-TLS certificate, the log. `cluster_view` has those of a cluster, `managed_view` those of a managed
-service.
+"""The conditions of a relay by itself: sessions, CPU, loop lag, memory, file descriptors, the
+spool, the TLS certificate, the log. `cluster_view` has those of a cluster, `managed_view` those of
+a managed service.
 """
 
 import math
 from collections.abc import Callable
 
 from apptuner_relay.config.groups.warning_settings import WarningSettings
+from apptuner_relay.operator.capacity import MEMORY_SHARE, Capacity
 from apptuner_relay.operator.conditions import Conditions, Level
 from apptuner_relay.operator.descriptors import DescriptorReserve
 from apptuner_relay.operator.log_writer import LogWriter
@@ -18,8 +19,6 @@ from apptuner_relay.operator.process import ProcessUse
 from apptuner_relay.support.clocks import WallClock
 from apptuner_relay.support.units import show_count, show_memory
 
-MEMORY_SHARE = 0.9
-"""The share of its limit above which memory is worth a warning."""
 SPOOL_SHARE = 0.9
 """The share of its budget above which the spool is worth a notice."""
 _SOON_S = 60.0
@@ -123,21 +122,55 @@ def watch_sessions(
     :param fewest_sessions: the fewest that there were at once since the last check.
     """
 
-    def above(most: int | None, advice: str) -> str | None:
+    def above(most: int | None, option: str) -> str | None:
         fewest = fewest_sessions()
         if most is None or fewest <= most:
             return None
-        return f"{show_count(fewest, 'session')}, consistently above {most}: {advice}"
+        return f"{show_count(fewest, 'session')}, consistently above {option}, {most}"
 
     def notice() -> str | None:
-        return above(settings.notice_sessions, "plan the next size")
+        return above(settings.notice_sessions, "--notice-sessions")
 
     def warning() -> str | None:
-        return above(settings.warning_sessions, "optimise or scale out")
+        return above(settings.warning_sessions, "--warning-sessions")
 
     time_s = settings.warning_time
     conditions.watch("sessions_notice", notice, level=Level.NOTICE, for_s=time_s)
     conditions.watch("sessions_warning", warning, for_s=time_s)
+
+
+def watch_cpu(
+    conditions: Conditions,
+    process: ProcessUse,
+    capacity: Capacity,
+    loop_lag_ms: Callable[[], float],
+    settings: WarningSettings,
+) -> None:
+    """Have ``conditions`` watch how much of its CPU the relay takes."""
+
+    def above(most: float | None, advice: str) -> str | None:
+        cpu = process.cpu
+        if most is None or not cpu.has_a_minute or cpu.busy <= most:
+            return None
+        if cpu.shares.loop >= cpu.busy:
+            taken = f"The event loop takes {cpu.busy:.0%} of its core"
+        else:
+            taken = f"The relay takes {cpu.busy:.0%} of the {cpu.cores:g} cores that it may use"
+        said = f"{taken}, consistently above {most:.0%}, and is {loop_lag_ms():.0f} ms late"
+        estimate = capacity.estimate
+        if estimate is not None:
+            said += f"; it carries about {estimate.sessions} sessions that do as much"
+        return f"{said}: {advice}"
+
+    def notice() -> str | None:
+        return above(settings.notice_cpu, "plan another relay")
+
+    def warning() -> str | None:
+        return above(settings.warning_cpu, "start another relay")
+
+    time_s = settings.warning_time
+    conditions.watch("cpu_notice", notice, level=Level.NOTICE, for_s=time_s)
+    conditions.watch("cpu_warning", warning, for_s=time_s)
 
 
 def watch_loop_lag(

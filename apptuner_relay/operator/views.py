@@ -7,11 +7,11 @@ session.
 from heapq import nlargest
 
 from apptuner_relay import __version__
+from apptuner_relay.operator.capacity import MEMORY_SHARE
 from apptuner_relay.operator.cluster_view import cluster_row
 from apptuner_relay.operator.managed_view import managed_row
 from apptuner_relay.operator.meters import Meters
 from apptuner_relay.operator.observed import ClientView, SessionView
-from apptuner_relay.operator.thresholds import MEMORY_SHARE
 from apptuner_relay.session.session import Role
 from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.support.version import commit
@@ -62,6 +62,7 @@ class Views:
             "memory_bytes": process.memory_now(),
             "memory_limit_bytes": process.memory_limit,
             "loop_lag_ms": meters.sampler.loop_lag_ms,
+            "capacity": meters.capacity.row(),
             "spool": self._spool(),
             "cluster": self.cluster(_MOST_NODES),
             "managed": self._managed(),
@@ -106,6 +107,7 @@ class Views:
         memory = process.memory_limit
         return {
             "sessions": {"notice": settings.notice_sessions, "warning": settings.warning_sessions},
+            "busy_share": {"notice": settings.notice_cpu, "warning": settings.warning_cpu},
             "loop_lag_ms": {"warning": None if lag is None else 1000 * lag},
             "memory_bytes": {"warning": None if memory is None else MEMORY_SHARE * memory},
             "descriptors": {"warning": share and share * process.descriptors_limit},

@@ -62,6 +62,4 @@ class Agreement(SynchronousTestCase):
             self.assertRaises(ValueError, option.parse, text)
 
     def test_thresholds(self) -> None:
-        assumed, settings = projection.Figures(), Settings()
-        self.assertEqual(assumed.notice_sessions, settings.warnings.notice_sessions)
-        self.assertEqual(assumed.warning_sessions, settings.warnings.warning_sessions)
+        self.assertEqual(projection.BUSIEST_CORE_SHARE, Settings().warnings.notice_cpu)

@@ -22,7 +22,12 @@ class PlanTest(OperatorCommandCase):
             ("10,000", "150 GB", "4.5 TB"),
         ):
             self.assertRegex(text, rf"(?m)^ {users} +{data} +{month} ")
-        self.assertIn("50 users: stage 1 of 4, one small relay; stage 2 from 101 users", text)
+        self.assertIn(
+            "50 users: stage 1 of 4, one relay, with room to grow; stage 2 from 5,001 users", text
+        )
+        self.assertIn(
+            "\nA stage says how many relays are worth having. In 1 and 2 one relay ", text
+        )
         self.assertRegex(text, r"(?m)^ a bundle, as it is sent +15 MB +given *$")
         self.assertRegex(text, r"(?m)^ sessions of a user +1 +assumed *$")
 
@@ -126,5 +131,5 @@ class PlanTest(OperatorCommandCase):
             ended = self.assertRaises(SystemExit, self.begin, "plan", *arguments)
             self.assertEqual(ended.code, Exit.USAGE)
             self.assertIn(arguments[0], errors.getvalue())
-        for arguments in (["--users-now", "5"], ["--notice-sessions", "301"]):
+        for arguments in (["--users-now", "5"], ["--notice-sessions", "10001"]):
             self.assertRaises(UsageError, self.begin, "plan", *arguments)

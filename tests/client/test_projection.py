@@ -32,6 +32,7 @@ def figures(draw: Any) -> Figures:
         busy_hour_share=draw(SHARES),
         notice_sessions=Fraction(notice),
         warning_sessions=Fraction(notice + draw(st.integers(0, 10_000))),
+        cpu_per_1000_sessions=draw(st.fractions(0, 1, max_denominator=1000)),
     )
 
 
@@ -105,18 +106,38 @@ class ProjectionTest(SynchronousTestCase):
         self.assertGreater(project(begins, put_in).stage, projection.stage)
         self.assertEqual(project(begins - 1, put_in).stage, projection.stage)
 
-    def test_the_stages_are_the_relays_thresholds(self) -> None:
-        stages = [project(users, Figures()).stage for users in (1, 100, 101, 300, 301, 5000, 5001)]
-        self.assertEqual(stages, [1, 1, 2, 2, 3, 3, 4])
-        self.assertEqual(project(50, Figures()).next_stage_users, 101)
-        self.assertEqual(project(101, Figures()).next_stage_users, 301)
-        self.assertEqual(project(301, Figures()).next_stage_users, 5001)
-        fifth = Figures(peak_share=Fraction(1, 5))
-        self.assertEqual(project(50, fifth).next_stage_users, 501)
+    def test_the_stages_by_sessions(self) -> None:
+        edges = (1, 301, 5000, 5001, 10_000, 10_001, 50_000, 50_001)
+        none = Figures(bundles_per_day=Fraction(0), cpu_per_1000_sessions=Fraction(0))
+        stages = [project(users, none).stage for users in edges]
+        self.assertEqual(stages, [1, 1, 1, 2, 2, 3, 3, 4])
+        self.assertEqual(project(50, none).next_stage_users, 5001)
+        self.assertEqual(project(5001, none).next_stage_users, 10_001)
+        self.assertEqual(project(10_001, none).next_stage_users, 50_001)
+        fifth = replace(none, peak_share=Fraction(1, 5))
+        self.assertEqual(project(50, fifth).next_stage_users, 25_001)
+
+    def test_the_stages_by_cpu(self) -> None:
+        """A core is half busy long before there are many sessions."""
+        busy = Figures(bundles_per_day=Fraction(480), cpu_per_1000_sessions=Fraction(0))
+        # 480 bundles of 15 MB a day are 0.4 MB/s in the busiest hour: 0.4 ms of a core's second.
+        stages = [project(users, busy).stage for users in (625, 626, 1250, 1251, 50_001)]
+        self.assertEqual(stages, [1, 2, 2, 3, 4])
+        self.assertEqual(project(1, busy).next_stage_users, 626)
+        self.assertEqual(project(626, busy).next_stage_users, 1251)
+        self.assertEqual([project(users, busy).machine.cores for users in (1250, 1251)], [1, 2])
+
+    def test_sessions_take_cpu_without_a_bundle(self) -> None:
+        idle = Figures(bundles_per_day=Fraction(0), cpu_per_1000_sessions=Fraction(3, 100))
+        self.assertEqual(project(10_000, idle).cores_busy, Fraction(3, 10))
+
+    def test_several_relays_where_one_does_not_carry_the_sessions(self) -> None:
+        self.assertEqual(project(30_001, Figures()).machine.cores, 4)
 
     def test_a_managed_service_is_no_stage_before_scaling_out(self) -> None:
-        large = Figures(warning_sessions=Fraction(8000))
-        self.assertEqual([project(users, large).stage for users in (5001, 8000, 8001)], [2, 2, 4])
+        large = Figures(warning_sessions=Fraction(80_000), cpu_per_1000_sessions=Fraction(0))
+        stages = [project(users, large).stage for users in (50_001, 80_000, 80_001)]
+        self.assertEqual(stages, [2, 2, 4])
 
 
 def day(text: str, **counts: int) -> DayRecord:

@@ -28,7 +28,7 @@ class Help(SynchronousTestCase):
         text = format_help(80)
         places = [text.index(f"\n{heading}:\n") for heading, _ in headings()]
         self.assertEqual(places, sorted(places))
-        self.assertEqual(len(tunes()), 12)
+        self.assertEqual(len(tunes()), 14)
 
     def test_lines_are_no_longer_than_the_terminal(self) -> None:
         for width in (60, 80, 120):

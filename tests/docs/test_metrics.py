@@ -18,6 +18,7 @@ from tests.operator.fake_managed import MadeManaged
 from tests.web.http import Requester
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md"
+TROUBLESHOOTING = PAGE.parents[1] / "how-to" / "troubleshoot.md"
 _ROW = re.compile(r"^\| `([a-z_]+)` \| (\w+) \| [^|]+ \| ([^|]*) \|", re.MULTILINE)
 _WARNING = re.compile(r"^\| `([a-z_]+)` \| (notice|warning) \| (yes|no) \|", re.MULTILINE)
 
@@ -60,6 +61,12 @@ class MetricsPageTest(SynchronousTestCase):
         others = {family.name for family in self.scrape()} - set(exposed)
         for name in (one for one in others if one.startswith("process_")):
             self.assertIn(f"`{name}", self.page)
+
+    def test_every_warning_has_its_place_in_troubleshooting(self) -> None:
+        """The status page links to it by the warning's name."""
+        section = TROUBLESHOOTING.read_text("utf-8").partition("\n## Warnings\n")[2]
+        places = re.findall(r"(?m)^### `([a-z_]+)`$", section)
+        self.assertEqual(sorted(places), sorted(row[0] for row in _WARNING.findall(self.page)))
 
     def test_every_warning(self) -> None:
         documented = {

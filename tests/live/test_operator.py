@@ -50,7 +50,8 @@ class LogTest(OperatorCase):
         await relay.logged(
             r"2 connections \(cli 1, dashboard 0, desktop 0, mobile 1, upload 0\) in 1 session, "
             r"peak today 1; 1 bundle, 3\.0 MB since the start; "
-            r"1 bundle, 3\.0 MB in the last minute; memory \d+\.\d MiB, loop lag \d+ ms"
+            r"1 bundle, 3\.0 MB in the last minute; CPU \d+% of a core, "
+            r"memory \d+\.\d MiB, loop lag \d+ ms"
         )
         await node.stop()
         await relay.stop()

@@ -14,7 +14,7 @@ class HealthTest(SynchronousTestCase):
         self.sessions = 0
         self.is_draining = False
         self.health = Health(
-            ProcessUse(None),
+            ProcessUse(None, self.clock.seconds),
             lambda: self.sessions,
             lambda: self.is_draining,
             self.clock,

@@ -17,7 +17,8 @@ class LineTest(MetersCase):
             line,
             r"^3 connections \(cli 1, dashboard 0, desktop 0, mobile 2, upload 0\) in 1 session, "
             r"peak today 2; 1 bundle, 1\.5 MB since the start; "
-            r"1 bundle, 1\.5 MB in the last minute; memory \d+\.\d [MG]iB, loop lag 0 ms$",
+            r"1 bundle, 1\.5 MB in the last minute; CPU \d+% of a core, "
+            r"memory \d+\.\d [MG]iB, loop lag 0 ms$",
         )
         fields = minute_fields(self.meters)
         self.assertEqual((fields["connections"], fields["peak_sessions"]), (3, 2))

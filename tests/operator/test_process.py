@@ -1,9 +1,8 @@
-"""`apptuner_relay.operator.process`: the real /proc, and control groups as files."""
+"""`apptuner_relay.operator.process`, of the real /proc."""
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -23,49 +22,6 @@ class RealTest(SynchronousTestCase):
         for end in ends:
             os.close(end)
         self.assertGreater(process.descriptors_limit(), before)
-
-
-class ControlGroupTest(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.root = Path(self.mktemp()).resolve()
-        self.root.mkdir()
-        self.membership = self.root / "membership"
-
-    def limit(self, membership: str, files: dict[str, str]) -> int | None:
-        self.membership.write_text(membership)
-        for name, text in files.items():
-            path = self.root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return process.cgroup_memory_limit(self.membership, self.root)
-
-    def test_the_least_of_all_groups_above(self) -> None:
-        files = {
-            "a/b/memory.max": "max\n",
-            "a/memory.max": f"{512 * MIB}\n",
-            "memory.max": f"{700 * MIB}\n",
-        }
-        self.assertEqual(self.limit("0::/a/b\n", files), 512 * MIB)
-
-    def test_no_limit(self) -> None:
-        self.assertIsNone(self.limit("0::/a\n", {"a/memory.max": "max\n"}))
-        self.assertIsNone(self.limit("0::/\n", {}))
-
-    def test_in_a_container(self) -> None:
-        """The host's path, with the container's own group at the top."""
-        files = {"memory.max": f"{256 * MIB}\n"}
-        self.assertEqual(self.limit("0::/system.slice/docker-1.scope\n", files), 256 * MIB)
-
-    def test_version_1(self) -> None:
-        membership = "5:cpu,cpuacct:/\n4:memory:/box\n1:name=systemd:/\n"
-        file = "memory/box/memory.limit_in_bytes"
-        self.assertEqual(self.limit(membership, {file: f"{64 * MIB}\n"}), 64 * MIB)
-        self.assertIsNone(self.limit(membership, {file: "9223372036854771712\n"}))
-
-    def test_nothing_to_read(self) -> None:
-        missing = self.root / "none"
-        self.assertIsNone(process.cgroup_memory_limit(missing, missing))
-        self.assertIsNone(self.limit("nonsense\n", {}))
 
 
 class DescriptorsTest(SynchronousTestCase):

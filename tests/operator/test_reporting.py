@@ -231,7 +231,7 @@ class WarningTest(ReportingCase):
         cli = relay.connect("/cli/ABC234")
         relay.wait(100, step=1)
         (line,) = self.lines()
-        self.assertEqual(line, "warning: 1 session, consistently above 0: optimise or scale out")
+        self.assertEqual(line, "warning: 1 session, consistently above --warning-sessions, 0")
         (alert,) = self.post.taken
         self.assertEqual(
             list(alert),

@@ -12,6 +12,9 @@ from apptuner_relay.operator.views import Views
 from apptuner_relay.web.metrics import MeterCollector
 from tests.memory import Relay
 from tests.memory_store import MemoryStore
+from tests.operator.made_times import MadeTimes
+
+NO_LIMITS = {"connect_rate": 0, "sessions_per_address": 0, "failed_joins": 0, "ping_timeout": 9e9}
 
 
 class ThresholdTest(SynchronousTestCase):
@@ -45,8 +48,8 @@ class ThresholdTest(SynchronousTestCase):
         levels = [condition.level for condition in relay.service.meters.health.conditions.active]
         self.assertEqual(levels, [Level.NOTICE, Level.WARNING])
         notice, warning = relay.service.meters.health.conditions.active
-        self.assertIn("plan the next size", notice.text)
-        self.assertIn("scale out", warning.text)
+        self.assertEqual(notice.text, "3 sessions, consistently above --notice-sessions, 1")
+        self.assertEqual(warning.text, "3 sessions, consistently above --warning-sessions, 2")
         # That is a matter for the operator, not for a load balancer.
         self.assertEqual(relay.service.meters.health.state, "ok")
 
@@ -63,6 +66,83 @@ class ThresholdTest(SynchronousTestCase):
         self.assertEqual(self.check(10), [])
         self.assertEqual(self.check(59), [])
         self.assertEqual(self.check(60), [True])
+
+    def test_idle_sessions_are_no_matter(self) -> None:
+        """However many there are, and for however long."""
+        self.made = Relay(memory_limit=0, session_timeout=9e9, **NO_LIMITS)
+        times = self.times()
+        for number in range(301):
+            self.made.connect(f"/cli/s{number}")
+        for _ in range(6 * 60 * 4):
+            times.passes(10, 0.04)
+            self.assertEqual(self.made.service.meters.health.check(), [])
+        self.assertEqual(self.made.service.meters.session_count, 301)
+
+    def times(self) -> MadeTimes:
+        """The CPU times that the relay reads from now on."""
+        times = MadeTimes(self.made.clock)
+        self.made.service.meters.process.cpu = times.use
+        return times
+
+    def test_cpu(self) -> None:
+        self.made = Relay(memory_limit=0, warning_time=600.0)
+        times = self.times()
+        changes: list[tuple[float, str, bool]] = []
+
+        def pass_minutes(count: int, loop: float) -> None:
+            for _ in range(6 * count):
+                times.passes(10, loop)
+                for change in self.made.service.meters.health.check():
+                    at_s = self.made.clock.seconds() - 1000
+                    changes.append((at_s, change.condition.name, change.started))
+
+        pass_minutes(11, 0.9)
+        # The first minute has to be measured.
+        self.assertEqual(changes, [(660, "cpu_notice", True), (660, "cpu_warning", True)])
+        meters = self.made.service.meters
+        notice, warning = meters.health.conditions.active
+        self.assertEqual((notice.level, warning.level), (Level.NOTICE, Level.WARNING))
+        self.assertEqual(
+            warning.text,
+            "The event loop takes 90% of its core, consistently above 80%, and is 0 ms late: start "
+            "another relay",
+        )
+        self.assertIn("above 50%, and is 0 ms late: plan another relay", notice.text)
+        # Where there is no other relay, clients can go nowhere else.
+        self.assertEqual(meters.health.state, "ok")
+        # A calm minute ends the warning, and a calmer one the notice.
+        changes.clear()
+        pass_minutes(1, 0.6)
+        self.assertEqual(
+            [(name, started) for _, name, started in changes], [("cpu_warning", False)]
+        )
+        pass_minutes(1, 0.1)
+        self.assertEqual(
+            [(name, started) for _, name, started in changes][1:], [("cpu_notice", False)]
+        )
+
+    def test_a_busy_minute_is_no_warning(self) -> None:
+        self.made = Relay(memory_limit=0, warning_time=600.0)
+        times = self.times()
+        for number in range(6 * 60):
+            times.passes(10, 1.0 if number % 30 < 15 else 0.0)
+            self.assertEqual(self.made.service.meters.health.check(), [])
+
+    def test_cpu_of_all_threads_and_processes(self) -> None:
+        self.made = Relay(memory_limit=0, warning_time=60.0, **NO_LIMITS)
+        times = self.times()
+        for number in range(40):
+            self.made.connect(f"/cli/s{number}")
+        for _ in range(12):
+            times.passes(10, 0.5, threads=0.7, workers=0.6)
+            self.made.service.meters.health.check()
+        notice, warning = self.made.service.meters.health.conditions.active
+        self.assertEqual(
+            warning.text,
+            "The relay takes 90% of the 2 cores that it may use, consistently above 80%, and is "
+            "0 ms late; it carries about 35 sessions that do as much: start another relay",
+        )
+        self.assertEqual(notice.name, "cpu_notice")
 
     def test_memory_degrades(self) -> None:
         relay = self.relay(memory_limit=1024)
@@ -85,13 +165,16 @@ class ThresholdTest(SynchronousTestCase):
         relay = self.relay(
             notice_sessions=None,
             warning_sessions=None,
+            notice_cpu=None,
+            warning_cpu=None,
             lag_limit=None,
             descriptors_limit=None,
             memory_limit=0,
         )
         relay.connect("/cli/a")
         self.check(0)
-        # The event loop is late by all of this.
+        # The event loop is late by all of this, and busy all the time.
+        self.times().passes(60, 1.0)
         self.assertEqual([self.check(600) for _ in range(3)], [[], [], []])
 
     def test_descriptors_degrade(self) -> None:

@@ -30,6 +30,7 @@ class ShapeTest(MetersCase):
                 "memory_bytes",
                 "memory_limit_bytes",
                 "loop_lag_ms",
+                "capacity",
                 "spool",
                 "cluster",
                 "managed",
@@ -46,7 +47,8 @@ class ShapeTest(MetersCase):
         self.assertEqual(
             status["thresholds"],
             {
-                "sessions": {"notice": 100, "warning": 300},
+                "sessions": {"notice": None, "warning": None},
+                "busy_share": {"notice": 0.5, "warning": 0.8},
                 "loop_lag_ms": {"warning": 250},
                 "memory_bytes": {"warning": None},
                 "descriptors": {"warning": 0.8 * status["descriptors_limit"]},

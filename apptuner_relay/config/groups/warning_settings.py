@@ -25,20 +25,33 @@ class WarningSettings:
     HEADING: ClassVar[str] = "Warnings"
 
     notice_sessions: int | None = option(
-        "100",
+        "off",
         or_off(count(0, 1_000_000), None),
-        "Note that it is time to plan the next size when there are consistently more sessions",
+        "Note when there are consistently more sessions",
     )
     warning_sessions: int | None = option(
-        "300",
+        "off",
         or_off(count(0, 1_000_000), None),
         "Warn when there are consistently more sessions",
+    )
+    notice_cpu: float | None = option(
+        "50%",
+        or_off(share, None),
+        "Note when the event loop consistently takes more of a core, or the whole relay more of "
+        "the cores that it may use",
+        tune=True,
+    )
+    warning_cpu: float | None = option(
+        "80%",
+        or_off(share, None),
+        "Warn of the same above this share",
+        tune=True,
     )
     warning_time: float = option(
         "10m",
         duration(1, 86400),
         "Time for which there have to be more sessions than --notice-sessions or "
-        "--warning-sessions",
+        "--warning-sessions, and more CPU taken than notice-cpu or warning-cpu",
         tune=True,
         former="worry-time",
     )

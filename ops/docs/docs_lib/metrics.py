@@ -36,6 +36,8 @@ WARNINGS_INTRODUCTION = """\
 
 A relay watches conditions, and warns of each that lasts. A warning that starts or ends is a line in the log, an alert to `--alert-url` and a change of `apptuner_relay_worry{name,level}`; while it is active it is on the status page, and in `worries` of `/api/status`. One that degrades the relay stands in `/health` as well, with 503, so that monitors notice and new clients are sent elsewhere; those of a managed service with 200, as every other relay misses it too.
 
+[Troubleshooting](../how-to/troubleshoot.md#warnings) says more of what to do about each.
+
 | name | level | degrades | watched | active while | what to do |
 |---|---|---|---|---|---|
 """
@@ -61,16 +63,24 @@ LABELS = {
 """What labels mean whose values are not a short list."""
 WARNINGS = {
     "sessions_notice": (
-        "there have been more sessions than `--notice-sessions` for `--tune warning-time`",
-        "Plan for more: `apptuner-relay plan --from URL`.",
+        "there have been more sessions than `--notice-sessions` for `--tune warning-time`; that is off by default",
+        "You set the limit. [What a relay carries](capacity.md) says more than a count; `apptuner-relay plan --from URL` says what more users would take.",
     ),
     "sessions_warning": (
-        "there have been more sessions than `--warning-sessions` for `--tune warning-time`",
-        "Start another relay, or move to a bigger machine.",
+        "there have been more sessions than `--warning-sessions` for `--tune warning-time`; that is off by default",
+        "You set the limit. Start another relay, or raise it.",
+    ),
+    "cpu_notice": (
+        "for `--tune warning-time` the event loop has taken more than `--tune notice-cpu` of a core, or the whole relay as much of the cores that it may use",
+        "Plan another relay: `apptuner-relay plan --from URL`.",
+    ),
+    "cpu_warning": (
+        "likewise, more than `--tune warning-cpu`",
+        "Start another relay ([how](../how-to/several-relays.md)), or have phones and CLIs send only what has changed ([how](../how-to/send-only-what-changed.md)).",
     ),
     "loop_lag": (
         "the event loop has been later than `--tune lag-limit` for a minute",
-        "The relay's core is busy: look at CPU, steal time and what else runs there; start another relay.",
+        "Where the relay is busy, start another one. Where it is not, something else has its core: look at steal time and at what else runs there.",
     ),
     "memory": (
         "the process has used more than 90% of `--memory-limit` for a minute",
