@@ -2,6 +2,7 @@
 client is, and how it is refused.
 """
 
+import re
 from http import HTTPStatus
 
 from autobahn.websocket.types import ConnectionDeny
@@ -13,6 +14,8 @@ from apptuner_relay.support.private_names.of_autobahn import HttpFields, ServerH
 from apptuner_relay.wire.handshake import END, read_opening
 from apptuner_relay.wire.messages import http_refusal
 
+_VALUE = re.compile("[\"':]")
+"""Where what the client has sent begins, in Autobahn's reasons for a refusal."""
 _RETRY_AFTER_S = 5
 """When a client that is refused with 503 may try again."""
 
@@ -49,7 +52,8 @@ class OpeningProtocol(ServerHandshakeProtocol):
 
     def refusal(self, status: int, reason: str, fields: HttpFields) -> bytes:
         """Refuse the handshake with a JSON body, and count the refusal."""
-        self.relay.refused(status, self.client_address)
+        why = str(self._refusal) if self._refusal else _VALUE.split(reason, maxsplit=1)[0].strip()
+        self.relay.refused(status, self.client_address, why, self.request_target)
         headers = [*fields, *(self._refusal.headers if self._refusal else ())]
         if status == HTTPStatus.SERVICE_UNAVAILABLE and not any(
             name == "Retry-After" for name, _ in headers

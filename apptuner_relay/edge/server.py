@@ -66,10 +66,11 @@ class RelayProtocol(FramedConnection, OpeningProtocol):  # type: ignore[misc]
             if role not in self.factory.roles:
                 raise BadRequest(404, "Not found")
             _, _, query = self.request_target.partition("?")
-            admission = self.relay.admit(
-                role, session_id, query, self._will_deflate(request), address
-            )
             headers = request.headers
+            agent = headers.get("user-agent")
+            admission = self.relay.admit(
+                role, session_id, query, self._will_deflate(request), address, agent
+            )
             caller = read_caller(address, self.origin, headers.get("authorization"), query)
         except BadRequest as refusal:
             raise self.denied(refusal) from None

@@ -12,7 +12,7 @@ from twisted.internet.tcp import Connection as TCPConnection
 
 from apptuner_relay.edge.closing_handshake import ClosingHandshake
 from apptuner_relay.edge.closing_states import ClosingEvent, ClosingState
-from apptuner_relay.edge.keepalive import Keepalive, KeepaliveAction
+from apptuner_relay.edge.pinged import PingedConnection
 from apptuner_relay.edge.tls_transport import SecureTransport
 from apptuner_relay.edge.transport import BlockTransport, nothing_unsent, send_nothing
 from apptuner_relay.flow.receive_buffer import BLOCK_BYTES, TURN_S
@@ -23,7 +23,6 @@ from apptuner_relay.wire.closing import read_close
 from apptuner_relay.wire.frames import (
     CLOSE,
     CLOSE_NO_STATUS,
-    CLOSE_POLICY,
     PING,
     PONG,
     Frame,
@@ -35,12 +34,11 @@ _CLOSE_REASON_BYTES = 123
 _LAST_TURNS = 20
 """For how many turns together a lost connection is taken in."""
 _CLOSED_BY_CLIENT = "closed by the client"
-NO_ANSWER = "no answer to a ping"
 _GONE = ClosingState.GONE
 """A name that costs less to look up: it is compared for each block."""
 
 
-class FramedConnection(HandshakeProtocol):
+class FramedConnection(PingedConnection, HandshakeProtocol):
     """A base class, to be named before one of Autobahn's protocols. It is the
     `frame_handler.Connection` of its `FrameHandler`."""
 
@@ -57,9 +55,6 @@ class FramedConnection(HandshakeProtocol):
     _unread = b""
     """What was received, and not read: the source was held in mid-block, or its turn was over."""
     _unread_call: IDelayedCall | None = None
-    _keepalive: Keepalive
-    _answered: Callable[[], None] | None = None
-    """Called when the peer answers a ping."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,8 +89,7 @@ class FramedConnection(HandshakeProtocol):
     def establish(self) -> None:
         """The connection is open, though nothing is read yet."""
         self.closing.advance(ClosingEvent.OPENED)
-        limits, now_s = self.relay.settings.limits, self.relay.clock.seconds()
-        self._keepalive = Keepalive(limits.ping_interval, limits.ping_timeout, now_s)
+        self.begin_pings()
 
     def start(self) -> None:
         """Begin to read."""
@@ -208,54 +202,6 @@ class FramedConnection(HandshakeProtocol):
         """End the connection at once, without a closing handshake."""
         self.transport.abortConnection()
 
-    def check_alive(self, now_s: float) -> None:
-        """Ping a peer that is silent, and close one that doesn't answer; see `Keepalive`. Called at
-        intervals."""
-        handler = self.frame_handler
-        if handler is None or self.closing.state is not ClosingState.OPEN:
-            return
-        action = self._keepalive.look(now_s, handler.sink.drains, handler.source.held)
-        if action is KeepaliveAction.PING:
-            # One ping in the queue is enough.
-            if not handler.sink.expects_control:
-                handler.sink.control(frame(PING, b""), None)
-        elif action is KeepaliveAction.DROP:
-            self.fell_silent()
-
-    def fell_silent(self) -> None:
-        """The peer has answered no ping. Its network may return: the Close then tells it to connect
-        again."""
-        self.close(CLOSE_POLICY, NO_ANSWER)
-
-    @property
-    def heard_s(self) -> float:
-        """When something was received last, in seconds of the clock."""
-        return self._keepalive.heard_s
-
-    def last_heard_s(self) -> float:
-        """See `frame_handler.Connection`."""
-        handler = self.frame_handler
-        if handler is None:
-            return self.heard_s
-        return self._keepalive.last_sign_s(
-            self.relay.clock.seconds(), handler.sink.drains, handler.source.held
-        )
-
-    def probe(self, answered: Callable[[], None] | None = None) -> float | None:
-        """See `frame_handler.Connection`."""
-        handler, now_s = self.frame_handler, self.relay.clock.seconds()
-        if handler is None or self.closing.state is not ClosingState.OPEN:
-            return None
-        if self._keepalive.was_heard_lately(now_s):
-            if answered is not None:
-                answered()
-            return None
-        if answered is not None:
-            self._answered = answered
-        if self._keepalive.ask(now_s, handler.sink.drains):
-            handler.sink.control(frame(PING, b""), None)
-        return self._keepalive.since_s
-
     # Reading
 
     def _take_block(self, length: int) -> None:
@@ -335,9 +281,7 @@ class FramedConnection(HandshakeProtocol):
             if self.closing.state is ClosingState.OPEN:
                 handler.sink.control(frame(PONG, payload), handler.source)
         elif opcode == PONG:
-            answered, self._answered = self._answered, None
-            if answered is not None:
-                answered()
+            self.pong_received(payload)
         elif opcode == CLOSE:
             try:
                 code, reason = read_close(payload)

@@ -31,6 +31,7 @@ from apptuner_relay.operator.log_targets import (
     open_target,
 )
 from apptuner_relay.operator.log_writer import LogTarget, LogWriter
+from apptuner_relay.support.lazy_text import LazyText
 
 _OWN_FIELDS = ("time", "level", "logger", "message", "traceback")
 _LEGACY_FIELDS = frozenset(
@@ -66,7 +67,7 @@ def json_line(event: LogEvent) -> str:
             continue
         if isinstance(value, str) and value == message:
             continue
-        if legacy and name in _LEGACY_FIELDS:
+        if isinstance(value, LazyText) or (legacy and name in _LEGACY_FIELDS):
             continue
         line[name] = _plain(value)
     failure = event.get("log_failure")

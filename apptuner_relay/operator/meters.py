@@ -12,6 +12,8 @@ from apptuner_relay.operator.capacity import Capacity
 from apptuner_relay.operator.cluster_view import ClusterView, watch_cluster
 from apptuner_relay.operator.counters import Counters
 from apptuner_relay.operator.day_counter import DayCounter
+from apptuner_relay.operator.event_feed import EventFeed
+from apptuner_relay.operator.event_list import EventList
 from apptuner_relay.operator.health import Health
 from apptuner_relay.operator.log_writer import LogWriter
 from apptuner_relay.operator.managed_view import ManagedView, watch_managed
@@ -62,6 +64,9 @@ class Meters:
             return self.session_count
 
         self.counters = Counters(relay.clients, clock.seconds)
+        self.events = EventList(clock.seconds, wall_s)
+        """What has happened last."""
+        self.feed = EventFeed(self.events)
         self.process = ProcessUse(settings.memory_limit, clock.seconds)
         self.capacity = Capacity(self.process, session_count, settings)
         self.sampler = Sampler(self.counters, session_count, clock, wall_s)
@@ -118,13 +123,18 @@ class Meters:
         """A client has joined a session."""
         self.days.turn()
         self.counters.count_connected(client)
+        self.feed.connected(client)
         if client.through is None:
             self.days.count_connected()
 
-    def disconnected(self, client: ClientView, code: int) -> None:
-        """A client's connection has ended; ``code`` is the close code (RFC 6455 §7.4.1)."""
+    def disconnected(
+        self, client: ClientView, code: int, why: str = "", lasted_s: float | None = None
+    ) -> None:
+        """A client's connection has ended, which was there for ``lasted_s``; ``code`` is the close
+        code (RFC 6455 §7.4.1)."""
         self.health.note_sessions()
         self.counters.count_disconnected(client, code)
+        self.feed.disconnected(client, code, why, lasted_s)
 
     def sample(self) -> None:
         """To be called every `SAMPLE_INTERVAL_S`."""

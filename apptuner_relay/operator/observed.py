@@ -14,6 +14,7 @@ from apptuner_relay.flow.slow_consumers import SlowConsumers
 from apptuner_relay.flow.source import Source
 from apptuner_relay.operator.descriptors import DescriptorReserve
 from apptuner_relay.session.session import Admission, Device, Role
+from apptuner_relay.support.round_trip import RoundTrip
 
 
 class ClientView(Protocol):
@@ -45,6 +46,26 @@ class ClientView(Protocol):
     @property
     def bytes_in(self) -> int:
         """Bytes received from the client."""
+
+    @property
+    def agent(self) -> str | None:
+        """The program that it is, and its version, as it says: printable ASCII."""
+
+    @property
+    def since_ms(self) -> int:
+        """When it connected, in ms since the epoch."""
+
+    @property
+    def round_trip(self) -> RoundTrip | None:
+        """The last one that was measured, between it and the relay that it is connected to."""
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """How long that took, in seconds."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it is a phone that has yet to get something of a bundle."""
 
 
 class SessionView(Protocol):

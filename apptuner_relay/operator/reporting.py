@@ -150,6 +150,7 @@ class Reporting(Service):
 
     def _report(self, change: Change) -> None:
         condition = change.condition
+        self._meters.feed.changed(change)
         level = LogLevel.warn if condition.level is Level.WARNING else LogLevel.info
         if change.started:
             self.log.emit(

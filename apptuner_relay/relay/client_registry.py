@@ -19,9 +19,11 @@ from apptuner_relay.relay.interfaces import ConnectedClient
 from apptuner_relay.relay.liveness import Liveness
 from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.member_context import MemberContext
+from apptuner_relay.session.client_words import ClientWords, client_fields
 from apptuner_relay.session.session import Admission, Arrival, BadRequest, Limits, Role, Session
 from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.clocks import in_ms
+from apptuner_relay.support.lazy_text import Lasted
 from apptuner_relay.wire.frames import CLOSE_NORMAL, CLOSE_POLICY, FrameReader, PeerReader
 
 _TOO_MANY_PAGES = (
@@ -137,12 +139,14 @@ class ClientRegistry:
         served = self._is_served(member)
         notices = session.join(member, self._now_ms(), seating.replaced, served)
         self.log.info(
-            "session {session}: {role} {came} from {address}{through}",
+            "session {session}: {role} {came} from {address}{through}{client}",
             session=session.label,
             role=member.role.value,
             came="connected" if admission.arrival is Arrival.NEW else "moved here",
             address=admission.address or UNKNOWN,
             through=f" through {member.through}" if member.through else "",
+            client=ClientWords(admission),
+            **client_fields(admission),
         )
         for one in seating.replaced:
             one.connection.close(CLOSE_NORMAL, member.role.replaced_reason)
@@ -273,14 +277,21 @@ class ClientRegistry:
         """A client's connection has gone; ``code`` is the close code (RFC 6455 §7.4)."""
         self.leave(client, why)
         self.clients.discard(client)
-        self._meters.disconnected(client, code)
+        admission = client.admission
+        lasted_s = max(0, self._now_ms() - admission.since_ms) / 1000
+        self._meters.disconnected(client, code, why, lasted_s)
         if client.through is None:
-            self._access.left(client.admission.address, client.admission.session_hash)
+            self._access.left(admission.address, admission.session_hash)
         self.log.info(
-            "session {session}: {role} disconnected: {why}",
+            "session {session}: {role} disconnected: {why} ({code}), after {lasted}{client}",
             session=client.label,
             role=client.role.value,
             why=why,
+            code=code,
+            lasted=Lasted(lasted_s),
+            lasted_s=round(lasted_s, 1),
+            client=ClientWords(admission),
+            **client_fields(admission),
         )
         if isinstance(client, Member) and client.sends_bundles:
             self._serve_waiting(client.session)

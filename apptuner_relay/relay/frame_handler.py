@@ -12,6 +12,7 @@ from apptuner_relay.flow.receive_buffer import ReceiveBuffer
 from apptuner_relay.flow.sink import Sink
 from apptuner_relay.flow.slow_consumers import BRIDGED_PATIENCE_S, SlowConsumers
 from apptuner_relay.flow.source import Source
+from apptuner_relay.support.round_trip import RoundTrip
 from apptuner_relay.wire.frames import FrameReader, PeerReader, Piece, Texts
 
 
@@ -47,6 +48,9 @@ class FrameHandler(Protocol):
 class Connection(Outlet, Protocol):
     """What a client's objects need of its connection."""
 
+    on_round_trip: Callable[[float], None] | None
+    """Called with each round trip that is measured, in seconds."""
+
     def serve(self, end: FrameHandler) -> None:
         """From now on serve ``end``, which has the source, sink and reader of the one before. Not
         to be called while a block is taken in."""
@@ -54,6 +58,10 @@ class Connection(Outlet, Protocol):
     @property
     def deflates(self) -> bool:
         """Whether permessage-deflate was negotiated."""
+
+    @property
+    def round_trip(self) -> RoundTrip | None:
+        """The last one that was measured; None where none was."""
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake, or do nothing when it has begun."""

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from apptuner_relay.relay.frame_handler import Connection, FrameHandler
 from apptuner_relay.relay.member import Member
 from apptuner_relay.session.session import Admission, Device, Role, Session
+from apptuner_relay.support.round_trip import RoundTrip
 
 
 class ConnectedClient(FrameHandler, Protocol):
@@ -39,6 +40,22 @@ class ConnectedClient(FrameHandler, Protocol):
 
     @property
     def connection(self) -> Connection: ...
+
+    @property
+    def agent(self) -> str | None:
+        """See `observed.ClientView`, here and below."""
+
+    @property
+    def since_ms(self) -> int: ...
+
+    @property
+    def round_trip(self) -> RoundTrip | None: ...
+
+    @property
+    def round_trip_s(self) -> float | None: ...
+
+    @property
+    def is_behind(self) -> bool: ...
 
     @property
     def in_message(self) -> bool:

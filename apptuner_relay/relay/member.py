@@ -7,6 +7,7 @@ from apptuner_relay.flow.intake import SHORT_BYTES, Intake
 from apptuner_relay.flow.pipeline import MessageInfo
 from apptuner_relay.flow.reception import Reception
 from apptuner_relay.relay.bundle_receipt import BundleReceipt
+from apptuner_relay.relay.client_facts import ClientFacts
 from apptuner_relay.relay.compression_trial import CompressionTrial
 from apptuner_relay.relay.delayed_logs import DelayedLogs
 from apptuner_relay.relay.frame_handler import Connection, ConnectionFlow
@@ -39,7 +40,7 @@ _READING, _HALTING = HaltingState.READING, HaltingState.HALTING
 _FEW_TEXTS = 4
 
 
-class Member:
+class Member(ClientFacts):
     """One client of a session."""
 
     def __init__(

@@ -31,7 +31,7 @@ from apptuner_relay.relay.housekeeping import Housekeeping
 from apptuner_relay.relay.interfaces import ConnectedClient, DecideClaim, Place
 from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.member_context import MemberContext, OverRate
-from apptuner_relay.relay.refusal_log import RefusalLog
+from apptuner_relay.relay.refusal_log import RefusalLog, make_refusal
 from apptuner_relay.relay.shutdown import Shutdown
 from apptuner_relay.session.session import (
     Admission,
@@ -41,6 +41,7 @@ from apptuner_relay.session.session import (
     Session,
     asks_for_patches,
     parse_device,
+    read_agent,
     session_hash,
 )
 from apptuner_relay.spool.inflating import InflatingRecord
@@ -209,9 +210,11 @@ class RelayService(Service):
         query: str,
         deflates: bool = False,
         address: str | None = None,
+        agent: str | None = None,
     ) -> Admission:
         """Decide on a client that wants to come in, from what its URL says.
 
+        :param agent: its ``User-Agent``.
         :raises BadRequest: with an HTTP status and a text for the client.
         """
         key = session_hash(session_id)
@@ -235,6 +238,7 @@ class RelayService(Service):
             since_ms=now_ms,
             address=address,
             patches=patches,
+            agent=read_agent(query, agent),
         )
 
     def find_place(self, admission: Admission, claim: DecideClaim) -> Deferred[Place]:
@@ -253,9 +257,15 @@ class RelayService(Service):
 
         return self.registry.make_room(admission).addCallback(find)
 
-    def refused(self, status: int, address: str | None) -> None:
-        """A handshake was refused with an HTTP status."""
-        self._refusals.add(status, address)
+    def refused(self, status: int, address: str | None, why: str, target: str = "") -> None:
+        """A handshake was refused with an HTTP status.
+
+        :param why: for people, without anything that the client has sent.
+        :param target: of its request.
+        """
+        refusal = make_refusal(status, address, why, target)
+        self._refusals.add(refusal)
+        self.meters.feed.refused(*refusal)
 
     def make_flow(
         self, connection: Connection, reader: type[FrameReader], hurried: bool = True

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from urllib.parse import parse_qs
 
 from apptuner_relay.session.roles import SOCKET_ROLES, Device, Role
+from apptuner_relay.support.printable_text import printable_line
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 NAME_CHARACTERS = 64
+AGENT_CHARACTERS = 64
 _QUERY_FIELDS = 32
 PLATFORMS = frozenset({"ios", "android"})
 
@@ -96,6 +98,23 @@ def asks_for_patches(query: str) -> bool:
     :raises BadRequest: 400, there are too many fields.
     """
     return bool(query) and _parse_query(query).get("patch", [""])[0] == "1"
+
+
+def read_agent(query: str, header: str | None) -> str | None:
+    """The program that a client is, and its version: the ``agent`` of its query string, for
+    programs that can't set a header, or else its ``User-Agent``. Printable ASCII, cut to
+    `AGENT_CHARACTERS`; None where it says neither.
+
+    :raises BadRequest: 400, there are too many fields.
+    """
+    text = header
+    if "agent=" in query:
+        text = _parse_query(query).get("agent", [None])[0] or header
+    if text is None:
+        return None
+    if not text.isascii():
+        text = text.encode("ascii", "replace").decode()
+    return printable_line(text, AGENT_CHARACTERS) or None
 
 
 def _parse_query(query: str) -> dict[str, list[str]]:

@@ -129,6 +129,8 @@ class Admission:
     """Its ``user_id``, where it is connected by way of a channel of a managed service."""
     patches: bool = False
     """Whether it may send patches: a CLI that has asked for that, or an upload that is one."""
+    agent: str | None = None
+    """The program that it is, and its version, as it says; see `client_url.read_agent`."""
 
 
 class HasRole(Protocol):

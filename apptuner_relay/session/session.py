@@ -15,6 +15,7 @@ from apptuner_relay.session.client_url import (
     check_session_id,
     parse_device,
     parse_path,
+    read_agent,
     session_hash,
 )
 from apptuner_relay.session.membership_notices import MembershipNotices
@@ -45,6 +46,7 @@ __all__ = [
     "check_session_id",
     "parse_device",
     "parse_path",
+    "read_agent",
     "session_hash",
 ]
 

@@ -25,6 +25,7 @@ from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import BadRequest, Role
 from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.web.cors import allow_origin, answer_preflight
+from apptuner_relay.web.headers import header
 from apptuner_relay.web.json_body import write_json
 from apptuner_relay.web.patch_body import PatchBody
 from apptuner_relay.web.request_body import RequestBody
@@ -188,7 +189,10 @@ class BundleUpload:
         limit = self._uploads.max_message
         head = read_upload(self._request, self._target, self._length, address, limit)
         self._code, self._expects_continue = head.body, head.expects_continue
-        admission = relay.admit(Role.UPLOAD, head.session_id, head.query, address=address)
+        agent = header(self._request, "user-agent")
+        admission = relay.admit(
+            Role.UPLOAD, head.session_id, head.query, address=address, agent=agent
+        )
         admission = dataclasses.replace(admission, patches=isinstance(head.body, PatchBody))
         self._bundles_url = admission.bundles_url
         return await self._uploads.admission_control.find(admission, head.caller)

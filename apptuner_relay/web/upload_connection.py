@@ -70,6 +70,10 @@ class UploadConnection:
     """See `outlet.Outlet`."""
     deflates = False
     """See `frame_handler.Connection`."""
+    on_round_trip: Callable[[float], None] | None = None
+    """See `frame_handler.Connection`."""
+    round_trip = None
+    """See `frame_handler.Connection`. HTTP has no pings."""
 
     def __init__(self, relay: RelayService, listener: UploadListener) -> None:
         self._relay = relay

@@ -61,21 +61,22 @@ class Addresses(SynchronousTestCase):
     fields = "X-Forwarded-For: 198.51.100.7\r\nx-forwarded-for: 203.0.113.9, 192.168.1.2\r\n"
 
     def client(self, trusted: str) -> tuple[object, str]:
-        """What the operator is told of a phone."""
+        """Where a phone is, as the operator is told: in its row, and in the log."""
         relay = Relay(trusted_proxy=TrustedProxies.parse(trusted))
         with capturedLogs() as events:
-            Client(relay.service, "/mobile/ABC234", extra=self.fields)
+            Client(relay.service, "/mobile/ABC234?deviceId=d1", extra=self.fields)
         (row,) = Views(relay.service.meters).sessions()
         (line,) = [line for line in map(formatEvent, events) if "mobile connected" in line]
-        return row["clients"], line.partition(" from ")[2]
+        (client,) = row["clients"]
+        return client["address"], line.partition(" from ")[2]
 
     def test_the_connections_own(self) -> None:
-        expected = [{"role": "mobile", "address": self.peer}], self.peer
+        expected = self.peer, f"{self.peer}; d1"
         self.assertEqual(self.client("none"), expected)
         self.assertEqual(self.client("10.0.0.0/8"), expected)
 
     def test_what_trusted_proxies_say(self) -> None:
-        expected = [{"role": "mobile", "address": "203.0.113.9"}], "203.0.113.9"
+        expected = "203.0.113.9", "203.0.113.9; d1"
         self.assertEqual(self.client("192.168.0.0/16"), expected)
 
     def test_refusals_are_logged_now_and_then(self) -> None:
@@ -88,8 +89,8 @@ class Addresses(SynchronousTestCase):
         self.assertEqual(
             lines,
             [
-                f"a handshake from 203.0.113.9 was refused with 400 ({count} refused since the "
-                "last such line)"
+                "a handshake from 203.0.113.9 was refused with 400: Bad session id: 1 to 64 of "
+                f"the characters A-Z a-z 0-9 _ - ({count} such since the last such line)"
                 for count in (1, 10)
             ],
         )

@@ -50,6 +50,8 @@ PROBE = b"probe"
 Ping, or was heard just before."""
 RESUME = b"go on"
 """A Ping with this asks to go on sending, as the rest of a bundle is missing."""
+ROUND_TRIP = b"round trip "
+"""A Pong that begins with this tells how long the client's answer to a ping has taken: seconds."""
 NOT_HERE = 421
 """HTTP status: the session is not that relay's (RFC 9110 §15.5.20, Misdirected Request)."""
 
@@ -163,6 +165,12 @@ class LinkProtocol(FramedConnection, ClientHandshakeProtocol):  # type: ignore[m
         """Answer `PROBE`: the client lives."""
         if self.frame_handler is not None:
             self.frame_handler.sink.control(frame(PONG, PROBE), None)
+
+    def tell_round_trip(self, took_s: float) -> None:
+        """Tell the other relay how long the client's answer to a ping has taken. It is asked for
+        nothing, so relays of earlier versions pass it over."""
+        if self.frame_handler is not None:
+            self.frame_handler.sink.control(frame(PONG, b"%s%.6f" % (ROUND_TRIP, took_s)), None)
 
     def close_when_delivered(self, why: str) -> None:
         """Close the link when the other relay has got everything that the client has sent: the

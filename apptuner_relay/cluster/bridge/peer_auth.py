@@ -17,7 +17,7 @@ from typing import Any
 
 from apptuner_relay.cluster.ownership.directory import check_session
 from apptuner_relay.config.node_names import check_node
-from apptuner_relay.session.session import Admission, Arrival, Device, Role
+from apptuner_relay.session.session import Admission, Arrival, Device, Role, read_agent
 from apptuner_relay.support.clocks import in_ms
 
 PASS_HEADER = "AppTuner-Pass"
@@ -118,6 +118,7 @@ def _claims(
         "proof": admission.proof,
         "channel_user": admission.channel_user,
         "patches": admission.patches or (device is not None and device.patch),
+        "agent": admission.agent,
     }
 
 
@@ -226,6 +227,7 @@ def _admission(claims: dict[str, Any], wall_s: float) -> Admission:
         str(claims.get("proof", "")),
         str(claims.get("channel_user", "")),
         patches and device is None,
+        read_agent("", claims.get("agent")),
     )
 
 

@@ -15,7 +15,14 @@ from twisted.python.failure import Failure
 
 from apptuner_relay.cluster.bridge.handover_messages import PATH
 from apptuner_relay.cluster.bridge.hosts import NotHere, PeerHost
-from apptuner_relay.cluster.bridge.link import HALT, NOT_HERE, PROBE, RESUME, SUBPROTOCOL
+from apptuner_relay.cluster.bridge.link import (
+    HALT,
+    NOT_HERE,
+    PROBE,
+    RESUME,
+    ROUND_TRIP,
+    SUBPROTOCOL,
+)
 from apptuner_relay.cluster.bridge.peer_auth import (
     FEATURES,
     FEATURES_HEADER,
@@ -28,17 +35,20 @@ from apptuner_relay.cluster.bridge.peer_auth import (
 from apptuner_relay.cluster.bridge.takeover import NO_CLIENT_PLACE, Takeover, check_room
 from apptuner_relay.cluster.ownership.directory import check_session
 from apptuner_relay.edge.closing_states import ClosingState
+from apptuner_relay.edge.pinged import NO_ANSWER
 from apptuner_relay.edge.server import HandshakeAnswer, RelayFactory, RelayProtocol
-from apptuner_relay.edge.websocket import NO_ANSWER
 from apptuner_relay.relay.frame_handler import FrameHandler
 from apptuner_relay.relay.interfaces import ConnectedClient, Place
 from apptuner_relay.session.session import BadRequest
 from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.log_throttle import LogThrottle
 from apptuner_relay.support.private_names.of_autobahn import HttpFields
+from apptuner_relay.support.round_trip import RoundTrip
 from apptuner_relay.wire.frames import PING, PONG, frame
 
 _log = Logger()
+
+_LONGEST_ROUND_TRIP_S = 3600.0
 
 
 class PeerProtocol(RelayProtocol):
@@ -52,6 +62,7 @@ class PeerProtocol(RelayProtocol):
     """When the client was last known to live."""
     _probed_s: float | None = None
     """Since when a `PROBE` has not been answered. None where none is on its way."""
+    _told: RoundTrip | None = None
     _taking_over: str | None = None
     """The session that the other relay hands over. None where the connection is a client's."""
 
@@ -152,6 +163,11 @@ class PeerProtocol(RelayProtocol):
             return self.relay.clock.seconds()
         return self._present_s
 
+    @property
+    def round_trip(self) -> RoundTrip | None:
+        """See `frame_handler.Connection`. The other relay tells it of its client."""
+        return self._told
+
     def probe(self, answered: Callable[[], None] | None = None) -> float | None:
         """See `frame_handler.Connection`. The other relay pings its client, and drops it when it
         doesn't answer."""
@@ -186,8 +202,19 @@ class PeerProtocol(RelayProtocol):
             self.is_halted = True
         elif opcode == PONG and payload == PROBE:
             self._present_s, self._probed_s = self.relay.clock.seconds(), None
+        elif opcode == PONG and payload.startswith(ROUND_TRIP):
+            self._told = read_round_trip(payload, self.relay.clock.seconds()) or self._told
         else:
             super().control_received(handler, opcode, payload)
+
+
+def read_round_trip(payload: bytes, now_s: float) -> RoundTrip | None:
+    """What `LinkProtocol.tell_round_trip` tells; None where it can't be read."""
+    try:
+        took_s = float(payload.removeprefix(ROUND_TRIP))
+    except ValueError:
+        return None
+    return RoundTrip(took_s, now_s) if 0 <= took_s <= _LONGEST_ROUND_TRIP_S else None
 
 
 def _refuse_not_here(failure: Failure) -> Place:

@@ -22,6 +22,7 @@ from apptuner_relay.cluster.bridge.streams import BundleStream, Stream
 from apptuner_relay.cluster.ownership.directory import Lease
 from apptuner_relay.edge.closing_states import ClosingState
 from apptuner_relay.flow.sink import Sink
+from apptuner_relay.relay.client_facts import ClientFacts
 from apptuner_relay.relay.frame_handler import Connection, ConnectionFlow
 from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.service import RelayService
@@ -71,7 +72,7 @@ class _LinkEnd:
         self.source.flush()
 
 
-class RemoteMember:
+class RemoteMember(ClientFacts):
     """A client whose session is elsewhere.
 
     :param admission: with which it was admitted. The next link begins with it.
@@ -164,6 +165,9 @@ class RemoteMember:
         self._may_patch = self.admission.patches and takes_patches
         self._advance(PlacementEvent.LINKED)
         self.link, self.lease = link, lease
+        self.connection.on_round_trip = self._tell_round_trip
+        if self.round_trip_s is not None:
+            self._tell_round_trip(self.round_trip_s)
         self._link_end = end = _LinkEnd(
             link.make_flow(), self.sink, self.role, self._longest, self._window
         )
@@ -185,6 +189,7 @@ class RemoteMember:
     def become_local(self) -> None:
         """It has become a member of a session here, with the same connection: let it go on."""
         self._advance(PlacementEvent.ENTERED)
+        self.connection.on_round_trip = None
         self.source.let_go(self)
 
     def refuse(self, code: int, why: str) -> None:
@@ -255,6 +260,11 @@ class RemoteMember:
         """See `LinkListener`. Ping the client."""
         if self.link is not None:
             self.connection.probe(self.link.confirm_present)
+
+    def _tell_round_trip(self, took_s: float) -> None:
+        """Tell the session's owner how far the client is from here."""
+        if self.link is not None:
+            self.link.tell_round_trip(took_s)
 
     def on_resume(self) -> None:
         """See `LinkListener`. The rest of a bundle has to come first."""

@@ -17,6 +17,7 @@ from apptuner_relay.cluster.bridge.remote_member import RemoteMember
 from apptuner_relay.relay.frame_handler import Connection, ConnectionFlow
 from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.service import RelayService
+from apptuner_relay.session.client_words import ClientWords, client_fields
 from apptuner_relay.session.session import Admission, Arrival
 from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.clocks import in_ms
@@ -66,10 +67,12 @@ class RemoteMembers:
         remote = self._add(admission, connection, flow, PlacementState.FINDING)
         self._relay.registry.add_outbound(remote)
         self.log.info(
-            "session {session}: {role} connected from {address}, its session is elsewhere",
+            "session {session}: {role} connected from {address}, its session is elsewhere{client}",
             session=remote.label,
             role=remote.role.value,
             address=admission.address or UNKNOWN,
+            client=ClientWords(admission),
+            **client_fields(admission),
         )
         return remote
 

@@ -88,6 +88,10 @@ class VirtualConnection:
     """See `Outlet`. It takes all that it is offered."""
     deflates = False
     """See `Connection`. Events carry plain texts."""
+    on_round_trip: Callable[[float], None] | None = None
+    """See `frame_handler.Connection`."""
+    round_trip = None
+    """See `Connection`. The service pings its users itself."""
 
     def __init__(
         self, relay: RelayService, user_id: str, speaker: Speaker, is_adoptable: bool

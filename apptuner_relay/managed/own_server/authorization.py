@@ -141,7 +141,7 @@ class AuthorizationResource(JsonResource):
         try:
             return await self._admit(request, address)
         except BadRequest as refusal:
-            self._relay.refused(refusal.status, address)
+            self._relay.refused(refusal.status, address, str(refusal))
             raise
 
     async def _admit(self, request: Request, address: str | None) -> SignedEntry:
@@ -151,7 +151,10 @@ class AuthorizationResource(JsonResource):
         wish = read_request(header(request, "content-type"), request.content.read())
         origin, authorization = header(request, "origin"), header(request, "authorization")
         caller = read_caller(address, origin, authorization, wish.query)
-        admission = relay.admit(wish.role, wish.session_id, wish.query, address=address)
+        agent = header(request, "user-agent")
+        admission = relay.admit(
+            wish.role, wish.session_id, wish.query, address=address, agent=agent
+        )
         if wish.channel != channel_of(self._prefix, admission.session_hash):
             raise BadRequest(
                 403,

@@ -297,6 +297,7 @@ class FakeConnection:
 
     deflates = False
     takes_parts = False
+    round_trip = None
 
     def __init__(self) -> None:
         self.closes: list[int] = []
