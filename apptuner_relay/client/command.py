@@ -63,17 +63,30 @@ class InstantCommand:
     run: Callable[[argparse.Namespace], Exit]
 
 
-def add_session_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of every command that joins a session."""
+def add_session_arguments(parser: argparse.ArgumentParser, *, needed: bool = True) -> None:
+    """The arguments of every command that has to do with one session.
+
+    :param needed: whether the command line has to name a session.
+    """
+    parser.add_argument(
+        "url",
+        metavar="URL",
+        nargs="?",
+        type=checked(_session_url),
+        help="in place of --relay, --session and --token: a URL that has them, such as the one "
+        "that `share` prints, ws://HOST/mobile/ID?token=TOKEN. Any client's address will do, a "
+        "bundle's (http://HOST/bundles/ID), or that of the session's page (http://HOST/s#ID)",
+    )
     add_relay_argument(parser)
     parser.add_argument(
         "--session",
         metavar="ID",
         type=checked(address.session_id),
-        required=True,
+        action=Given,
         help="the session's id, as the project's CLI shows it",
     )
     add_quiet_argument(parser)
+    parser.set_defaults(needs_session=needed)
 
 
 def add_relay_argument(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +95,7 @@ def add_relay_argument(parser: argparse.ArgumentParser) -> None:
         "--relay",
         metavar="URL",
         type=checked(address.Relay.parse),
+        action=Given,
         default=os.environ.get(address.RELAY_VARIABLE) or address.DEFAULT_RELAY,
         help="the relay: ws://HOST[:PORT] or wss://HOST[:PORT], with a path if it has one; http "
         "and https mean the same (default: $APPTUNER_RELAY, or ws://127.0.0.1:3000). For wss the "
@@ -94,6 +108,20 @@ def add_quiet_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="print errors only")
 
 
+class Given(argparse.Action):
+    """Stores a value, and remembers in `given` that it stood on the command line."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        namespace.given = {*getattr(namespace, "given", ()), self.dest}
+
+
 class CommandParser(argparse.ArgumentParser):
     """Reads a command line. What is wrong with it is said in JSON as well, where `--json` is
     among the arguments."""
@@ -103,7 +131,15 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if args is not None:
             self._wants_json = JSON_OPTION in args
-        return super().parse_known_args(args, namespace)
+        parsed, rest = super().parse_known_args(args, namespace)
+        if hasattr(parsed, "needs_session") and not hasattr(parsed, "url_notes"):
+            from apptuner_relay.client.session_url import locate
+
+            try:
+                locate(parsed, rest)
+            except ValueError as error:
+                self.error(str(error))
+        return parsed, rest
 
     def error(self, message: str) -> NoReturn:
         if self._wants_json:
@@ -134,6 +170,13 @@ def add_parser(commands: Any, command: Command | InstantCommand, summary: str) -
             or "print JSON, one object a line, for other programs; errors too, and how it ended",
         )
     parser.set_defaults(command=command)
+
+
+def _session_url(text: str) -> Any:
+    # Not imported before it is needed, as --version has to be quick.
+    from apptuner_relay.client.session_url import SessionUrl
+
+    return SessionUrl.parse(text)
 
 
 def checked(check: Callable[[str], Any]) -> Callable[[str], Any]:

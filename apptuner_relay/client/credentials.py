@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from apptuner_relay.access.tokens import check_secret, expiry_of
-from apptuner_relay.client.command import checked
+from apptuner_relay.client.command import Given, checked
 
 KEY_VARIABLE = "APPTUNER_KEY"
 TOKEN_VARIABLE = "APPTUNER_TOKEN"
@@ -25,6 +25,7 @@ def add_key_argument(parser: argparse.ArgumentParser, what_for: str) -> None:
         "--key",
         metavar="SECRET",
         type=checked(read_key),
+        action=Given,
         default=os.environ.get(KEY_VARIABLE) or None,
         help=f"{what_for}: 16 characters or more, or @FILE, as others on this machine can see a "
         f"command line (default: ${KEY_VARIABLE}). To make one: {MAKE_KEY}",
@@ -37,6 +38,7 @@ def add_token_argument(parser: argparse.ArgumentParser) -> None:
         "--token",
         metavar="TOKEN",
         type=checked(read_token),
+        action=Given,
         default=os.environ.get(TOKEN_VARIABLE) or None,
         help="a join token, as `share` prints it, or @FILE, for a session whose phones need one "
         f"(default: ${TOKEN_VARIABLE})",

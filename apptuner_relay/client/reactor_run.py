@@ -77,6 +77,8 @@ class ReactorRun:
     def begin(self) -> None:
         """Start the command; the reactor runs."""
         command: Command = self._arguments.command
+        for text in getattr(self._arguments, "url_notes", ()):
+            self._screen.say(text)
         note = session_id_note(getattr(self._arguments, "session", None) or "")
         if note is not None and command.notes_session:
             self._screen.say(note)

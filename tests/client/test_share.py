@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.access.tokens import check_token, expiry_of, make_proof, sign_token
 from apptuner_relay.client import share
-from apptuner_relay.client.command import add_parser
+from apptuner_relay.client.main import make_parser
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.share import COMMAND as SHARE
@@ -28,9 +28,7 @@ NOW_S = 1_800_000_000.0
 
 
 def parse(command: Any, *arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers(), command)
-    return parser.parse_args([command.name, "--session", "ABC234", *arguments])
+    return make_parser([command]).parse_args([command.name, "--session", "ABC234", *arguments])
 
 
 class Terminal(io.StringIO):

@@ -65,8 +65,13 @@ def _usage(parser: argparse.ArgumentParser) -> str:
     words = [one.option_strings[0] + _value(one) for one in named if one.required]
     if len(words) < len(named):
         words.append("[option ...]")
-    words += [_value(one).strip() for one in actions if not one.option_strings]
+    words += [_positional(one) for one in actions if not one.option_strings]
     return "    " + " ".join([parser.prog, *words])
+
+
+def _positional(action: argparse.Action) -> str:
+    name = _value(action).strip()
+    return f"[{name}]" if action.nargs == "?" else name
 
 
 def _options(parser: argparse.ArgumentParser) -> str:
