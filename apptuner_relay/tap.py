@@ -37,7 +37,7 @@ from apptuner_relay.spool.spare_files import Spares
 from apptuner_relay.spool.store import Store
 from apptuner_relay.support.clocks import use_monotonic_clock
 from apptuner_relay.support.version import release
-from apptuner_relay.web.site import make_site
+from apptuner_relay.web.site import PeerParts, make_site
 
 if TYPE_CHECKING:
     from apptuner_relay.cluster.node import ClusterNode
@@ -276,10 +276,10 @@ def makeService(options: Options) -> IService:
     if managed is not None:
         app_server = managed.app_server
         hooks.subscribe_closing(lambda: app_server.count)
-    if cluster is None:
-        site = make_site(relay, reactor, more=more)
-    else:
-        site = make_site(relay, reactor, cluster.node.peers, cluster.node.bundles, more)
+    peers = None
+    if cluster is not None:
+        peers = PeerParts(node.peers, node.bundles, node.sessions)
+    site = make_site(relay, reactor, peers, more, lambda: addresses(listeners))
     hooks.subscribe_downloads(site.count_transfers)
     hooks.subscribe_silent_connections(site.count_silent)
     if log is not None:

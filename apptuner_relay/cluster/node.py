@@ -19,6 +19,7 @@ from apptuner_relay.cluster.ownership.directory import Directory, Events
 from apptuner_relay.cluster.ownership.redis_claims import RedisClaims, make_claims
 from apptuner_relay.cluster.ownership.redis_directory import make_directory
 from apptuner_relay.cluster.placement import ClusterPlacement
+from apptuner_relay.cluster.session_proxy import SessionProxy
 from apptuner_relay.config.groups.cluster_settings import ClusterSettings
 from apptuner_relay.config.node_names import check_node
 from apptuner_relay.config.redis_url import RedisUrl
@@ -41,6 +42,7 @@ class ClusterNode(NamedTuple):
     placement: ClusterPlacement
     peers: PeerFactory
     bundles: BundleProxy
+    sessions: SessionProxy
     trust: Certificate | None
     """See `ClusterPlacement`."""
 
@@ -102,7 +104,8 @@ def make_node(
     trust = _trust(settings)
     placement = ClusterPlacement(relay, settings.cluster_secret, make, trust, claims=claims)
     bundles = BundleProxy(placement, reactor, trust)
-    return ClusterNode(placement, PeerFactory(placement), bundles, trust)
+    pages = SessionProxy(placement, reactor, trust)
+    return ClusterNode(placement, PeerFactory(placement), bundles, pages, trust)
 
 
 def find_address(own: str | None, addresses: Sequence[IAddress | None]) -> str:

@@ -1,7 +1,7 @@
 """Forwards an HTTP request to another relay, and its answer back (`http_proxy`). It also has what
 all HTTP requests to other relays have in common.
 
-`bundle_proxy` and `authorization_proxy` choose the relay.
+`bundle_proxy`, `session_proxy` and `authorization_proxy` choose the relay.
 """
 
 import hmac
@@ -48,6 +48,8 @@ class PeerRequest(NamedTuple):
     """The pass that it is sent with (`peer_auth`)."""
     proof: str
     """The proof that the other relay has to give."""
+    fields: tuple[tuple[str, str], ...] = ()
+    """Further header fields."""
 
 
 def make_agent(reactor: Any, trust: Certificate | None) -> Agent:
@@ -118,7 +120,7 @@ async def forward(
     :raises Unanswered: the other relay has not answered.
     """
     asking: Deferred[IResponse] = agent.request(
-        request.method, peer_request.url.encode("ascii"), _headers(request, peer_request.pass_text)
+        request.method, peer_request.url.encode("ascii"), _headers(request, peer_request)
     )
     started(asking)
 
@@ -131,8 +133,10 @@ async def forward(
     return await pass_on(request, outlet, asking, check, kept_back=_KEPT_BACK)
 
 
-def _headers(request: Request, pass_text: str) -> Headers:
-    headers = pass_headers(pass_text)
+def _headers(request: Request, peer_request: PeerRequest) -> Headers:
+    headers = pass_headers(peer_request.pass_text)
+    for field, value in peer_request.fields:
+        headers.addRawHeader(field, value)
     for name in _PASSED_ON:
         lines = request.requestHeaders.getRawHeaders(name)
         if lines:

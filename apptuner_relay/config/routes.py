@@ -13,9 +13,11 @@ OWN: dict[bytes, frozenset[bytes] | None] = {
     **dict.fromkeys((b"cli", b"dashboard", b"desktop", b"mobile", b"peer", b"bundles"), None),
     **dict.fromkeys((b"health", b"ready", b"live", b"metrics", b"static"), None),
     b"api": frozenset((b"status", b"events", b"sessions", b"nodes", b"login", b"logout")),
+    b"s": frozenset((b"",)),
+    b"session": frozenset((b"state", b"replay", b"qr")),
 }
-"""The first segments of the relay's own paths, each with the second segments that are the relay's;
-None for all of them."""
+"""The first segments of the relay's own paths, each with the second segments that are the relay's:
+an empty one for the path without any, too. None for all of them."""
 
 _PREFIX = re.compile(r"/[!$%&'()*+,\-./0-9:;=@A-Z_a-z~]*", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9.\-]+|\[[0-9a-fA-F:.]+\]")
@@ -94,7 +96,9 @@ def is_own(path: bytes) -> bool:
     seconds = OWN.get(first, frozenset[bytes]())
     if seconds is None:
         return True
-    return (rest[0] in seconds) if rest else first == b""
+    if not first:
+        return not rest
+    return (rest[0] if rest else b"") in seconds
 
 
 def _read(word: str) -> Route:

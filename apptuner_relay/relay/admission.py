@@ -23,6 +23,15 @@ Reserve = Callable[[Admission, DecideClaim], Awaitable[bool]]
 `BadRequest` where there is no place. The claim is passed on as in `Placement.find`."""
 
 
+def is_familiar(relay: RelayService, session_hash: str, address: str | None) -> bool:
+    """Whether a client of that address is in a session, as far as this relay knows."""
+    session = relay.sessions.get(session_hash)
+    own = customer(address)
+    return session is not None and any(
+        customer(member.admission.address) == own for member in session.members
+    )
+
+
 class _ClaimedPlace:
     """The `Place` of a client that claims its session."""
 
@@ -97,9 +106,9 @@ class AdmissionControl:
         return admission
 
     async def _authorize(self, admission: Admission, caller: Caller) -> tuple[Admission, Grant]:
-        grant = await self._relay.access.authorize(
-            admission.role, admission.session_hash, caller, self._is_familiar(admission)
-        )
+        session = admission.session_hash
+        familiar = is_familiar(self._relay, session, admission.address)
+        grant = await self._relay.access.authorize(admission.role, session, caller, familiar)
         if grant.authorized:
             admission = self._authorized(admission, caller, grant)
         return admission, grant
@@ -131,14 +140,6 @@ class AdmissionControl:
             tokens=claim.tokens,
             bundles_url=url,
             proof=claim.proof,
-        )
-
-    def _is_familiar(self, admission: Admission) -> bool:
-        """Whether a client of the same address is in the session, as far as this relay knows."""
-        session = self._relay.sessions.get(admission.session_hash)
-        own = customer(admission.address)
-        return session is not None and any(
-            customer(member.admission.address) == own for member in session.members
         )
 
     def _is_there(self, admission: Admission) -> bool:

@@ -244,6 +244,20 @@ class ClientRegistry:
         self.leave(client, reason)
         client.connection.close(code, reason)
 
+    def send_again(self, session_hash: str, address: str | None) -> int:
+        """Have every phone of a session get its cached bundle again, as somebody at ``address``
+        asks. Returns how many do."""
+        session = self.sessions.get(session_hash)
+        deliveries = [phone.delivery for phone in session.mobiles] if session is not None else []
+        count = sum(one is not None and one.send_again() for one in deliveries)
+        self.log.info(
+            "session {session}: its last bundle is sent again to {count} phones, as {address} asks",
+            session=session_hash[:8],
+            count=count,
+            address=address or UNKNOWN,
+        )
+        return count
+
     def close_session(self, session: Session[Member], reason: str) -> None:
         """Close every client of a session with 1000."""
         for member in session.members:

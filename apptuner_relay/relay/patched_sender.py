@@ -78,7 +78,7 @@ class PatchedSender:
         bundle = self._fanout.begun
         file = None if bundle is None else bundle.file
         try:
-            if bundle is None or file is None or not file.has_code:
+            if bundle is None or file is None or not file.bundle_code.has_file(IDENTITY):
                 await self._send_messages(self._patch.code_path)
             elif file.is_needed:
                 await self._send_rest(file)

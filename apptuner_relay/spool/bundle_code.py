@@ -64,6 +64,11 @@ class BundleCode:
         self._files[IDENTITY] = own
         return True
 
+    @property
+    def known_digest(self) -> Digest | None:
+        """The content address, where somebody has asked for it before; no work is begun."""
+        return self._digest if isinstance(self._digest, Digest) else None
+
     def digest(self) -> Deferred[Digest]:
         """See `bundle.Bundle`. Work on it begins when it is first asked for, as it costs several
         times what relaying does. The file of a bundle that grows is followed."""

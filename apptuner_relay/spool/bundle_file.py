@@ -118,7 +118,8 @@ class BundleFile:
         self.content: object = None
         """The `bundle_log.BundleLog` that it belongs to."""
         self._keeper = keeper
-        self._code = BundleCode(path, keeper.start_digest, partial(keeper.make_code, self))
+        self.bundle_code = BundleCode(path, keeper.start_digest, partial(keeper.make_code, self))
+        """What is known of its code, and the files that hold that."""
         self._watchers: list[Callable[[], None]] = []
         self._gathered: list[Block] = []
         self._gathered_bytes = 0
@@ -162,11 +163,6 @@ class BundleFile:
     def in_use(self) -> bool:
         """Whether a reader needs its files."""
         return self._users > 0
-
-    @property
-    def has_code(self) -> bool:
-        """Whether there is a file with its code as it is."""
-        return self._code.has_file(IDENTITY)
 
     @property
     def is_whole_as_code(self) -> bool:
@@ -252,7 +248,7 @@ class BundleFile:
             gathered, self._gathered = self._gathered, []
             for block in gathered:
                 block.release()
-            self._code.fail("The bundle was cut short")
+            self.bundle_code.fail("The bundle was cut short")
             # One that was deferred has been given to the keeper.
             self._keeper.drop(self)
             self._wake()
@@ -283,7 +279,7 @@ class BundleFile:
         is_whole = self.written == self.size and ends_there and self._happens(FileEvent.WRITTEN)
         if is_whole:
             self.least_bytes = 0
-        self._code.written(self.written, is_whole)
+        self.bundle_code.written(self.written, is_whole)
         if is_whole and self._is_deferred:
             self._keeper.grew(self)
         elif is_whole:
@@ -326,7 +322,7 @@ class BundleFile:
         if self._happens(FileEvent.DEFERRED):
             self._is_deferred = True
             self._make_messages = make
-            self._code.written(self.written, True)
+            self.bundle_code.written(self.written, True)
             self._keeper.completed(self)
             self._close_if_unused()
 
@@ -339,16 +335,16 @@ class BundleFile:
     def expect(self, digest: Digest, path: Path) -> None:
         """It is written with this content address. The file at ``path`` has its code, and is its
         own from now on."""
-        if self._code.expect(digest, path, self.code_path(IDENTITY)):
+        if self.bundle_code.expect(digest, path, self.code_path(IDENTITY)):
             self.code_bytes += digest.size
 
     def digest(self) -> Deferred[Digest]:
         """See `bundle.Bundle`. A bundle that grows is followed while it comes."""
-        return self._code.digest()
+        return self.bundle_code.digest()
 
     def code(self, coding: str, base: CodeFile | None = None) -> Deferred[Path]:
         """See `bundle.Bundle`."""
-        return self._code.file(coding, base)
+        return self.bundle_code.file(coding, base)
 
     def code_path(self, coding: str) -> Path:
         """Where the file with its code in a coding is."""
@@ -385,7 +381,7 @@ class BundleFile:
             return
         if not self.is_kept:
             self.gone = self.given_up = True
-            codes = self._code.give_away()
+            codes = self.bundle_code.give_away()
             fd, self._fd = self._fd, None
             self._keeper.disk.discard(fd, self.path, codes)
             self._keeper.closed(self)

@@ -19,7 +19,7 @@ async def write_code(
     :raises NoCode: it can't be done.
     """
     path = bundle.code_path(coding if base is None else tag_of_dictionary(base.sha256))
-    is_code = bundle.has_code
+    is_code = bundle.bundle_code.has_file(IDENTITY)
     source = bundle.code_path(IDENTITY) if is_code else bundle.path
     if base is None:
         return path, await offload.make(source, coding, path, is_code)

@@ -115,6 +115,22 @@ class Delivery:
         self._owed = self.busy
         self._begin(bundle)
 
+    def send_again(self) -> bool:
+        """Somebody asks that the phone get the session's bundle again, whole, whatever it has.
+        Returns whether there is one, which may be on its way already."""
+        bundle = None if self._closed else self._what_there_is()
+        if bundle is None:
+            return False
+        if bundle not in self._following.values() and not (
+            bundle is self._newest and self._is_to_be_told
+        ):
+            self._have = None
+            if self._got is bundle:
+                self._got = None
+            self._owed = self.busy
+            self._begin(bundle)
+        return True
+
     def close(self) -> None:
         """End: the phone has disconnected, or its session has moved to another relay."""
         if self._store is not None and self._patches is not None and not self._closed:

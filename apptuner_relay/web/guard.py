@@ -227,21 +227,30 @@ def _is_local_name(host: str) -> bool:
         return "." not in host or host.endswith(".localhost")
 
 
+def is_of_own_page(request: Request) -> bool | None:
+    """Whether a browser sends the request for a page of the relay's own; None where it says nothing
+    of a page: it is typed in, or no browser's."""
+    site = header(request, "sec-fetch-site")
+    if site is not None:
+        return None if site == "none" else site == "same-origin"
+    origin = header(request, "origin")
+    if origin is None:
+        return None
+    # A proxy may have changed Host; no page can set X-Forwarded-Host across sites.
+    scheme, _, authority = origin.partition("://")
+    page = _places(authority, scheme)
+    names = (header(request, "host"), header(request, "x-forwarded-host"))
+    return any(not page.isdisjoint(_places(name or "", scheme)) for name in names)
+
+
 def _check_origin(request: Request, credential: Credential) -> None:
     """:raises Denied: 403, for a request that a page of another site has a browser send."""
-    site = header(request, "sec-fetch-site")
-    origin = header(request, "origin")
-    if site is not None:
-        is_own = site == "same-origin" or (site == "none" and request.method in _SAFE_METHODS)
-    elif origin is not None:
-        # A proxy may have changed Host; no page can set X-Forwarded-Host across sites.
-        scheme, _, authority = origin.partition("://")
-        page = _places(authority, scheme)
-        names = (header(request, "host"), header(request, "x-forwarded-host"))
-        is_own = any(not page.isdisjoint(_places(name or "", scheme)) for name in names)
-    else:
+    is_own = is_of_own_page(request)
+    if is_own is None:
         # Every browser sends Origin with a POST; curl on this machine doesn't.
-        is_own = request.method in _SAFE_METHODS or credential is Credential.LOOPBACK
+        is_typed_in = request.requestHeaders.hasHeader(b"sec-fetch-site")
+        is_local = credential is Credential.LOOPBACK and not is_typed_in
+        is_own = request.method in _SAFE_METHODS or is_local
     if not is_own:
         raise Denied(403, "This is for the relay's own page, not for one of another site")
 

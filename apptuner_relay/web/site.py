@@ -4,8 +4,8 @@ before those that are for operators.
 Errors have a JSON body, ``{"error": text}``. Requests are not logged: their paths hold session ids.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.internet.interfaces import IAddress
 from twisted.web.http import Request as HTTPRequest
@@ -29,6 +29,8 @@ from apptuner_relay.web.node_list import NodesResource
 from apptuner_relay.web.page import PageResource, StaticResource, read_static
 from apptuner_relay.web.probes import HealthResource, LiveResource, ReadyResource
 from apptuner_relay.web.request import RelayRequest, RequestTaker
+from apptuner_relay.web.session_api import BODY_LIMITS, make_session_api
+from apptuner_relay.web.session_resource import PeerSessions
 from apptuner_relay.web.sessions import SessionsResource
 from apptuner_relay.web.signin import LoginResource, LogoutResource
 from apptuner_relay.web.status import StatusResource
@@ -136,20 +138,31 @@ class RelaySite(Site):
         """Nothing: paths hold session ids, which are credentials."""
 
 
+class PeerParts(NamedTuple):
+    """The parts of a relay that have to do with others."""
+
+    connections: RelayFactory
+    """Takes their connections."""
+    bundles: PeerBundles | None = None
+    """Gets the bundles that they have cached."""
+    sessions: PeerSessions | None = None
+    """Asks them about their sessions."""
+
+
 def make_site(
     relay: RelayService,
     reactor: Reactor | None = None,
-    peers: RelayFactory | None = None,
-    peer_bundles: PeerBundles | None = None,
+    peers: PeerParts | None = None,
     more: Mapping[bytes, Resource] = _NOTHING,
+    listening: Callable[[], Sequence[IAddress | None]] = tuple,
 ) -> RelaySite:
     """The one Site that all of the relay's endpoints serve.
 
     :param reactor: has the threads in which cached bundles are read; None to serve no bundles.
-    :param peers: takes the connections of other relays.
-    :param peer_bundles: gets the bundles that other relays have cached.
+    :param peers: has to do with other relays; None where the relay is alone.
     :param more: resources of parts above, by their paths, such as ``/pusher/auth``. One that takes
         a body says so by ``body_limit``, in bytes.
+    :param listening: gives the addresses at which the relay speaks plain HTTP.
     """
     settings = relay.settings
     guard = Guard(
@@ -162,6 +175,7 @@ def make_site(
     root = JsonResource()
     root.putChild(b"", PageResource(guard, static))
     root.putChild(b"static", StaticResource(static))
+    root.putChild(b"session", make_session_api(relay, peers and peers.sessions, listening, reactor))
     root.putChild(b"api", Guarded(guard, make_api(relay, guard)))
     root.putChild(b"health", HealthResource(relay))
     root.putChild(b"ready", ReadyResource(relay))
@@ -174,15 +188,15 @@ def make_site(
         root.putChild(role.value.encode(), desktop_side)
     root.putChild(b"mobile", RoleResource(MobileFactory(relay)))
     if peers is not None:
-        root.putChild(b"peer", RoleResource(peers))
+        root.putChild(b"peer", RoleResource(peers.connections))
     bundles = None
     forwarder = make_forwarder(relay, reactor)
-    if reactor is not None and (relay.store is not None or peer_bundles is not None):
+    if reactor is not None and (relay.store is not None or peers is not None):
         bundles = BundlesResource(
             relay.store,
             reactor,
             relay.settings.slow.slow_time,
-            peer_bundles,
+            peers and peers.bundles,
             relay.access,
             relay.settings.listening.trusted_proxy,
             lambda: relay.descriptors.are_short,
@@ -191,7 +205,8 @@ def make_site(
         root.putChild(b"bundles", bundles)
     uploads = Uploads(relay)
     transfers = [part for part in (bundles, forwarder, uploads) if part is not None]
-    limits = {path: getattr(resource, "body_limit", 0) for path, resource in more.items()}
+    limits = dict(BODY_LIMITS)
+    limits |= {path: getattr(resource, "body_limit", 0) for path, resource in more.items()}
     for path, resource in more.items():
         _put(root, path, resource)
     takers = [part for part in (forwarder, uploads) if part is not None]

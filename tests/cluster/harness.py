@@ -24,10 +24,11 @@ from apptuner_relay.cluster.bundle_proxy import BundleProxy
 from apptuner_relay.cluster.ownership.directory import Directory, Events
 from apptuner_relay.cluster.ownership.redis_directory import RedisDirectory, Timing
 from apptuner_relay.cluster.placement import ClusterPlacement
+from apptuner_relay.cluster.session_proxy import SessionProxy
 from apptuner_relay.config.settings import Settings
 from apptuner_relay.session.session import session_hash
 from apptuner_relay.spool.store import Store
-from apptuner_relay.web.site import RelaySite, make_site
+from apptuner_relay.web.site import PeerParts, RelaySite, make_site
 from apptuner_relay.wire.frames import CLOSE
 from tests.cluster.network import Connector, Network, Wire
 from tests.cluster.redis_model import HOST as REDIS
@@ -129,7 +130,9 @@ class ClusterRelay(Relay):
         self.hooks.subscribe_undelivered(self.placement.remotes.undelivered_sessions)
         self.peers = PeerFactory(self.placement)
         self.bundle_proxy = BundleProxy(self.placement, self.reactor)
-        self.site: RelaySite = make_site(self.service, self.reactor, self.peers, self.bundle_proxy)
+        self.session_proxy = SessionProxy(self.placement, self.reactor)
+        parts = PeerParts(self.peers, self.bundle_proxy, self.session_proxy)
+        self.site: RelaySite = make_site(self.service, self.reactor, parts)
         self.site.startFactory()
         self.placement.startService()
 

@@ -12,7 +12,7 @@ from apptuner_relay.cluster.bridge.peer_auth import PASS_HEADER, PROOF_HEADER
 from apptuner_relay.managed.own_server.authorization import PATH, AuthorizationResource
 from apptuner_relay.managed.protocol.signatures import Signer
 from apptuner_relay.session.session import Role
-from apptuner_relay.web.site import make_site
+from apptuner_relay.web.site import PeerParts, make_site
 from tests.cluster.harness import KEY, SECRET, SESSION, ClusterCase, ClusterRelay
 from tests.cluster.network import Wire
 from tests.log_capture import capture_log
@@ -47,7 +47,7 @@ class AuthorizationProxyCase(ClusterCase):
             peers=self.peers and self.peers(relay.placement, relay.reactor),
         )
         more = {PATH.encode(): resource}
-        relay.site = make_site(relay.service, relay.reactor, relay.peers, None, more)
+        relay.site = make_site(relay.service, relay.reactor, PeerParts(relay.peers), more)
         return relay
 
     def begin(self, relay: ClusterRelay, **fields: str) -> StringTransport:

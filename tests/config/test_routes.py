@@ -1,5 +1,7 @@
 """`apptuner_relay.config.routes`: which paths are another program's."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -40,8 +42,11 @@ class Finding(SynchronousTestCase):
             *("/", "/?x=1", "/cli/ABC234", "/cli", "/mobile/X?replay=1", "/bundles/X/1", "/peer/x"),
             *("/health", "/health/x", "/metrics", "/static/x.js", "http://relay/cli/X"),
             *("/api/status", "/api/status?x", "/api/sessions/1/close", "/api/%73tatus", "/%63li/X"),
+            *("/s", "/s?x", "/s/", "/session/state", "/session/replay", "/session/qr", "/%73"),
         ):
             self.assertIsNone(self.found(f"/={UPSTREAM} /api/={UPSTREAM}", target), target)
+        for target in ("/s/x", "/ss", "/session", "/session/", "/session/x", "//"):
+            self.assertEqual(self.found(f"/={UPSTREAM}", target), UPSTREAM, target)
 
     def test_all_of_the_sites_paths_are_its_own(self) -> None:
         relay = Relay().service
@@ -53,6 +58,8 @@ class Finding(SynchronousTestCase):
         seconds = OWN[b"api"]
         assert seconds is not None
         self.assertEqual(set(make_api(relay, guard).listStaticNames()), seconds)
+        session: Any = root.children[b"session"]
+        self.assertEqual(set(session.listStaticNames()), OWN[b"session"])
 
     @given(st.binary(max_size=20))
     def test_whatever_comes(self, target: bytes) -> None:

@@ -668,3 +668,74 @@ class Lost(Spooled):
         while self.disk.reads:
             self.disk.give()
         self.assertIn(text, self.texts(phone))
+
+
+class SentAgain(Spooled):
+    """Somebody asks that the phones of a session get its bundle again."""
+
+    def again(self) -> list[bool]:
+        [session] = self.relay.service.sessions.values()
+        return [phone.delivery.send_again() for phone in session.mobiles if phone.delivery]
+
+    def test_what_is_kept(self) -> None:
+        cli, phone = self.connect("cli"), self.connect("mobile")
+        self.bundle(cli, "older")
+        texts = self.chunks(cli, some_code(300_000), 3)
+        self.texts(phone)
+        for _ in range(2):
+            self.assertEqual(self.again(), [True])
+            self.assertTexts(self.texts(phone), texts)
+
+    def test_whole_to_those_that_have_it(self) -> None:
+        cli = self.connect("cli")
+        text = self.bundle(cli, "code")
+        has = f"have={sha256('code')}"
+        phones = [self.connect("mobile", has + more) for more in ("&replay=1", "&patch=1&replay=1")]
+        for phone in phones:
+            self.assertEqual(phone.types(), ["bundle_unchanged"])
+        self.assertEqual(self.again(), [True, True])
+        for phone in phones:
+            self.assertTexts(self.texts(phone)[:1], [text])
+
+    def test_with_a_label_and_patches_go_on_from_there(self) -> None:
+        cli, phone = self.connect("cli"), self.connect("mobile", "patch=1")
+        code = some_code(40_000)
+        self.bundle(cli, code)
+        self.assertEqual(phone.types(), ["bundle_update", "bundle_id"])
+        self.assertEqual(self.again(), [True])
+        self.assertEqual(phone.types(), ["bundle_update", "bundle_id"])
+        self.bundle(cli, code + ";")
+        self.assertEqual(phone.types(), ["bundle_patch"])
+
+    def test_whoever_wants_to_be_told_is_told_again(self) -> None:
+        cli, phone = self.connect("cli"), self.connect("mobile", "announce=1")
+        self.bundle(cli, "code")
+        self.assertEqual(phone.types(), ["bundle_available"])
+        self.assertEqual(self.again(), [True])
+        self.assertEqual(phone.types(), ["bundle_available"])
+
+    def test_not_twice_at_once(self) -> None:
+        cli, phone = self.connect("cli"), self.connect("mobile")
+        text = self.bundle(cli, some_code(300_000))
+        slow = Sips(self.connect("mobile"), room=1000)
+        self.texts(phone)
+        self.again()
+        self.again()
+        self.assertTexts(self.texts(phone), [text, text])
+        slow.sip(None)
+        self.assertTexts(self.texts(slow.client), [text])
+
+    def test_one_that_grows_is_on_its_way(self) -> None:
+        cli, phone = self.connect("cli"), self.connect("mobile")
+        self.bundle(cli, "older")
+        self.texts(phone)
+        rest = self.half(cli, some_code(300_000))
+        self.assertEqual(self.again(), [True])
+        cli.send_raw(rest)
+        self.assertEqual(phone.types(), ["bundle_update"])
+
+    def test_where_there_is_none(self) -> None:
+        self.connect("cli")
+        phone = self.connect("mobile")
+        self.assertEqual(self.again(), [False])
+        self.assertTexts(self.texts(phone), [])

@@ -41,14 +41,16 @@ class Requester:
         self._site = site
         self._peer = peer
 
-    def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
+    def ask(self, path: str, method: str = "GET", body: str = "", **headers: str) -> Answer:
         r"""A request and its answer; underscores in the headers' names stand for hyphens.
 
         ``\udcff`` in a value is sent as the byte FF.
         """
-        return parse(self.open(path, method, **headers).value())
+        return parse(self.open(path, method, body, **headers).value())
 
-    def open(self, path: str, method: str = "GET", **headers: str) -> StringTransport:
+    def open(
+        self, path: str, method: str = "GET", body: str = "", **headers: str
+    ) -> StringTransport:
         """A request whose answer goes on."""
         transport = StringTransport(peerAddress=self._peer)
         channel = self._site.buildProtocol(self._peer)
@@ -56,7 +58,9 @@ class Requester:
         fields = {"Host": "127.0.0.1:3000"} | {
             name.replace("_", "-"): value for name, value in headers.items()
         }
-        lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
+        if body:
+            fields["Content-Length"] = str(len(body.encode()))
+        lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", body]
         channel.dataReceived("\r\n".join(lines).encode("utf-8", "surrogateescape"))
         transport.protocol = channel
         return transport

@@ -16,7 +16,7 @@ from apptuner_relay.managed.protocol.numbered_events import EVENT_NAME
 from apptuner_relay.managed.protocol.signatures import Signer
 from apptuner_relay.managed.web_resources import make_resources
 from apptuner_relay.session.session import session_hash
-from apptuner_relay.web.site import RelaySite, make_site
+from apptuner_relay.web.site import PeerParts, RelaySite, make_site
 from tests.cluster.harness import KEY, SESSION, ClusterCase, ClusterRelay
 from tests.managed.own_server.app_client import AppClient
 from tests.memory import Relay
@@ -40,7 +40,7 @@ def manage(
     channels = LocalChannels(service.clock, name, gateway.occupied)
     apps = AppFactory(service, channels, signer, "apptuner")
     more = make_resources(service, gateway, signer, "apptuner", apps, peers)
-    return make_site(service, None, factory, more=more)
+    return make_site(service, None, None if factory is None else PeerParts(factory), more)
 
 
 class OwnServer(SynchronousTestCase):

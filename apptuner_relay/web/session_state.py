@@ -1,0 +1,74 @@
+"""What the page of one session shows, as JSON: its clients, the bundle that is kept, and what has
+become of the last bundles. It is for those who know the session's id.
+"""
+
+from apptuner_relay.access.claims import Claim
+from apptuner_relay.relay.member import Member
+from apptuner_relay.relay.service import RelayService
+from apptuner_relay.session.session import Role
+from apptuner_relay.support.clocks import in_ms
+
+
+def is_known(relay: RelayService, key: str) -> bool:
+    """Whether this relay knows the session whose hash is ``key``: it has clients of it, a bundle,
+    or a record of one."""
+    if key in relay.sessions or (relay.store is not None and relay.store.keeps(key)):
+        return True
+    return bool(_rows(relay, key))
+
+
+def session_state(relay: RelayService, key: str, claim: Claim | None) -> dict[str, object]:
+    """The state of the session whose hash is ``key``.
+
+    :param claim: its claim, where it has one.
+    """
+    session = relay.sessions.get(key)
+    meters = relay.meters
+    since_ms = None
+    if session is not None:
+        since_ms = in_ms(relay.wall_s() - (relay.clock.seconds() - session.since_s))
+    members = () if session is None else session.members
+    return {
+        "session": key[:8],
+        "node": meters.node,
+        "now_ms": in_ms(relay.wall_s()),
+        "since_ms": since_ms,
+        "claimed": claim is not None,
+        "tokens": claim is not None and claim.tokens,
+        "clients": [_client(one) for role in Role for one in members if one.role is role],
+        "kept": _kept(relay, key),
+        "bundles": _rows(relay, key),
+    }
+
+
+def _rows(relay: RelayService, key: str) -> list[dict[str, object]]:
+    records = getattr(relay.meters, "bundles", None)
+    return [] if records is None else list(records.rows(key))
+
+
+def _client(member: Member) -> dict[str, object]:
+    device = member.device
+    return {
+        "role": member.role.value,
+        "deviceId": device and device.device_id,
+        "name": device and device.name,
+        "platform": device and device.platform,
+        "agent": None,
+        "since_ms": member.admission.since_ms,
+        "round_trip_ms": None,
+        "behind": False,
+        "through": member.through,
+    }
+
+
+def _kept(relay: RelayService, key: str) -> dict[str, object] | None:
+    bundle = None if relay.store is None else relay.store.last(key)
+    if bundle is None:
+        return None
+    digest = bundle.bundle_code.known_digest
+    return {
+        # Of one that came as a patch, the messages may still have to be made.
+        "bytes": bundle.size or (0 if digest is None else digest.size),
+        "sha256": digest and digest.sha256,
+        "began_ms": bundle.form.began_ms,
+    }
