@@ -23,6 +23,7 @@ COMMANDS = {
     "share": "let phones into a session that is claimed with a secret",
     "report": "say what a relay has carried: today, on a day, in a month",
     "plan": "say what so many users will cost: data, memory, the machine",
+    "doctor": "find out why phones do not reload: check the way to a relay, and a session",
     "nodes": "list the relays that share their sessions",
 }
 """The sub-commands in the order in which help shows them, with what it says of each. Each is a

@@ -138,6 +138,14 @@ class Screen:
         drawn = self._err.is_terminal and not self._quiet
         return Bar(self._err, total, seconds, label=label, done=done, drawn=drawn)
 
+    def can_show(self, characters: str) -> bool:
+        """Whether standard output's encoding has all of these."""
+        try:
+            characters.encode(self._out.encoding)
+        except (LookupError, UnicodeEncodeError):
+            return False
+        return True
+
     @property
     def out_is_terminal(self) -> bool:
         """Whether somebody looks at standard output, and no program reads it."""

@@ -1,0 +1,169 @@
+"""The command line of `doctor`, and what it prints: a line for each check, once it is done."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from apptuner_relay.client.address import session_id
+from apptuner_relay.client.command import (
+    Command,
+    add_quiet_argument,
+    add_relay_argument,
+    checked,
+)
+from apptuner_relay.client.credentials import add_key_argument, add_token_argument
+from apptuner_relay.client.doctor.examination import PATIENCE_S, Complaint, Examination
+from apptuner_relay.client.doctor.finding import (
+    ASCII_MARKS,
+    MARKS,
+    TITLE_CHARACTERS,
+    TITLES,
+    CheckState,
+    Finding,
+    diagnosis,
+)
+from apptuner_relay.client.outcome import Exit
+from apptuner_relay.client.printable import printable
+from apptuner_relay.client.screen import Screen
+from apptuner_relay.client.session_id_note import session_id_note
+from apptuner_relay.client.way import add_managed_arguments
+
+_STYLES = {
+    CheckState.OK: "green",
+    CheckState.WARNING: "yellow",
+    CheckState.FAILED: "red",
+    CheckState.SKIPPED: "dim",
+}
+_INDENT = " " * (TITLE_CHARACTERS + 4)
+_MAX_LINE_CHARACTERS = 1000
+
+
+class Consultation:
+    """A run of `doctor`."""
+
+    _log = Logger()
+
+    def __init__(self, complaint: Complaint, reactor: Any, screen: Screen, *, quiet: bool) -> None:
+        self.done: Deferred[Exit] = Deferred()
+        self._complaint = complaint
+        self._screen = screen
+        self._quiet = quiet
+        self._marks = MARKS if screen.can_show("".join(MARKS.values())) else ASCII_MARKS
+        self._left_with: Exit | None = None
+        self._examination = Examination(complaint, reactor, self._show, screen.say)
+        self._work = Deferred.fromCoroutine(self._examination.run())
+        self._work.addCallbacks(self._over, self._failed)
+
+    def leave(self, code: Exit) -> None:
+        """See `CommandRun`: what was found so far is said."""
+        self._left_with = self._left_with or code
+        self._work.cancel()
+
+    def _show(self, finding: Finding) -> None:
+        finding = self._with_note(finding)
+        text = printable(finding.text, limit=_MAX_LINE_CHARACTERS)
+        title = TITLES[finding.name].ljust(TITLE_CHARACTERS)
+        if finding.state is CheckState.FAILED and (self._quiet or self._screen.speaks_json):
+            self._screen.complain(f"{TITLES[finding.name]}: {text}")
+            if self._quiet:
+                self._screen.complain(f"  {finding.hint}")
+            return
+        style = _STYLES[finding.state]
+        self._screen.tell_parts(
+            (f"{self._marks[finding.state]} ", f"bold {style}"),
+            (f"{title}  ", "bold" if finding.state is not CheckState.SKIPPED else style),
+            (text, "" if finding.state is CheckState.OK else style),
+        )
+        if finding.hint:
+            self._screen.tell_parts((_INDENT, ""), (printable(finding.hint), "dim"))
+
+    def _with_note(self, finding: Finding) -> Finding:
+        """The session's line, with what is odd about its id."""
+        note = session_id_note(self._complaint.session or "") if finding.name == "session" else None
+        if note is None:
+            return finding
+        hint = f"{note}. {finding.hint}".strip()
+        return Finding(finding.name, finding.state, finding.text, hint, finding.figures)
+
+    def _over(self, _: None) -> None:
+        findings = [self._with_note(one) for one in self._examination.findings]
+        self._screen.result(**diagnosis(str(self._complaint.relay), findings))
+        if self._left_with is not None:
+            self.done.callback(self._left_with)
+            return
+        broken = sum(one.state is CheckState.FAILED for one in findings)
+        worries = sum(one.state is CheckState.WARNING for one in findings)
+        self._screen.tell(_summary(len(findings), broken, worries))
+        if not broken:
+            self.done.callback(Exit.DONE)
+        elif self._examination.never_connected:
+            self.done.callback(Exit.NO_CONNECTION)
+        else:
+            self.done.callback(Exit.FAILED)
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("the examination", failure)
+        self.done.callback(Exit.FAILED)
+
+
+def _summary(checks: int, broken: int, worries: int) -> str:
+    if not broken and not worries:
+        return f"{checks} checks: nothing is wrong"
+    parts = [f"{broken} failed"] if broken else []
+    if worries:
+        parts.append(f"{worries} warning{'s' * (worries != 1)}")
+    return f"{checks} checks: {', '.join(parts)}"
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_relay_argument(parser)
+    parser.add_argument(
+        "--session",
+        metavar="ID",
+        type=checked(session_id),
+        help="also look into this session: who is there, whether it is claimed, what is cached, "
+        "and how phones answered the last bundle",
+    )
+    add_key_argument(parser, "the session's secret, where it is claimed with one")
+    add_token_argument(parser)
+    add_managed_arguments(parser)
+    parser.add_argument(
+        "--patient",
+        action="store_true",
+        help=f"also wait {PATIENCE_S:.0f} s without a word, to see whether something on the way "
+        "cuts idle connections",
+    )
+    add_quiet_argument(parser)
+
+
+def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Consultation:
+    complaint = Complaint(
+        arguments.relay,
+        arguments.session,
+        arguments.key,
+        arguments.token,
+        arguments.managed,
+        arguments.patient,
+    )
+    return Consultation(complaint, reactor, screen, quiet=arguments.quiet)
+
+
+COMMAND = Command(
+    "doctor",
+    "Checks the way to a relay step by step, and says what is wrong and what to do about it: DNS,\n"
+    "TCP, TLS and its certificate, HTTP, the WebSocket upgrade through proxies, compression,\n"
+    "round trips, the clocks, and a bundle of 100 KB up and down through a session of its own,\n"
+    "which disturbs nobody. With --session it looks into that session as well; it joins it only\n"
+    "at a relay that is too old to be asked, and then as one more dashboard. It takes 15 seconds\n"
+    "at most, --patient not counted. Ends with 0 when nothing failed (warnings are no failures),\n"
+    "with 1 when something did, and with 3 when there is no connection at all.",
+    _add_arguments,
+    _start,
+    notes_session=False,
+    json_help="print one JSON object with all checks: state, text, hint and figures",
+)
