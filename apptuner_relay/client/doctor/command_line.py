@@ -9,13 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from apptuner_relay.client.address import session_id
-from apptuner_relay.client.command import (
-    Command,
-    add_quiet_argument,
-    add_relay_argument,
-    checked,
-)
+from apptuner_relay.client.command import Command, add_session_arguments
 from apptuner_relay.client.credentials import add_key_argument, add_token_argument
 from apptuner_relay.client.doctor.examination import PATIENCE_S, Complaint, Examination
 from apptuner_relay.client.doctor.finding import (
@@ -121,14 +115,7 @@ def _summary(checks: int, broken: int, worries: int) -> str:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_relay_argument(parser)
-    parser.add_argument(
-        "--session",
-        metavar="ID",
-        type=checked(session_id),
-        help="also look into this session: who is there, whether it is claimed, what is cached, "
-        "and how phones answered the last bundle",
-    )
+    add_session_arguments(parser, needed=False)
     add_key_argument(parser, "the session's secret, where it is claimed with one")
     add_token_argument(parser)
     add_managed_arguments(parser)
@@ -138,7 +125,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"also wait {PATIENCE_S:.0f} s without a word, to see whether something on the way "
         "cuts idle connections",
     )
-    add_quiet_argument(parser)
 
 
 def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Consultation:
@@ -158,10 +144,11 @@ COMMAND = Command(
     "Checks the way to a relay step by step, and says what is wrong and what to do about it: DNS,\n"
     "TCP, TLS and its certificate, HTTP, the WebSocket upgrade through proxies, compression,\n"
     "round trips, the clocks, and a bundle of 100 KB up and down through a session of its own,\n"
-    "which disturbs nobody. With --session it looks into that session as well; it joins it only\n"
-    "at a relay that is too old to be asked, and then as one more dashboard. It takes 15 seconds\n"
-    "at most, --patient not counted. Ends with 0 when nothing failed (warnings are no failures),\n"
-    "with 1 when something did, and with 3 when there is no connection at all.",
+    "which disturbs nobody. With --session it looks into that session as well: who is there,\n"
+    "whether it is claimed, what is cached, and how phones answered the last bundle. It joins\n"
+    "the session only at a relay that is too old to be asked, as one more dashboard. It takes 15\n"
+    "seconds at most, --patient not counted. Ends with 0 when nothing failed (warnings are no\n"
+    "failures), with 1 when something did, and with 3 when there is no connection at all.",
     _add_arguments,
     _start,
     notes_session=False,
