@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from apptuner_relay.operator.download_counter import DownloadCounter
 from apptuner_relay.operator.observed import ClientView
 from apptuner_relay.operator.traffic import Traffic
 from apptuner_relay.session.session import Role
@@ -47,6 +48,7 @@ class Counters:
         """Requests that were forwarded to other programs, by one of `web.request.RESULTS`."""
         self.uploads: Counter[str] = Counter()
         """Bundles that were uploaded over HTTP, by the status of the answer, or ``lost``."""
+        self.downloads = DownloadCounter()
         self.alerts: Counter[str] = Counter()
         """Alerts, by result: ``delivered``, ``failed`` or ``dropped``."""
         self._clients = clients

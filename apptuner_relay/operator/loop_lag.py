@@ -5,7 +5,10 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from apptuner_relay.operator.traffic import Histogram
+
 INTERVAL_S = 0.25
+DELAYS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class LoopLag:
@@ -20,6 +23,8 @@ class LoopLag:
         self._due_s = 0.0
         self._call: IDelayedCall | None = None
         self._worst_s = 0.0
+        self.delays = Histogram(DELAYS_S)
+        """Of every call, since the start."""
 
     def start(self) -> None:
         """Begin to measure."""
@@ -45,5 +50,6 @@ class LoopLag:
         return worst_s
 
     def _called(self) -> None:
+        self.delays.observe(max(0.0, self._seconds() - self._due_s))
         self._worst_s = self.worst_s
         self.start()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from twisted.web.server import Request
 
+from apptuner_relay.operator.download_counter import DownloadCounter
 from apptuner_relay.session.session import BadRequest, session_hash
 from apptuner_relay.spool.bundle import IDENTITY, Bundle, BundleCache, CodeFile, Digest, NoCode
 from apptuner_relay.web.conditional import failed_precondition, range_applies
@@ -67,6 +68,7 @@ class Served(NamedTuple):
     """Whether code may be coded against a dictionary."""
     varies: Sequence[str]
     """The request's fields on which the answer depends."""
+    downloads: DownloadCounter
 
 
 class _Representation(NamedTuple):
@@ -180,6 +182,7 @@ class BundleAnswer:
         if path is None:
             self._set(HTTPStatus.NOT_MODIFIED, fields)
             self._writer.finish()
+            self._served.downloads.unchanged += 1
             return
         fields["content-type"] = "text/javascript; charset=utf-8"
         if form.base is None:
@@ -192,9 +195,11 @@ class BundleAnswer:
                 self._served.cache.lend(bundle)
             if self._target.sha256 is not None and digest.size in DICTIONARY_BYTES:
                 fields["use-as-dictionary"] = write_use_as_dictionary(latest)
-        await self._send_file(path, fields)
+        await self._send_file(path, fields, form.coding, digest.size)
 
-    async def _send_file(self, path: Path, fields: dict[str, str]) -> None:
+    async def _send_file(
+        self, path: Path, fields: dict[str, str], coding: str, code_bytes: int
+    ) -> None:
         reactor, request = self._served.reactor, self._request
         file = await in_thread(reactor, path.open, "rb", 0)
         try:
@@ -210,6 +215,11 @@ class BundleAnswer:
             self._set(status, fields)
             if request.method != b"HEAD":
                 await send_file(file.fileno(), span, self._writer, reactor)
+                if self._writer.gone:
+                    self._served.downloads.aborted += 1
+                else:
+                    saved_bytes = code_bytes - size if part is None else 0
+                    self._served.downloads.count_sent(coding, saved_bytes)
         finally:
             file.close()
         self._writer.finish()

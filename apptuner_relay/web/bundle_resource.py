@@ -20,6 +20,7 @@ from apptuner_relay.access.access_control import Access
 from apptuner_relay.access.caller import read_caller
 from apptuner_relay.config.origins import ALL, Origins
 from apptuner_relay.operator.descriptors import FULL
+from apptuner_relay.operator.download_counter import DownloadCounter
 from apptuner_relay.session.session import BadRequest, check_session_id
 from apptuner_relay.spool.bundle import Bundle, BundleCache, NoCode, NotNow
 from apptuner_relay.support import zstd_library
@@ -77,6 +78,7 @@ class BundlesResource(JsonResource):
     :param origins: the pages that may read bundles.
     :param with_dictionaries: whether code may be coded against code that a client has (RFC 9842),
         for which it takes an optional library.
+    :param downloads: counts what is sent.
     """
 
     isLeaf = True
@@ -95,6 +97,7 @@ class BundlesResource(JsonResource):
         is_full: Callable[[], bool] = lambda: False,
         origins: Origins = ALL,
         with_dictionaries: bool | None = None,
+        downloads: DownloadCounter | None = None,
     ) -> None:
         super().__init__()
         self._is_full = is_full
@@ -112,7 +115,8 @@ class BundlesResource(JsonResource):
         varies += ["Origin"] if origins.allowed else []
         self._served = None
         if bundle_cache is not None:
-            self._served = Served(bundle_cache, reactor, with_dictionaries, varies)
+            downloads = downloads or DownloadCounter()
+            self._served = Served(bundle_cache, reactor, with_dictionaries, varies, downloads)
         self._slow_s = slow_s
         self._answering: set[ResponseWriter] = set()
         self._ending: set[ResponseWriter] = set()

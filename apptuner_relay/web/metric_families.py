@@ -34,9 +34,20 @@ def counters(name: str, text: str, label: str, values: Mapping[str, float]) -> M
 
 def histogram(name: str, text: str, values: Histogram) -> Metric:
     """A histogram with all its buckets."""
+    return HistogramMetricFamily(
+        f"apptuner_relay_{name}", text, buckets=_buckets(values), sum_value=values.total
+    )
+
+
+def histograms(name: str, text: str, label: str, values: Mapping[str, Histogram]) -> Metric:
+    """A histogram with one label."""
+    family = HistogramMetricFamily(f"apptuner_relay_{name}", text, labels=[label])
+    for value, one in values.items():
+        family.add_metric([value], _buckets(one), one.total)
+    return family
+
+
+def _buckets(values: Histogram) -> list[tuple[str, float]]:
     bounds = [*(str(float(bound)) for bound in values.bounds), "+Inf"]
     counts = [float(count) for count in values.cumulative()]
-    buckets = list(zip(bounds, counts, strict=True))
-    return HistogramMetricFamily(
-        f"apptuner_relay_{name}", text, buckets=buckets, sum_value=values.total
-    )
+    return list(zip(bounds, counts, strict=True))

@@ -1,7 +1,8 @@
 """``GET /metrics``: the meters for Prometheus, in its text format or OpenMetrics.
 
-Each scrape reads `Meters` anew. Names and units follow Prometheus' conventions.
-docs/reference/metrics.md is made from this module.
+Each scrape reads `Meters` anew. Names and units follow Prometheus' conventions. The modules beside
+this one whose names end in ``_metrics`` have the families of a part each; docs/reference/metrics.md
+is made from all of them.
 """
 
 from collections.abc import Iterator
@@ -22,19 +23,19 @@ from apptuner_relay import __version__
 from apptuner_relay.access.access_control import DENIALS
 from apptuner_relay.access.limits import LIMITS
 from apptuner_relay.edge.prefixes import REASONS
-from apptuner_relay.operator.cluster_view import ClusterView
 from apptuner_relay.operator.meters import Meters
-from apptuner_relay.operator.observed import AccessCounters, CertificateState, SpoolState
-from apptuner_relay.operator.traffic import PATCH_RESULTS
+from apptuner_relay.operator.observed import AccessCounters, CertificateState
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import Role
 from apptuner_relay.support.version import commit
+from apptuner_relay.web.bundle_metrics import bundle_families, spool_families
+from apptuner_relay.web.cluster_metrics import cluster_families
 from apptuner_relay.web.headers import header
 from apptuner_relay.web.json_body import JsonResource
 from apptuner_relay.web.managed_metrics import managed_families
-from apptuner_relay.web.metric_families import counter, counters, gauge, histogram
+from apptuner_relay.web.metric_families import counter, counters, gauge
+from apptuner_relay.web.process_metrics import process_families
 from apptuner_relay.web.request import RESULTS
-from apptuner_relay.web.upload_answers import RESULTS as UPLOAD_RESULTS
 
 STATES = ("ok", "degraded", "draining")
 RELOAD_RESULTS = ("taken", "refused")
@@ -54,12 +55,14 @@ class MeterCollector(Collector):
         yield from self._traffic()
         yield from self._ends()
         yield from self._health()
+        yield from process_families(self._meters)
+        yield from bundle_families(self._meters)
         if self._meters.relay.spool is not None:
-            yield from _spool(self._meters.relay.spool)
+            yield from spool_families(self._meters.relay.spool)
         if self._meters.certificate is not None:
             yield from _certificate(self._meters.certificate)
         if self._meters.cluster is not None:
-            yield from _cluster(self._meters.cluster, self._meters.counters.inbound)
+            yield from cluster_families(self._meters.cluster, self._meters.counters.inbound)
         if self._meters.managed is not None:
             yield from managed_families(self._meters.managed)
 
@@ -123,26 +126,6 @@ class MeterCollector(Collector):
             "direction",
             {"in": meters.counters.bytes_in, "out": meters.counters.bytes_out},
         )
-        yield counter("bundles", "Bundles passed from the desktop side to phones.", traffic.bundles)
-        yield histogram("bundle_size_bytes", "Size of a bundle as received.", traffic.bundle_sizes)
-        yield histogram(
-            "bundle_duration_seconds",
-            "Time from a bundle's first byte received to its last.",
-            traffic.bundle_durations,
-        )
-
-        yield counters(
-            "patches",
-            "Patches that CLIs and uploads have sent, by result.",
-            "result",
-            {result: traffic.patches[result] for result in PATCH_RESULTS},
-        )
-        yield counter(
-            "patch_saved_bytes",
-            "Bytes by which the patches that phones were sent are smaller than the code that they "
-            "make.",
-            traffic.patch_saved_bytes,
-        )
 
     def _ends(self) -> Iterator[Metric]:
         meters = self._meters
@@ -177,14 +160,6 @@ class MeterCollector(Collector):
             "Requests for other programs (--forward), by result.",
             "result",
             {result: meters.counters.forwarded[result] for result in RESULTS},
-        )
-        yield counters(
-            "uploads",
-            "Bundles that were uploaded over HTTP, by the status of the answer; lost is for those "
-            "whose client disconnected before it.",
-            "result",
-            {result: meters.counters.uploads[result] for result in UPLOAD_RESULTS}
-            | meters.counters.uploads,
         )
         yield from _access(meters.relay.access)
         yield counter(
@@ -221,24 +196,6 @@ class MeterCollector(Collector):
             "result",
             {result: meters.counters.alerts[result] for result in ALERT_RESULTS},
         )
-        if meters.log is not None:
-            yield counter(
-                "log_lines_dropped",
-                "Log lines that were dropped, as nobody read the log or it could not be written.",
-                meters.log.dropped,
-            )
-        yield gauge(
-            "loop_lag_seconds",
-            "The longest delay of the event loop in the last ten seconds or so.",
-            meters.sampler.loop_lag_ms / 1000,
-        )
-        limit = meters.process.memory_limit
-        if limit is not None:
-            yield gauge(
-                "memory_limit_bytes",
-                "Memory that the process may use (--memory-limit, or the control group's).",
-                limit,
-            )
 
 
 def _access(access: AccessCounters) -> Iterator[Metric]:
@@ -261,22 +218,6 @@ def _access(access: AccessCounters) -> Iterator[Metric]:
     )
 
 
-def _spool(spool: SpoolState) -> Iterator[Metric]:
-    yield gauge("spool_up", "1 while bundles are cached, 0 while the disk fails.", not spool.off)
-    yield gauge("spool_bundles", "Bundles that are cached.", spool.bundles)
-    yield gauge("spool_bytes", "Disk space that cached bundles take.", spool.used_bytes)
-    yield gauge(
-        "spool_limit_bytes", "Disk space that they may take (--spool-limit).", spool.limit_bytes
-    )
-    yield gauge(
-        "spool_backlog_bytes", "Bytes that wait to be written to disk.", spool.backlog_bytes
-    )
-    yield counter(
-        "spool_evicted", "Cached bundles that were evicted for want of room.", spool.evicted
-    )
-    yield counter("spool_failures", "Times that the disk has failed.", spool.failures)
-
-
 def _certificate(certificate: CertificateState) -> Iterator[Metric]:
     yield gauge(
         "certificate_expiry_timestamp_seconds",
@@ -288,53 +229,6 @@ def _certificate(certificate: CertificateState) -> Iterator[Metric]:
         "Times that the TLS certificate's files have changed, by result.",
         "result",
         {result: certificate.reloads.get(result, 0) for result in RELOAD_RESULTS},
-    )
-
-
-def _cluster(cluster: ClusterView, inbound: int) -> Iterator[Metric]:
-    directory = cluster.directory
-    yield gauge(
-        "redis_up",
-        "1 while Redis is connected, 0 while it is unreachable.",
-        directory.state != "away",
-    )
-    claims = cluster.claims
-    if claims is not None:
-        yield gauge(
-            "claims_up",
-            "1 while claims are shared, 0 while this relay knows only those that it has seen.",
-            claims.state == "connected",
-        )
-        yield counter(
-            "claims_refusals",
-            "Times that Redis has refused a command for a claim.",
-            claims.refusals,
-        )
-    yield gauge(
-        "redis_evicts",
-        "1 if Redis drops keys when it is full (maxmemory-policy), as far as it says.",
-        directory.eviction_policy is not None,
-    )
-    yield gauge("nodes", "Relays that share sessions, as they were seen last.", len(cluster.nodes))
-    yield gauge(
-        "bridged_clients",
-        "Clients connected here whose sessions other relays own.",
-        cluster.bridged_count,
-    )
-    yield gauge(
-        "visitors",
-        "Members of this relay's sessions that are connected to other relays, and counted there.",
-        inbound,
-    )
-    done = directory.counters
-    yield counter("directory_commands", "Commands sent to Redis.", done.commands)
-    yield counter(
-        "directory_claims", "Times that the owner of a session was looked up.", done.claims
-    )
-    yield counter(
-        "directory_leases_lost",
-        "Sessions that this relay lost to another one, or whose lease expired.",
-        done.lost,
     )
 
 

@@ -201,6 +201,7 @@ def make_site(
             relay.settings.listening.trusted_proxy,
             lambda: relay.descriptors.are_short,
             settings.access.allowed_origin,
+            downloads=relay.meters.counters.downloads,
         )
         root.putChild(b"bundles", bundles)
     uploads = Uploads(relay)

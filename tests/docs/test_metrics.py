@@ -53,7 +53,7 @@ class MetricsPageTest(SynchronousTestCase):
             labels = {label for sample in family.samples for label in sample.labels}
             counts = family.type == "counter"
             name = family.name + "_total" if counts else family.name
-            kind = "info" if name == "apptuner_relay_info" else family.type
+            kind = "info" if name.endswith(("_relay_info", "_build_info")) else family.type
             if name.startswith("apptuner_"):
                 exposed[name] = (kind, labels)
         ours = {name: row for name, row in documented.items() if name.startswith("apptuner_")}

@@ -34,6 +34,14 @@ class LagTest(SynchronousTestCase):
             self.clock.advance(INTERVAL_S + 0.2)
             self.assertAlmostEqual(self.lag.take(), 0.2)
 
+    def test_each_is_counted(self) -> None:
+        for late_s in (0.0, 0.002, 0.3, 0.0):
+            self.clock.advance(INTERVAL_S + late_s)
+        delays = self.lag.delays
+        self.assertEqual(delays.count, 4)
+        counts = dict(zip(delays.bounds, delays.cumulative(), strict=False))
+        self.assertEqual((counts[0.001], counts[0.0025], counts[0.25], counts[0.5]), (2, 3, 3, 4))
+
     def test_a_wall_clock_that_is_set_is_no_lag(self) -> None:
         clock = Clock()
         lag = LoopLag(clock, lambda: 0.0)

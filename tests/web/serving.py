@@ -20,6 +20,7 @@ from twisted.trial.unittest import TestCase
 
 from apptuner_relay.config.settings import ListeningSettings
 from apptuner_relay.edge.transport import tune
+from apptuner_relay.operator.download_counter import DownloadCounter
 from apptuner_relay.spool.bundle import BundleCache
 from apptuner_relay.web.bundle_resource import BundlesResource
 from apptuner_relay.web.json_body import JsonResource
@@ -161,6 +162,7 @@ class BundlesCase(TestCase):
         directory = tempfile.TemporaryDirectory(prefix="apptuner-test-")
         self.addCleanup(directory.cleanup)
         self.directory = Path(directory.name)
+        self.downloads = DownloadCounter()
 
     def serve(
         self, bundle_cache: BundleCache, site_clock: Any = reactor, download_reactor: Any = reactor
@@ -169,7 +171,10 @@ class BundlesCase(TestCase):
         production but for the size of its send buffer."""
         root = JsonResource()
         bundles = BundlesResource(
-            bundle_cache, download_reactor, with_dictionaries=self.with_dictionaries
+            bundle_cache,
+            download_reactor,
+            with_dictionaries=self.with_dictionaries,
+            downloads=self.downloads,
         )
         root.putChild(b"bundles", bundles)
         site = WatchedSite(root, site_clock, ListeningSettings(handshake_timeout=10))

@@ -108,6 +108,30 @@ class CodedTest(DictionaryCase):
         self.assertEqual(self.bundle_cache.lent, [self.new])
 
 
+class CountedTest(DictionaryCase):
+    """What metrics tell of downloads."""
+
+    async def test_by_coding_with_what_is_saved(self) -> None:
+        replies = [await self.get(), await self.get(), await self.get(Accept_Encoding="gzip")]
+        saved = [len(NEW) - len(reply.body) for reply in replies]
+        self.assertEqual(self.downloads.sent, {"dcz": 2, "gzip": 1})
+        self.assertEqual(self.downloads.saved_bytes, {"dcz": saved[0] + saved[1], "gzip": saved[2]})
+        self.assertGreater(saved[0], 200 * KIB)
+
+    async def test_a_part_saves_nothing(self) -> None:
+        await self.get(Accept_Encoding="gzip", Range="bytes=5-9")
+        self.assertEqual(self.downloads.sent, {"gzip": 1})
+        self.assertEqual(self.downloads.saved_bytes["gzip"], 0)
+
+    async def test_what_sends_no_bundle(self) -> None:
+        await self.get(If_None_Match=self.etag)
+        await self.get(If_Match='"other"')
+        await self.get("/bundles/XYZ789")
+        await self.fetch(LATEST, "HEAD")
+        self.assertEqual((self.downloads.sent, self.downloads.unchanged), ({}, 1))
+        self.assertEqual(self.downloads.aborted, 0)
+
+
 class WholeTest(DictionaryCase):
     async def test_who_does_not_name_it(self) -> None:
         for accepts in ("gzip, br, zstd", "*", "identity", "dcb", "zstd, dcz;q=0.5", "dcz;q=0"):

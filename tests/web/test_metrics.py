@@ -1,16 +1,20 @@
 """`apptuner_relay.web.metrics`, read as Prometheus reads it."""
 
+import platform
 from typing import Any
 
+import autobahn
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from twisted.trial.unittest import SynchronousTestCase
 
+import twisted
 from apptuner_relay import __version__
 from apptuner_relay.support.version import commit
 from tests.memory import Relay
+from tests.operator.made_times import MadeTimes
 from tests.web.http import REMOTE, Requester
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -98,6 +102,49 @@ class ValueTest(MetricsCase):
         got = self.scrape()
         self.assertEqual(got["apptuner_relay_worry{level=warning,name=sessions_warning}"], 1)
 
+    def test_downloads(self) -> None:
+        downloads = self.relay.service.meters.counters.downloads
+        downloads.count_sent("dcz", 9_000)
+        downloads.count_sent("gzip", 100)
+        # What is small gets larger.
+        downloads.count_sent("gzip", -30)
+        downloads.unchanged += 2
+        downloads.aborted += 1
+        got = self.scrape()
+        for name, value in {
+            "downloads_total{coding=dcz}": 1,
+            "downloads_total{coding=gzip}": 2,
+            "downloads_total{coding=identity}": 0,
+            "download_saved_bytes_total{coding=dcz}": 9_000,
+            "download_saved_bytes_total{coding=gzip}": 100,
+            "downloads_unchanged_total": 2,
+            "downloads_aborted_total": 1,
+        }.items():
+            self.assertEqual(got[f"apptuner_relay_{name}"], value, name)
+
+    def test_cpu(self) -> None:
+        times = MadeTimes()
+        times.passes(60, 0.5, threads=0.25, workers=0.125)
+        self.relay.service.meters.process.cpu = times.use
+        got = self.scrape()
+        for name, value in {
+            "loop_cpu_seconds_total": 34,
+            "worker_cpu_seconds_total": 8.5,
+            "usable_cores": 2,
+            "busy_ratio": 0.5,
+        }.items():
+            self.assertEqual(got[f"apptuner_relay_{name}"], value, name)
+
+    def test_loop_delay(self) -> None:
+        lag = self.relay.service.meters.sampler.lag
+        for delay_s in (0.0005, 0.02, 0.02, 9.0):
+            lag.delays.observe(delay_s)
+        got = self.scrape()
+        name = "apptuner_relay_loop_delay_seconds"
+        self.assertEqual(got[f"{name}_bucket{{le=0.001}}"], 1)
+        self.assertEqual(got[f"{name}_bucket{{le=0.025}}"], 3)
+        self.assertEqual(got[f"{name}_count"], 4)
+
     def test_the_process(self) -> None:
         got = self.scrape()
         self.assertGreater(got["process_resident_memory_bytes"], 1e6)
@@ -151,6 +198,23 @@ class FormatTest(MetricsCase):
         self.assertEqual(
             (sample.labels["version"], sample.labels["commit"]), (__version__, commit() or "")
         )
+
+    def test_what_it_was_made_from(self) -> None:
+        (info,) = [
+            one for one in self.families("", parse_text) if one.name == "apptuner_relay_build_info"
+        ]
+        (sample,) = info.samples
+        self.assertEqual(
+            sample.labels,
+            {
+                "version": __version__,
+                "commit": commit() or "",
+                "python": platform.python_version(),
+                "twisted": twisted.__version__,
+                "autobahn": autobahn.__version__,
+            },
+        )
+        self.assertEqual(sample.value, 1)
 
     def test_every_family_is_explained_and_has_its_unit_last(self) -> None:
         for family in self.families("", parse_text):

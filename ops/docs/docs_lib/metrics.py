@@ -47,6 +47,8 @@ _UNITS = {
     "_start_time_seconds": "seconds since the epoch",
     "_seconds": "seconds",
     "_bytes": "bytes",
+    "_ratio": "a share of 1",
+    "_cores": "cores",
 }
 LABELS = {
     "role": "the role of the client",
@@ -55,6 +57,9 @@ LABELS = {
     "le": "the upper bound of the bucket",
     "version": "the relay's version",
     "commit": "the commit it was built from; empty where that is unknown",
+    "python": "Python's version",
+    "twisted": "Twisted's",
+    "autobahn": "Autobahn's",
     "node": "the relay's name: `--node`, else the host's name",
     "name": "the warning, see below",
     "level": "`notice` or `warning`",
