@@ -8,7 +8,6 @@ Small frames may go between the messages of the log: see `interleaved`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from twisted.python.failure import Failure
 
@@ -19,6 +18,7 @@ from apptuner_relay.flow.follower_states import (
     FollowerState,
 )
 from apptuner_relay.flow.interleaved import Interleaved, Waiting
+from apptuner_relay.flow.lane import Lane
 from apptuner_relay.flow.log import Log
 from apptuner_relay.flow.log_interfaces import Root
 from apptuner_relay.flow.log_states import LogState
@@ -28,62 +28,18 @@ BLOCK_BYTES = 256 * 1024
 """About how many bytes a follower that is behind reads and offers at once."""
 
 
-class Lane(Protocol):
-    """The sink, to its followers. An interface, as `sink.Sink` imports this module."""
-
-    @property
-    def full(self) -> bool:
-        """Whether the transport takes no more for now."""
-
-    @property
-    def takes_parts(self) -> bool:
-        """See `outlet.Outlet`."""
-
-    @property
-    def expects_control(self) -> bool:
-        """Whether a control frame waits."""
-
-    @property
-    def has_others(self) -> bool:
-        """Whether the queue has more than one entry."""
-
-    def offer(self, parts: Sequence[Frame], size: int) -> int:
-        """Send as much of ``parts``, ``size`` bytes together, as there is room for. Returns how
-        many bytes that was; if fewer than ``size``, `full` is true from then on."""
-
-    def send_controls(self) -> bool:
-        """Send the control frames that wait, at a frame boundary. Returns whether there is room
-        left."""
-
-    def send_waiting(self, waiting: Waiting) -> bool:
-        """Send a frame between two messages. Returns whether there is room left."""
-
-    def let_others_go(self, follower: "Follower") -> bool:
-        """Move ``follower`` to the end of the queue, if another entry has something to send.
-        Returns whether it was moved."""
-
-    def cut(self, code: int, reason: str) -> None:
-        """Close the connection."""
-
-    def count(self, waiting: Waiting) -> None:
-        """Count ``waiting`` against the window of its source."""
-
-    def pump(self) -> None:
-        """Send what waits, while there is room."""
-
-    def follower_ended(self, follower: "Follower", left: Sequence[Waiting]) -> None:
-        """Remove ``follower`` from the queue, and put ``left`` in its place."""
-
-
 class Follower:
     """One sink's reader of ``log``, from the log's start on. To be given to `sink.Sink.follow`.
 
     :param over: called once, with how it ended; not when it is ended by `stop`.
     :param is_ready: whether it may send. Otherwise it is held, until `release`.
+    :param begun: called when it has sent its first bytes, unless that has ended it.
     """
 
     __slots__ = (
+        "_begun",
         "_between",
+        "_goes_by_turns",
         "_is_stopping",
         "_log",
         "_over",
@@ -95,10 +51,11 @@ class Follower:
 
     def __init__(
         self,
-        sink: Lane,
+        sink: Lane["Follower"],
         log: Log,
         over: Callable[["Follower", FollowerEnd], None] | None = None,
         is_ready: bool = True,
+        begun: Callable[["Follower"], None] | None = None,
     ) -> None:
         self.state = FollowerState.QUEUED if is_ready else FollowerState.HELD
         self.offset = 0
@@ -107,7 +64,11 @@ class Follower:
         self._sink = sink
         self._log = log
         self._over = over
+        self._begun = begun
         self._is_stopping = False
+        self._goes_by_turns = begun is not None
+        """Whether what comes next doesn't go straight to the sink, as something is to be done
+        before it or after it."""
         self._between = Interleaved()
         log.attach(self)
 
@@ -163,6 +124,8 @@ class Follower:
         """Send while there is room."""
         if self._happens(FollowerEvent.TURN):
             self._send()
+            if self._begun is not None and self.offset:
+                self._tell_begun(self._begun)
 
     def add(self, waiting: Waiting) -> None:
         """Send ``waiting`` behind the messages of the log that have begun."""
@@ -197,7 +160,7 @@ class Follower:
 
     def supersede(self) -> None:
         """End as soon as it is between two messages."""
-        self._is_stopping = True
+        self._is_stopping = self._goes_by_turns = True
         if not self.offset:
             self._end(FollowerEnd.SUPERSEDED)
         elif self.state is FollowerState.HEAD:
@@ -229,7 +192,7 @@ class Follower:
             return
         if self.state is not FollowerState.HEAD:
             return
-        if self._between or self._is_stopping or not sink.takes_parts or sink.has_others:
+        if self._between or self._goes_by_turns or not sink.takes_parts or sink.has_others:
             self._go_on()
             return
         self.offset += sink.offer(parts, size)
@@ -246,6 +209,13 @@ class Follower:
             self._end(FollowerEnd.CUT)
         elif self.state is FollowerState.HEAD:
             self._go_on()
+
+    def _tell_begun(self, begun: Callable[["Follower"], None]) -> None:
+        """It has sent its first bytes: from now on nobody needs to look for that."""
+        self._begun = None
+        self._goes_by_turns = self._is_stopping
+        if self.state is not FollowerState.OVER:
+            begun(self)
 
     def _go_on(self) -> None:
         """Send what there is now, and what waits behind it."""
@@ -362,6 +332,8 @@ class Follower:
             is_there = not data or self._offer((data,))
         else:
             is_there = self._offer((data,))
+        if self._begun is not None and self.offset:
+            self._tell_begun(self._begun)
         if is_there and self.state is FollowerState.SENDING:
             self._send()
         self._sink.pump()

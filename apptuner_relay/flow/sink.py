@@ -266,10 +266,10 @@ class Sink:
             self._rest = None
         self.close()
 
-    # What its followers call: `follower.Lane`
+    # What its followers call: `lane.Lane`
 
     def offer(self, parts: Sequence[Frame], size: int) -> int:
-        """See `follower.Lane`."""
+        """See `lane.Lane`."""
         if self._fresh:
             self.flush(None)
         if self.state is _FULL:
@@ -281,29 +281,29 @@ class Sink:
         return taken
 
     def send_controls(self) -> bool:
-        """See `follower.Lane`."""
+        """See `lane.Lane`."""
         controls, self._controls = self._controls, []
         return self._send_small(controls)
 
     def send_waiting(self, waiting: Waiting) -> bool:
-        """See `follower.Lane`."""
+        """See `lane.Lane`."""
         return self._send_small([waiting])
 
     @property
     def has_others(self) -> bool:
-        """See `follower.Lane`."""
+        """See `lane.Lane`."""
         return len(self._queue) > 1
 
     def let_others_go(self, follower: Follower) -> bool:
-        """See `follower.Lane`."""
+        """See `lane.Lane`."""
         return self._queue.move_to_end(follower)
 
     def count(self, waiting: Waiting) -> None:
-        """See `follower.Lane`."""
+        """See `lane.Lane`."""
         self._count(waiting.source, waiting.cost)
 
     def pump(self) -> None:
-        """See `follower.Lane`."""
+        """See `lane.Lane`."""
         if self._is_pumping or self.state is _CLOSED:
             return
         self._is_pumping = True
@@ -321,7 +321,7 @@ class Sink:
             call()
 
     def follower_ended(self, follower: Follower, left: Sequence[Waiting]) -> None:
-        """See `follower.Lane`."""
+        """See `lane.Lane`."""
         if self.state is _CLOSED:
             return
         if follower.counted_for is not None:

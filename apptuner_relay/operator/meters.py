@@ -8,6 +8,7 @@ import socket
 from twisted.internet.interfaces import IReactorTime
 
 from apptuner_relay.config.groups.warning_settings import WarningSettings
+from apptuner_relay.operator.bundle_records import BundleRecords
 from apptuner_relay.operator.capacity import Capacity
 from apptuner_relay.operator.cluster_view import ClusterView, watch_cluster
 from apptuner_relay.operator.counters import Counters
@@ -72,6 +73,8 @@ class Meters:
         self.sampler = Sampler(self.counters, session_count, clock, wall_s)
         self.days = DayCounter(self.counters, session_count, wall_s)
         self.health = Health(self.process, session_count, relay.is_draining, clock, wall_s)
+        self.bundles = BundleRecords(clock, wall_s)
+        """What became of the last bundles of each session."""
         self.certificate: CertificateState | None = None
         """None where there is no TLS."""
         self.log: LogWriter | None = None

@@ -121,6 +121,7 @@ class ClientRegistry:
         session = self.sessions.get(key)
         if session is None:
             session = self.sessions[key] = Session(key, since_s=now_s)
+            self._meters.bundles.session_began(key)
         member = Member(admission, session, connection, flow, self._context)
         session.last_activity_s = now_s
         self.clients.add(member)
@@ -214,6 +215,7 @@ class ClientRegistry:
         """A session is another relay's from now on; it has no member here any more."""
         if self.sessions.get(session.hash) is session:
             del self.sessions[session.hash]
+            self._meters.bundles.session_ended(session.hash)
         if self._store is not None:
             self._store.forget(session.hash)
 
@@ -283,6 +285,7 @@ class ClientRegistry:
             notice.to.tell(notice.message)
         if session.empty and self.sessions.get(session.hash) is session:
             del self.sessions[session.hash]
+            self._meters.bundles.session_ended(session.hash)
             placement = self._hooks.placement
             if placement is not None:
                 placement.left(session.hash)

@@ -38,6 +38,7 @@ from apptuner_relay.wire.messages import HEAD_BYTES
 
 _READING, _HALTING = HaltingState.READING, HaltingState.HALTING
 _FEW_TEXTS = 4
+_MOVES = "its session moves"
 
 
 class Member(ClientFacts):
@@ -94,7 +95,7 @@ class Member(ClientFacts):
                 self._bundle_types |= {PATCH_TYPE}
                 completed = patches.completed
             self.bundles = context.make_fanout(
-                session.hash, self.source, connection, self._notices, completed
+                admission, self.source, connection, self._notices, completed
             )
         else:
             self._trial = trial = CompressionTrial(
@@ -273,7 +274,7 @@ class Member(ClientFacts):
             self._trial.disconnected(self.delivery.is_inside_compressed, self.said_s)
         self.sink.close()
         if self.delivery is not None:
-            self.delivery.close()
+            self.delivery.close(why)
         intake, self._intake, self._head = self._intake, None, None
         if intake is not None:
             intake.cut(why)
@@ -354,9 +355,9 @@ class Member(ClientFacts):
         """Be no member any more, though the connection goes on. To be called when the member is
         `idle`, by the client that is served next and holds the source."""
         if self.delivery is not None:
-            self.delivery.close()
+            self.delivery.close(_MOVES)
         if self.bundles is not None:
-            self.bundles.stop("its session moves")
+            self.bundles.stop(_MOVES)
         self.source.let_go(self)
         self._excess.let_go()
         return ConnectionFlow(self.source, self.sink, self.reader)

@@ -1,24 +1,30 @@
 """What the members of one relay share, and what is made from that for each of them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
 from apptuner_relay.config.groups.limit_settings import LimitSettings
 from apptuner_relay.flow.log_maker import LogMaker
+from apptuner_relay.flow.series import Series
 from apptuner_relay.flow.source import Source
+from apptuner_relay.operator.bundle_record import BundleForm, BundleRecord
+from apptuner_relay.operator.bundle_records import BundleRecords
+from apptuner_relay.operator.delivered_bundles import DeliveredBundles
 from apptuner_relay.operator.traffic import BundleWatch, Traffic
 from apptuner_relay.relay.compression_trial import CompressionTrial
 from apptuner_relay.relay.frame_handler import Connection
 from apptuner_relay.relay.notices import Notices
-from apptuner_relay.session.session import Admission, Arrival, Device
+from apptuner_relay.session.session import Admission, Arrival, Device, Role
 from apptuner_relay.spool.bundle_log import BundleLog, BundlePhone
 from apptuner_relay.spool.delivery import Delivery
 from apptuner_relay.spool.fanout import BundleFanout
 from apptuner_relay.spool.inflating import InflatingRecord
 from apptuner_relay.spool.patches import SentPatch
-from apptuner_relay.spool.recorder import Recorder
+from apptuner_relay.spool.recorded_delivery import RecordedDelivery
+from apptuner_relay.spool.recorder import BeginRecord, Recorder
 from apptuner_relay.spool.store import Store
 from apptuner_relay.support.clocks import WallClock, in_ms
 
@@ -56,6 +62,8 @@ class MemberContext(NamedTuple):
     """Where bundles are cached, if they are."""
     later: Callable[[float, Callable[[], None]], IDelayedCall]
     """Calls a function after a delay in seconds."""
+    records: BundleRecords
+    """What becomes of bundles."""
 
     def now_ms(self) -> int:
         """The time in ms since the epoch."""
@@ -63,7 +71,7 @@ class MemberContext(NamedTuple):
 
     def make_fanout(
         self,
-        session_hash: str,
+        admission: Admission,
         source: Source,
         connection: Connection,
         notices: Notices,
@@ -72,16 +80,31 @@ class MemberContext(NamedTuple):
         """What sends the bundles of a client of the desktop side to phones. ``on_complete`` is
         called with each bundle of which all has come."""
         recorder = Recorder(
-            self.store, session_hash, source, self.logs, connection.deflates, connection.close
+            self.store,
+            admission.session_hash,
+            source,
+            self.logs,
+            connection.deflates,
+            connection.close,
+            begin_record=partial(self._begin_record, admission),
         )
         watch = BundleWatch(self.traffic, self.seconds)
         return BundleFanout(source, recorder, notices.complain, watch, on_complete)
+
+    def _begin_record(
+        self, admission: Admission, series: Series, target: str | None
+    ) -> BundleRecord:
+        form = BundleForm.WHOLE if series.single else BundleForm.CHUNKS
+        if admission.role is Role.UPLOAD:
+            form = BundleForm.UPLOAD
+        return self.records.begin(admission, form, target, series.endless)
 
     def make_patched_fanout(
         self,
         session_hash: str,
         source: Source,
         patch: SentPatch,
+        begin_record: BeginRecord,
         on_complete: Callable[[BundleLog], None],
     ) -> BundleFanout:
         """What sends phones the bundle that a patch has made."""
@@ -89,7 +112,9 @@ class MemberContext(NamedTuple):
         def refuse(code: int, reason: str) -> None:
             """The relay has written it, and doesn't refuse it."""
 
-        recorder = Recorder(self.store, session_hash, source, self.logs, False, refuse, patch)
+        recorder = Recorder(
+            self.store, session_hash, source, self.logs, False, refuse, patch, begin_record
+        )
         watch = BundleWatch(self.traffic, self.seconds)
         return BundleFanout(source, recorder, lambda text: None, watch, on_complete)
 
@@ -111,6 +136,9 @@ class MemberContext(NamedTuple):
             phone,
             notices.tell,
             self.now_ms,
+            RecordedDelivery(
+                DeliveredBundles(self.records, admission.session_hash, device), phone
+            ),
             have,
             announce,
             device.patch,

@@ -25,6 +25,7 @@ from apptuner_relay.spool.bundle_log import BundleLog
 from apptuner_relay.spool.code.bundle_messages import bundle_start
 from apptuner_relay.spool.fanout import FanoutRecipient
 from apptuner_relay.spool.patches import SentPatch
+from apptuner_relay.spool.recorder import BeginRecord
 from apptuner_relay.spool.spare_files import remove
 from apptuner_relay.spool.store import Store
 from apptuner_relay.wire import messages
@@ -38,6 +39,7 @@ _LOST = "what a patch has made can't be read"
 class PatchedSender:
     """Sends one bundle.
 
+    :param begin_record: begins the record of the bundle.
     :param phones: the phones of the session, as they are now.
     :param on_complete: called when all of it has been sent, as far as the disk has it, or its code
         is there.
@@ -51,6 +53,7 @@ class PatchedSender:
         patch: SentPatch,
         store: Store,
         context: MemberContext,
+        begin_record: BeginRecord,
         phones: Callable[[], Sequence[FanoutRecipient]],
         on_complete: Callable[[BundleLog], None],
     ) -> None:
@@ -60,7 +63,9 @@ class PatchedSender:
         self._context = context
         self._phones = phones
         self._source = Source(self._pause, self._resume, context.limits.window, later=context.later)
-        self._fanout = context.make_patched_fanout(session_hash, self._source, patch, on_complete)
+        self._fanout = context.make_patched_fanout(
+            session_hash, self._source, patch, begin_record, on_complete
+        )
         self._now_ms = context.now_ms()
         self._is_paused = False
         self._resumed: Deferred[None] | None = None

@@ -8,7 +8,7 @@ the place of a patch that is still being checked, as it would that of a bundle.
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -16,7 +16,9 @@ from twisted.python.failure import Failure
 
 from apptuner_relay.flow.intake import Intake
 from apptuner_relay.flow.pipeline import MessageInfo
+from apptuner_relay.flow.series import Series
 from apptuner_relay.flow.source import Source
+from apptuner_relay.operator.bundle_record import BundleForm, BundleRecord
 from apptuner_relay.relay.bundle_receipt import BundleReceipt
 from apptuner_relay.relay.kept_notices import KeptNotices
 from apptuner_relay.relay.member_context import MemberContext
@@ -66,6 +68,15 @@ def outdate(
         store.outdate(session_hash)
 
 
+class _ArrivedPatch(NamedTuple):
+    """A patch that has come whole."""
+
+    message: bytes
+    began_s: float
+    """When its first byte came, and when the last one did: seconds of the monotonic clock."""
+    last_in_s: float
+
+
 _M = TypeVar("_M", bound=PatchingMember)
 
 
@@ -98,7 +109,7 @@ class SentPatches(Generic[_M]):
         """To be called when all of a bundle of the client has come."""
         self.busy = False
         """Whether one is being checked, or what it makes is being sent."""
-        self._newer: bytes | None = None
+        self._newer: _ArrivedPatch | None = None
         """One that came meanwhile: of several the last."""
 
     def open(self, message: MessageInfo, target: str | None) -> Intake:
@@ -106,24 +117,27 @@ class SentPatches(Generic[_M]):
 
         :param target: the device that it is for, where it is for one alone.
         """
-        return PatchIntake(message, partial(self._take, target))
+        return PatchIntake(message, partial(self._take, target, self._context.seconds()))
 
-    def _take(self, target: str | None, message: bytes | None) -> None:
+    def _take(self, target: str | None, began_s: float, message: bytes | None) -> None:
         if message is None:
             self._refuse(PatchFault.TOO_BIG)
-        elif target is not None:
+            return
+        if target is not None:
             self._refuse(PatchFault.TARGET)
-        elif self.busy:
-            self._newer = message
+            return
+        arrived = _ArrivedPatch(message, began_s, self._context.seconds())
+        if self.busy:
+            self._newer = arrived
         else:
             self.busy = True
             self._session.patches_under_way += 1
             self._source.hold(self)
-            Deferred.fromCoroutine(self._work(message)).addErrback(self._failed)
+            Deferred.fromCoroutine(self._work(arrived)).addErrback(self._failed)
 
-    async def _work(self, message: bytes) -> None:
+    async def _work(self, arrived: _ArrivedPatch) -> None:
         try:
-            following: bytes | None = message
+            following: _ArrivedPatch | None = arrived
             while following is not None:
                 await self._deal_with(following)
                 following, self._newer = self._newer, None
@@ -135,14 +149,14 @@ class SentPatches(Generic[_M]):
             if not self._source.gone:
                 self._source.let_go(self)
 
-    async def _deal_with(self, message: bytes) -> None:
+    async def _deal_with(self, arrived: _ArrivedPatch) -> None:
         store, notices = self._context.store, self._session.membership_notices
         base = None if store is None else store.last(self._session.hash)
         if store is None or base is None:
             self._refuse(PatchFault.BASE)
             return
         begun, growing = notices.bundles_begun, store.growing(base.session_hash)
-        checking = Deferred.fromCoroutine(store.patches.apply(base, message))
+        checking = Deferred.fromCoroutine(store.patches.apply(base, arrived.message))
         limit = self._context.later(CHECK_S, checking.cancel)
         try:
             patch = await checking
@@ -166,14 +180,14 @@ class SentPatches(Generic[_M]):
                 # another relay's, or have ended and begun again.
                 self._refuse(PatchFault.BASE)
             else:
-                await self._send(store, patch)
+                await self._send(store, patch, arrived)
         except (NoCode, OSError):
             self._refuse(PatchFault.NOT_NOW)
         finally:
             store.take(-patch.digest.size)
             store.disk.run(partial(remove, patch.code_path)).addErrback(lambda failure: None)
 
-    async def _send(self, store: Store, patch: SentPatch) -> None:
+    async def _send(self, store: Store, patch: SentPatch, arrived: _ArrivedPatch) -> None:
         session = self._session
         session.membership_notices.bundle_begins(self._sender)
         if self._sender.bundles is not None:
@@ -183,11 +197,19 @@ class SentPatches(Generic[_M]):
             patch,
             store,
             self._context,
+            partial(self._begin_record, arrived),
             lambda: session.mobiles,
             self.completed,
         )
         await sender.send()
         self._context.traffic.patches["taken"] += 1
+
+    def _begin_record(
+        self, arrived: _ArrivedPatch, series: Series, target: str | None
+    ) -> BundleRecord:
+        record = self._context.records.begin(self._sender.admission, BundleForm.PATCH)
+        record.come_as_patch(len(arrived.message), arrived.began_s, arrived.last_in_s)
+        return record
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("dealing with a patch has failed", failure)

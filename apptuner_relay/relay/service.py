@@ -144,6 +144,7 @@ class RelayService(Service):
             InflatingRecord(),
             store,
             clock.callLater,
+            self.meters.bundles,
         )
         limits = Limits(
             settings.limits.max_mobiles,
@@ -202,6 +203,7 @@ class RelayService(Service):
     def _stopped(self, _: None) -> None:
         self.registry.stop()
         self._housekeeping.stop()
+        self.meters.bundles.stop()
 
     def admit(
         self,

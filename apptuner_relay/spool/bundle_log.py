@@ -10,6 +10,8 @@ from apptuner_relay.flow.pipeline import Forms, MessageInfo, Recipient, WireForm
 from apptuner_relay.flow.reception import Reception
 from apptuner_relay.flow.series import Series
 from apptuner_relay.flow.source import Source
+from apptuner_relay.operator.bundle_record import BundleRecord
+from apptuner_relay.operator.phone_record import NEWER
 from apptuner_relay.spool.bundle_file import BundleFile
 from apptuner_relay.spool.file_states import Cut
 from apptuner_relay.spool.patches import SentPatch
@@ -39,6 +41,7 @@ class BundleLog:
     :param phones: the phones that get it from its beginning on.
     :param sender_deflates: whether its sender may compress messages.
     :param patch: the patch that it was sent as, where it was.
+    :param record: says what becomes of it, where that is recorded.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class BundleLog:
         phones: Sequence[Recipient] = (),
         sender_deflates: bool = False,
         patch: SentPatch | None = None,
+        record: BundleRecord | None = None,
     ) -> None:
         self.series = series
         self.log: Log = forms.original
@@ -63,6 +67,8 @@ class BundleLog:
         self._forms = forms
         self.patch = patch
         """The patch that it was sent as, where it was."""
+        self.record = record
+        """Says what becomes of it, where that is recorded."""
         self._more_may_be_compressed = sender_deflates and not series.single
         # For a single phone, compressing costs more than sending it plain. What a patch makes has
         # cost no uplink, and a CLI would have sent it compressed.
@@ -124,6 +130,8 @@ class BundleLog:
 
     def complete(self) -> None:
         """All of it has come from its sender."""
+        if self.record is not None:
+            self.record.come()
         if self.patch is not None and len(self.patch.message) > MOST_KEPT_PATCH_BYTES:
             self.patch = None
         self.log.complete()
@@ -135,16 +143,18 @@ class BundleLog:
     def supersede(self) -> None:
         """Cut it: its sender has begun another."""
         self.is_superseded = self.is_growing
-        self._cut(Cut.SUPERSEDED, "its sender has begun another bundle")
+        self._cut(Cut.SUPERSEDED, NEWER)
 
     def _cut(self, cause: Cut, why: str) -> None:
         if self.log.has_ended:
             return
         if self.series.endless and self.log.is_between_messages:
-            self.log.complete()
+            self.complete()
             return
         # Watchers of the file are told first, and have to see that the bundle is cut.
         self._is_being_cut = True
+        if self.record is not None:
+            self.record.cut(why)
         if self.file is not None:
             self.file.cut(cause)
         self.log.cut(why)

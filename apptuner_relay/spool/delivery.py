@@ -14,12 +14,15 @@ from twisted.python.failure import Failure
 
 from apptuner_relay.flow.follower import Follower
 from apptuner_relay.flow.follower_states import FollowerEnd
+from apptuner_relay.operator.phone_record import DeliverySource, PhoneForm
 from apptuner_relay.spool.bundle import Digest, NoCode
 from apptuner_relay.spool.bundle_log import BundleLog, BundlePhone
+from apptuner_relay.spool.recorded_delivery import RecordedDelivery
 from apptuner_relay.spool.store import Store
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.frames import CLOSE_INTERNAL_ERROR, TEXT, frame
 
+_KEPT = DeliverySource.KEPT
 LOST = "a message was cut short: the relay can't keep it"
 
 
@@ -28,6 +31,7 @@ class Delivery:
 
     :param store: where bundles are cached, if they are.
     :param tell: sends the phone a message of the relay's own.
+    :param recorded: writes what becomes of the bundles into their records.
     :param have: the SHA-256 of the code that the phone says it has.
     :param announce: for a phone that wants to be told of bundles instead of getting them: the URL
         of its session's bundles, with the phone's credentials as a query.
@@ -44,6 +48,7 @@ class Delivery:
         phone: BundlePhone,
         tell: Callable[[bytes], None],
         now_ms: Callable[[], int],
+        recorded: RecordedDelivery,
         have: str | None = None,
         announce: str | None = None,
         patches: bool = False,
@@ -55,6 +60,7 @@ class Delivery:
         self._phone = phone
         self._tell = tell
         self._now_ms = now_ms
+        self.recorded = recorded
         self._have = have
         self._announce = announce
         self._patches = store.patches if store is not None and patches and not announce else None
@@ -113,7 +119,7 @@ class Delivery:
         """Deliver a bundle that begins."""
         # If this is cut short, the phone is to get what this supersedes.
         self._owed = self.busy
-        self._begin(bundle)
+        self._begin(bundle, DeliverySource.LIVE)
 
     def send_again(self) -> bool:
         """Somebody asks that the phone get the session's bundle again, whole, whatever it has.
@@ -131,15 +137,19 @@ class Delivery:
             self._begin(bundle)
         return True
 
-    def close(self) -> None:
+    def close(self, why: str) -> None:
         """End: the phone has disconnected, or its session has moved to another relay."""
         if self._store is not None and self._patches is not None and not self._closed:
             self._store.keep_previous(self._session_hash, False)
         self._closed = True
         self._newest = None
         following, self._following = self._following, {}
-        for follower in following:
+        for follower, bundle in following.items():
+            if bundle.is_cut:
+                # That is why the phone is closed.
+                self.recorded.cut(bundle)
             follower.leave()
+        self.recorded.closed(why)
 
     def want_whole(self) -> bool:
         """The phone could not apply a patch: it gets the newest bundle whole. Returns whether there
@@ -154,7 +164,8 @@ class Delivery:
         for follower in on_its_way:
             self._release(bundle, follower)
         if not on_its_way:
-            self._begin(bundle)
+            is_recorded = self.recorded.wants_whole(bundle)
+            self._begin(bundle, None if is_recorded else _KEPT)
         return True
 
     def outdate(self) -> None:
@@ -180,12 +191,18 @@ class Delivery:
         bundle = None if file is None else file.content
         return bundle if isinstance(bundle, BundleLog) and bundle.can_be_had else None
 
-    def _begin(self, bundle: BundleLog) -> None:
+    def _begin(self, bundle: BundleLog, source: DeliverySource | None = _KEPT) -> None:
+        """Begin to deliver ``bundle``.
+
+        :param source: None where it is recorded already that the phone is to get it.
+        """
         self._note_what_has_begun()
         self._phone.reception.promise(bundle)
         self._newest = bundle
         for earlier in tuple(self._following):
             earlier.supersede()
+        if source is not None:
+            self.recorded.waits(bundle, source)
         have, sent = self._have, bundle.patch
         if self._patches is None:
             self._have = None
@@ -211,7 +228,7 @@ class Delivery:
             self._announced(bundle, have, digest)
         elif digest.sha256 == have:
             unchanged = messages.bundle_unchanged(digest.sha256, self._now_ms())
-            self._send_instead(follower, unchanged, have)
+            self._send_instead(bundle, follower, unchanged, have, PhoneForm.UNCHANGED)
         elif have is not None and self._patches is not None:
             patched = partial(self._patched, bundle, have, follower, digest)
             patch = self._patches.patch(have, bundle.file, self._now_ms())
@@ -222,7 +239,9 @@ class Delivery:
     def _patched(
         self, bundle: BundleLog, have: str, follower: Follower, digest: Digest, patch: bytes
     ) -> None:
-        if not self._needs_no_more(bundle, follower) and self._send_instead(follower, patch, have):
+        if self._needs_no_more(bundle, follower):
+            return
+        if self._send_instead(bundle, follower, patch, have, PhoneForm.PATCH):
             self._have = digest.sha256
             self._on_patched(len(patch), digest.size)
 
@@ -236,12 +255,20 @@ class Delivery:
             bundle.need()
         follower.release()
 
-    def _send_instead(self, follower: Follower, message: bytes, have: str | None) -> bool:
-        """Send ``message`` in the place of a bundle to a phone that has ``have``. Returns whether
+    def _send_instead(
+        self,
+        bundle: BundleLog,
+        follower: Follower,
+        message: bytes,
+        have: str | None,
+        form: PhoneForm,
+    ) -> bool:
+        """Send ``message`` in the place of ``bundle`` to a phone that has ``have``. Returns whether
         it still has."""
         if self._patches is not None and self._have != have:
             # It has asked for the whole.
             return False
+        self.recorded.sent_instead(bundle, form, len(message))
         follower.send_instead(frame(TEXT, message))
         return True
 
@@ -251,11 +278,15 @@ class Delivery:
         self._has_any = True
         self._phone.reception.ended(bundle)
         if digest.sha256 == have:
-            self._tell(messages.bundle_unchanged(digest.sha256, self._now_ms()))
+            message = messages.bundle_unchanged(digest.sha256, self._now_ms())
+            form = PhoneForm.UNCHANGED
         else:
             base, mark, query = (self._announce or "").partition("?")
             url = f"{base}/{digest.sha256}{mark}{query}"
-            self._tell(messages.bundle_available(url, digest.sha256, digest.size, self._now_ms()))
+            message = messages.bundle_available(url, digest.sha256, digest.size, self._now_ms())
+            form = PhoneForm.ANNOUNCED
+        self.recorded.sent_instead(bundle, form, len(message))
+        self._tell(message)
 
     def _not_digested(self, bundle: BundleLog, follower: Follower | None, failure: Failure) -> None:
         failure.trap(NoCode)
@@ -269,9 +300,11 @@ class Delivery:
         elif bundle.can_be_had:
             self._follow(bundle)
         elif not bundle.is_cut:
+            self.recorded.cut(bundle, LOST)
             self._phone.sink.cut(CLOSE_INTERNAL_ERROR, LOST)
         else:
             self._newest = None
+            self.recorded.cut(bundle)
             self._fall_back(bundle)
 
     def _needs_no_more(self, bundle: BundleLog, follower: Follower | None) -> bool:
@@ -285,8 +318,9 @@ class Delivery:
 
     def _follow(self, bundle: BundleLog, is_ready: bool = True) -> Follower:
         log = bundle.take(self._phone)
-        follower = Follower(self._phone.sink, log, self._over, is_ready)
+        follower = Follower(self._phone.sink, log, self._over, is_ready, self._has_begun)
         if follower.is_over:
+            self.recorded.cut(bundle)
             self._fall_back(bundle)
         else:
             self._following[follower] = bundle
@@ -295,6 +329,11 @@ class Delivery:
                 bundle.need()
         return follower
 
+    def _has_begun(self, follower: Follower) -> None:
+        bundle = self._following.get(follower)
+        if bundle is not None:
+            self.recorded.begun(bundle)
+
     def _over(self, follower: Follower, how: FollowerEnd) -> None:
         bundle = self._following.get(follower)
         if bundle is None:
@@ -302,6 +341,7 @@ class Delivery:
             return
         self._note_what_has_begun()
         del self._following[follower]
+        self.recorded.ended(bundle, follower, how)
         newest = self._newest
         if how is FollowerEnd.WHOLE:
             self._phone.reception.ended(bundle)

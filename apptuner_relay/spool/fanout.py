@@ -90,7 +90,11 @@ class BundleFanout:
         """A message has come whole, ``size`` bytes of it."""
         self._watch.ends(size)
         bundle, self._passing = self._passing, None
-        if bundle is not None and bundle.series.complete:
+        if bundle is None:
+            return
+        if bundle.record is not None:
+            bundle.record.count(size)
+        if bundle.series.complete:
             bundle.complete()
             for target, begun in tuple(self._begun.items()):
                 if begun is bundle:
@@ -148,11 +152,13 @@ class BundleFanout:
         series = Series(None if single else chunks_announced(message.head))
         self._supersede(target)
         keep = target is None and not series.endless
-        bundle = self._begun[target] = self._recorder.open(series, message, phones, keep)
+        bundle = self._begun[target] = self._recorder.open(series, message, phones, keep, target)
         self.has_sent = True
         for phone in phones:
             if phone.delivery is not None:
                 phone.delivery.deliver(bundle)
+        if bundle.record is not None:
+            bundle.record.begun()
         return bundle
 
     def _supersede(self, target: str | None) -> None:

@@ -6,10 +6,14 @@ from apptuner_relay.flow.log_maker import LogMaker
 from apptuner_relay.flow.pipeline import MessageInfo
 from apptuner_relay.flow.series import Series
 from apptuner_relay.flow.source import Source
+from apptuner_relay.operator.bundle_record import BundleRecord
 from apptuner_relay.spool.bundle import StoredForm
 from apptuner_relay.spool.bundle_log import BundleLog, BundlePhone
 from apptuner_relay.spool.patches import SentPatch
 from apptuner_relay.spool.store import Store
+
+BeginRecord = Callable[[Series, str | None], BundleRecord]
+"""Begins the record of a bundle: of what kind of series it is, and for which device alone."""
 
 
 class Recorder:
@@ -20,6 +24,7 @@ class Recorder:
     :param refuse: closes the sender's connection with a close code and a reason: what it sent is
         bad.
     :param patch: the patch that its only bundle was sent as, where it was.
+    :param begin_record: None where there are to be no records.
     """
 
     def __init__(
@@ -31,6 +36,7 @@ class Recorder:
         deflates: bool,
         refuse: Callable[[int, str], None],
         patch: SentPatch | None = None,
+        begin_record: BeginRecord | None = None,
     ) -> None:
         self._store = store
         self._session_hash = session_hash
@@ -39,14 +45,21 @@ class Recorder:
         self._deflates = deflates
         self._refuse = refuse
         self._patch = patch
+        self._begin_record = begin_record
 
     def open(
-        self, series: Series, first: MessageInfo, phones: Sequence[BundlePhone], keep: bool
+        self,
+        series: Series,
+        first: MessageInfo,
+        phones: Sequence[BundlePhone],
+        keep: bool,
+        target: str | None = None,
     ) -> BundleLog:
         """Open the log of a bundle that begins with the message ``first``.
 
         :param phones: the phones that get it from its beginning on.
         :param keep: whether it is to be cached for others.
+        :param target: the device that it is for, where it is for one alone.
         """
         file = None
         if keep and self._store is not None:
@@ -62,4 +75,6 @@ class Recorder:
 
         log = self._logs.open(self._source, self._session_hash, file)
         forms = self._logs.forms(log, self._session_hash, first, refuse)
-        return BundleLog(series, first, forms, file, phones, self._deflates, self._patch)
+        begin = self._begin_record
+        record = None if begin is None else begin(series, target)
+        return BundleLog(series, first, forms, file, phones, self._deflates, self._patch, record)

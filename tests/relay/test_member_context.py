@@ -51,4 +51,4 @@ class Arrivals(SynchronousTestCase):
             moved = dataclasses.replace(admission, arrival=arrival)
             relay.service.registry.join(moved, phone.connection)
         self.assertEqual([one[1] for one in made], [session_hash("ABC234")] * 4)
-        self.assertEqual([one[5] for one in made], ["0" * 64, "0" * 64, None, None])
+        self.assertEqual([one[6] for one in made], ["0" * 64, "0" * 64, None, None])

@@ -73,6 +73,18 @@ TABLES = (
         ["WHOLE"],
     ),
     Table("spool.file_states", "A bundle's file", "spool.bundle_file", ["GROWING"]),
+    Table(
+        "operator.bundle_record_states",
+        "What became of a bundle: the record",
+        "operator.bundle_record",
+        ["ARRIVING"],
+    ),
+    Table(
+        "operator.bundle_phone_states",
+        "What became of it at one phone",
+        "operator.phone_record",
+        ["WAITING"],
+    ),
     Table("spool.outage_states", "The spool's disk", "spool.outage", ["STARTING"]),
     Table(
         "cluster.bridge.placement_states",
