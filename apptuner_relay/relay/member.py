@@ -6,9 +6,8 @@ from apptuner_relay.flow.dispatch import Dispatch
 from apptuner_relay.flow.intake import SHORT_BYTES, Intake
 from apptuner_relay.flow.pipeline import MessageInfo
 from apptuner_relay.flow.reception import Reception
-from apptuner_relay.relay.bundle_receipt import BundleReceipt
+from apptuner_relay.relay.bundle_parts import make_bundle_parts
 from apptuner_relay.relay.client_facts import ClientFacts
-from apptuner_relay.relay.compression_trial import CompressionTrial
 from apptuner_relay.relay.delayed_logs import DelayedLogs
 from apptuner_relay.relay.frame_handler import Connection, ConnectionFlow
 from apptuner_relay.relay.halting_states import TRANSITIONS, HaltingEvent, HaltingState
@@ -16,10 +15,8 @@ from apptuner_relay.relay.member_context import MemberContext
 from apptuner_relay.relay.notices import Notices
 from apptuner_relay.relay.rate_limit import RateLimit
 from apptuner_relay.relay.routing import Routing, route_message
-from apptuner_relay.relay.sent_patches import SentPatches, outdate
+from apptuner_relay.relay.sent_patches import outdate
 from apptuner_relay.session.session import Admission, Role, Session
-from apptuner_relay.spool.delivery import Delivery
-from apptuner_relay.spool.fanout import BundleFanout
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.bundle_patch import PATCH_TYPE
 from apptuner_relay.wire.deflate import inflate_head
@@ -75,36 +72,16 @@ class Member(ClientFacts):
         self._traffic = traffic = context.traffic
         self._notices = Notices(self.sink, self.source, traffic, context.seconds, now_ms)
         self.reception = Reception()
-        self.bundles: BundleFanout | None = None
-        """Of the desktop side."""
-        self.delivery: Delivery | None = None
-        """Of a phone."""
-        self._trial: CompressionTrial | None = None
-        """Of a phone."""
-        self._patches: SentPatches[Member] | None = None
-        """Of a client that may send patches."""
-        self._bundle_types = messages.BUNDLE_TYPES
+        parts = make_bundle_parts(self, session, self.source, connection, context, self._notices)
+        self.bundles, self.delivery = parts.bundles, parts.delivery
+        """Of the desktop side, and of a phone."""
+        self._patches, self._trial = parts.patches, parts.trial
+        self._bundle_types = parts.types
         """The messages that are for phones which come later, too."""
-        if device is None:
-            receipt = BundleReceipt(self.tell) if self.role is Role.UPLOAD else None
-            completed = None if receipt is None else receipt.completed
-            if admission.patches:
-                self._patches = patches = SentPatches(
-                    self, session, self.source, context, self._notices, receipt
-                )
-                self._bundle_types |= {PATCH_TYPE}
-                completed = patches.completed
-            self.bundles = context.make_fanout(
-                admission, self.source, connection, self._notices, completed
-            )
-        else:
-            self._trial = trial = CompressionTrial(
-                context.inflating, session.hash, device.device_id, context.seconds
-            )
-            self.delivery = context.make_delivery(self, admission, device, self._notices, trial)
         self._tally = self._usual_tally = traffic.tally(None)
         self._reach = 0
         rate = context.limits.message_rate
+        self.delayed: DelayedLogs[Member]
         self._excess = RateLimit(
             rate, context.seconds, self.source, traffic, lambda: context.on_over_rate(self.delayed)
         )

@@ -1,0 +1,61 @@
+"""What a member has for bundles: the desktop side sends them, and may send patches; phones get
+them.
+"""
+
+from typing import Generic, NamedTuple, TypeVar
+
+from apptuner_relay.flow.source import Source
+from apptuner_relay.relay.bundle_receipt import BundleReceipt
+from apptuner_relay.relay.compression_trial import CompressionTrial
+from apptuner_relay.relay.frame_handler import Connection
+from apptuner_relay.relay.member_context import MemberContext
+from apptuner_relay.relay.notices import Notices
+from apptuner_relay.relay.sent_patches import PatchingMember, SentPatches
+from apptuner_relay.session.session import Role, Session
+from apptuner_relay.spool.delivery import Delivery
+from apptuner_relay.spool.fanout import BundleFanout
+from apptuner_relay.wire import messages
+from apptuner_relay.wire.bundle_patch import PATCH_TYPE
+
+_M = TypeVar("_M", bound=PatchingMember)
+
+
+class BundleParts(NamedTuple, Generic[_M]):
+    """Those of one member."""
+
+    types: frozenset[str]
+    """The messages that are for phones which come later, too."""
+    bundles: BundleFanout | None = None
+    """Of the desktop side."""
+    patches: SentPatches[_M] | None = None
+    """Of a client that may send patches."""
+    delivery: Delivery | None = None
+    """Of a phone."""
+    trial: CompressionTrial | None = None
+    """Of a phone."""
+
+
+def make_bundle_parts(
+    member: _M,
+    session: Session[_M],
+    source: Source,
+    connection: Connection,
+    context: MemberContext,
+    notices: Notices,
+) -> BundleParts[_M]:
+    """Make those of ``member``, which is being made."""
+    admission, device = member.admission, member.device
+    types = messages.BUNDLE_TYPES
+    if device is not None:
+        trial = CompressionTrial(context.inflating, session.hash, device.device_id, context.seconds)
+        delivery = context.make_delivery(member, admission, device, notices, trial)
+        return BundleParts(types, delivery=delivery, trial=trial)
+    receipt = BundleReceipt(notices.tell) if member.role is Role.UPLOAD else None
+    completed = None if receipt is None else receipt.completed
+    patches: SentPatches[_M] | None = None
+    if admission.patches:
+        patches = SentPatches(member, session, source, context, notices, receipt)
+        types |= {PATCH_TYPE}
+        completed = patches.completed
+    bundles = context.make_fanout(admission, source, connection, notices, completed)
+    return BundleParts(types, bundles, patches)
