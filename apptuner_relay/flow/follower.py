@@ -55,7 +55,7 @@ class Follower:
         log: Log,
         over: Callable[["Follower", FollowerEnd], None] | None = None,
         is_ready: bool = True,
-        begun: Callable[["Follower"], None] | None = None,
+        begun: Callable[[], None] | None = None,
     ) -> None:
         self.state = FollowerState.QUEUED if is_ready else FollowerState.HELD
         self.offset = 0
@@ -210,12 +210,12 @@ class Follower:
         elif self.state is FollowerState.HEAD:
             self._go_on()
 
-    def _tell_begun(self, begun: Callable[["Follower"], None]) -> None:
+    def _tell_begun(self, begun: Callable[[], None]) -> None:
         """It has sent its first bytes: from now on nobody needs to look for that."""
         self._begun = None
         self._goes_by_turns = self._is_stopping
         if self.state is not FollowerState.OVER:
-            begun(self)
+            begun()
 
     def _go_on(self) -> None:
         """Send what there is now, and what waits behind it."""

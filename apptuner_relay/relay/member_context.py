@@ -136,9 +136,7 @@ class MemberContext(NamedTuple):
             phone,
             notices.tell,
             self.now_ms,
-            RecordedDelivery(
-                DeliveredBundles(self.records, admission.session_hash, device), phone
-            ),
+            RecordedDelivery(DeliveredBundles(self.records, admission.session_hash, device), phone),
             have,
             announce,
             device.patch,

@@ -318,7 +318,8 @@ class Delivery:
 
     def _follow(self, bundle: BundleLog, is_ready: bool = True) -> Follower:
         log = bundle.take(self._phone)
-        follower = Follower(self._phone.sink, log, self._over, is_ready, self._has_begun)
+        begun = partial(self.recorded.begun, bundle)
+        follower = Follower(self._phone.sink, log, self._over, is_ready, begun)
         if follower.is_over:
             self.recorded.cut(bundle)
             self._fall_back(bundle)
@@ -328,11 +329,6 @@ class Delivery:
             if is_ready:
                 bundle.need()
         return follower
-
-    def _has_begun(self, follower: Follower) -> None:
-        bundle = self._following.get(follower)
-        if bundle is not None:
-            self.recorded.begun(bundle)
 
     def _over(self, follower: Follower, how: FollowerEnd) -> None:
         bundle = self._following.get(follower)
