@@ -235,6 +235,11 @@ def makeService(options: Options) -> IService:
 
     reactor: Any = global_reactor
     use_monotonic_clock(reactor)
+    if options["check"]:
+        # Most of the time it isn't needed.
+        from apptuner_relay.config_check import check_and_exit
+
+        check_and_exit(options, reactor)
     Logger().info("AppTuner Relay {release} starts", release=release())
     tune_collector()
     tune_descriptors()

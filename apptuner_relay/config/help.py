@@ -19,6 +19,11 @@ TUNE_DOC = (
     "Change a detail that few operators need. NAME is one of those below. Repeat the option for "
     "more, or put spaces between them, as in the variable"
 )
+CHECK_DOC = (
+    "Try out what the options name (ports, files, Redis, servers), print what is found and which "
+    "options are in force, and exit: with 1 if something would fail. Nobody is served, and a relay "
+    "that runs is not disturbed"
+)
 TUNE_HEADING = "Details"
 CONFIG_VARIABLE = variable_of("config")
 CONFIG_DOC = (
@@ -65,6 +70,7 @@ def format_help(width: int) -> str:
         lines += _entry(f"{one.name}={one.parse.metavar}", one.doc, facts_of(one), width, "    ")
     lines += ["", "Other:"]
     lines += _entry("--config=FILE", CONFIG_DOC, CONFIG_VARIABLE, width)
+    lines += _entry("--check", CHECK_DOC, "", width)
     lines += _entry("--version", "Print the relay's version and commit, and exit", "", width)
     lines += _entry("--help", "Print this and exit", "", width)
     return "\n".join(lines) + "\n"

@@ -18,6 +18,7 @@ from twisted.python import usage
 
 from apptuner_relay.config.config_file import BadFile, ConfigFile, read_config_file
 from apptuner_relay.config.help import (
+    CHECK_DOC,
     CONFIG_DOC,
     CONFIG_VARIABLE,
     TUNE_DOC,
@@ -75,6 +76,7 @@ class Options(usage.Options):
         for option in OPTIONS
         if option.name not in _REPEATABLE
     ] + [["config", None, None, CONFIG_DOC]]
+    optFlags = [["check", None, CHECK_DOC]]
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         super().__init__()

@@ -145,7 +145,7 @@ def make_listeners(
             found = make_endpoints(prefixes.endpoint, reactor, passed)
         except Exception as wrong:
             # Endpoint plugins read files and parse numbers, and raise whatever that raises.
-            why = _explain(wrong)
+            why = explain_endpoint(wrong)
             if not isinstance(wrong, BadSocket):
                 why += f" ({ENDPOINT_EXAMPLES})"
             sys.exit(
@@ -169,7 +169,7 @@ def make_listeners(
     return [*listeners, *factories.services]
 
 
-def _explain(wrong: Exception) -> str:
+def explain_endpoint(wrong: Exception) -> str:
     """What is wrong with an endpoint string, for people."""
     if isinstance(wrong, OSError) and wrong.strerror:
         return f"{wrong.filename}: {wrong.strerror}" if wrong.filename else wrong.strerror

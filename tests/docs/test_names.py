@@ -10,7 +10,7 @@ from apptuner_relay.client.main import commands, make_parser
 from apptuner_relay.config.settings import OPTIONS
 from tests.docs.test_links import REPOSITORY, SPAN, pages
 
-OTHERS = {"listen", "tune", "config", "version", "help"}
+OTHERS = {"listen", "tune", "config", "check", "version", "help"}
 TWISTD = {"logfile", "logger", "nodaemon", "pidfile"}
 PROGRAMS = ("deploy", "quickstart", "conformance", "chaos", "bench", "docs")
 """Below ops/, with options of their own."""

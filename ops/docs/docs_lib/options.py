@@ -23,6 +23,7 @@ All options of `twistd apptuner-relay`. `twistd apptuner-relay --help` prints wh
     twistd -n apptuner-relay --listen tcp:3000 --max-mobiles 8
 
 - Each option is an environment variable too, which stands below it, and a key of [the configuration file](#configuration-file). The command line wins over a variable, and that over the file. A variable that begins with `APPTUNER_` and is none of these is an error, as a misspelt option is.
+- `--check` tries out what the options name and prints what is in force: [Check a configuration](#check-a-configuration).
 - An option that would change nothing as the others stand is an error: `--tls-cert` without a `tls:` endpoint, `--node-address` without `--redis`. Its default may always be said.
 - A value that cannot be is one line on standard error, and exit status 1. The value of a secret is never repeated.
 - **SIZE**: a number with `B`, `kB`, `MB`, `GB`, `TB` (powers of 1000), `KiB`, `MiB`, `GiB` or `TiB` (powers of 1024) behind it; bytes without one. **TIME**: a number with `ms`, `s`, `m`, `h` or `d` behind it; seconds without one. Both take a decimal point, and any case of letters.
@@ -50,6 +51,23 @@ CONFIG = f"""\
 
 A value is what one would type, in quotes; numbers, `true` (on) and `false` (off) need none. `listen`, `allowed-origin`, `forward`, `trusted-proxy` and `subprotocol` may be arrays. [ops/relay.toml](../../ops/relay.toml) has every option with its default, commented out. The relay reads the file when it starts.
 """
+CHECK = """\
+## Check a configuration
+
+`--check` tries out what the options name, prints what it finds and which options are in force, and exits: with 1 if something would fail. It listens nowhere for longer than it takes to see that a port is free, makes no directory, and disturbs no relay that runs: a port in use and a locked state directory are warnings. Secrets are not printed.
+
+    $ twistd -n --pidfile= apptuner-relay --check --config /etc/apptuner-relay/relay.toml
+    AppTuner Relay 0.2.0: checking its options
+      ok      --listen tls:tcp:443: free
+      warning --tls-cert: relay.example.com, until 2026-12-09
+      ok      --spool-dir: /var/cache/apptuner-relay: 77.5 GiB free, --spool-limit is 2.0 GiB
+      ok      --state-dir: /var/lib/apptuner-relay: can be written
+      failed  --redis rediss://redis.example.com:6379: WRONGPASS invalid username-password pair or user is disabled.
+    in force, beside defaults:
+      listen = tls:tcp:443  (/etc/apptuner-relay/relay.toml: listen)
+      redis = ***  (/etc/apptuner-relay/relay.toml: redis)
+    3 ok, 1 warning, 1 failed
+"""
 OLDER = f"""\
 ### Older spellings
 
@@ -64,11 +82,12 @@ def render() -> str:
     """The page."""
     parts = [HEAD, *(f"- [{heading}](#{_anchor(heading)})" for heading, _ in headings())]
     parts.append(f"- [{TUNE_HEADING}](#{_anchor(TUNE_HEADING)})")
-    parts.append("- [Configuration file](#configuration-file)\n")
+    parts.append("- [Configuration file](#configuration-file)")
+    parts.append("- [Check a configuration](#check-a-configuration)\n")
     for heading, options in headings():
         parts += [f"## {heading}\n", *_table(options, "--"), ""]
     parts += [TUNE, *_table(tunes(), ""), ""]
-    parts.append(CONFIG)
+    parts += [CONFIG, CHECK]
     parts.append(OLDER + "\n".join(_older(one) for one in tunes()))
     return "\n".join(parts) + "\n"
 
