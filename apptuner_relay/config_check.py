@@ -49,7 +49,7 @@ class Verdict(Enum):
     FAILED = "failed"
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """One line of the report."""
 
     verdict: Verdict
@@ -58,25 +58,25 @@ class Finding(NamedTuple):
     text: str
 
 
-Check = Callable[[Settings, Any], AsyncIterator[Finding]]
+Check = Callable[[Settings, Any], AsyncIterator[CheckResult]]
 
 
 def check_and_exit(options: Options, reactor: Any) -> NoReturn:
     """Check what ``options`` name, print it, and exit: with 1 if something has failed."""
-    findings: list[Finding] = []
+    results: list[CheckResult] = []
 
     async def check() -> None:
         try:
-            async for finding in find(options.settings, reactor):
-                findings.append(finding)
-                print(_line(finding), flush=True)
+            async for result in find(options.settings, reactor):
+                results.append(result)
+                print(_line(result), flush=True)
         finally:
             reactor.stop()
 
     def failed(failure: Failure) -> None:
         text = f"the check itself has failed: {failure.getErrorMessage()}"
-        findings.append(Finding(Verdict.FAILED, "--check", text))
-        print(_line(findings[-1]), flush=True)
+        results.append(CheckResult(Verdict.FAILED, "--check", text))
+        print(_line(results[-1]), flush=True)
 
     def begin() -> None:
         Deferred.fromCoroutine(check()).addErrback(failed)
@@ -86,22 +86,22 @@ def check_and_exit(options: Options, reactor: Any) -> NoReturn:
     reactor.run()
     for line in _in_force(options):
         print(line)
-    count = sum(one.verdict is Verdict.FAILED for one in findings)
-    warned = sum(one.verdict is Verdict.WARNING for one in findings)
-    fine = len(findings) - count - warned
+    count = sum(one.verdict is Verdict.FAILED for one in results)
+    warned = sum(one.verdict is Verdict.WARNING for one in results)
+    fine = len(results) - count - warned
     print(f"{fine} ok, {show_count(warned, 'warning')}, {count} failed")
     sys.exit(1 if count else 0)
 
 
-async def find(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
+async def find(settings: Settings, reactor: Any) -> AsyncIterator[CheckResult]:
     """What is found, in the order of the options."""
     for check in _CHECKS:
-        async for finding in check(settings, reactor):
-            yield finding
+        async for result in check(settings, reactor):
+            yield result
 
 
-def _line(finding: Finding) -> str:
-    return f"  {finding.verdict.value:8}{finding.subject}: {finding.text}"
+def _line(result: CheckResult) -> str:
+    return f"  {result.verdict.value:8}{result.subject}: {result.text}"
 
 
 def _in_force(options: Options) -> Iterator[str]:
@@ -113,7 +113,7 @@ def _in_force(options: Options) -> Iterator[str]:
         yield f"  {one.option.name} = {one.shown}  ({one.source})"
 
 
-async def _listening(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
+async def _listening(settings: Settings, reactor: Any) -> AsyncIterator[CheckResult]:
     for description in settings.listening.listen:
         subject = f"--listen {description}"
         try:
@@ -125,7 +125,7 @@ async def _listening(settings: Settings, reactor: Any) -> AsyncIterator[Finding]
             verdict, text = await _try_endpoint(prefixes.endpoint, reactor)
         except Exception as wrong:  # endpoint plugins raise whatever parsing raises
             verdict, text = Verdict.FAILED, explain_endpoint(wrong)
-        yield Finding(verdict, subject, text)
+        yield CheckResult(verdict, subject, text)
 
 
 async def _try_endpoint(endpoint: str, reactor: Any) -> tuple[Verdict, str]:
@@ -147,7 +147,7 @@ async def _try_endpoint(endpoint: str, reactor: Any) -> tuple[Verdict, str]:
     return Verdict.FINE, "free"
 
 
-async def _certificate(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
+async def _certificate(settings: Settings, reactor: Any) -> AsyncIterator[CheckResult]:
     listening, days = settings.listening, settings.warnings.tls_expiry_days
     if listening.tls_cert is None:
         return
@@ -155,7 +155,7 @@ async def _certificate(settings: Settings, reactor: Any) -> AsyncIterator[Findin
         certificate = read_certificate(listening.tls_cert, listening.tls_key)
         certificate.make_context()
     except BadCertificate as wrong:
-        yield Finding(Verdict.FAILED, "--tls-cert", str(wrong))
+        yield CheckResult(Verdict.FAILED, "--tls-cert", str(wrong))
         return
     left_s = certificate.expires_s - time.time()
     verdict = Verdict.FINE
@@ -163,10 +163,10 @@ async def _certificate(settings: Settings, reactor: Any) -> AsyncIterator[Findin
         verdict = Verdict.FAILED
     elif days is not None and left_s < days * _DAY_S:
         verdict = Verdict.WARNING
-    yield Finding(verdict, "--tls-cert", f"{certificate.shown}, until {certificate.expires}")
+    yield CheckResult(verdict, "--tls-cert", f"{certificate.shown}, until {certificate.expires}")
 
 
-async def _authorities(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
+async def _authorities(settings: Settings, reactor: Any) -> AsyncIterator[CheckResult]:
     for option, path in (
         ("--redis-ca", settings.cluster.redis_ca),
         ("--node-ca", settings.cluster.node_ca),
@@ -177,18 +177,18 @@ async def _authorities(settings: Settings, reactor: Any) -> AsyncIterator[Findin
         try:
             count = len(read_authorities(path))
         except BadCertificates as wrong:
-            yield Finding(Verdict.FAILED, option, str(wrong))
+            yield CheckResult(Verdict.FAILED, option, str(wrong))
         else:
-            yield Finding(Verdict.FINE, option, f"{path}: {count} authorities")
+            yield CheckResult(Verdict.FINE, option, f"{path}: {count} authorities")
 
 
-async def _spool(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
+async def _spool(settings: Settings, reactor: Any) -> AsyncIterator[CheckResult]:
     if settings.bundles.spool_dir is None:
         return
     path, subject = Path(settings.bundles.spool_dir), "--spool-dir"
     if not path.exists():
         verdict, text = _may_make(path)
-        yield Finding(verdict, subject, text)
+        yield CheckResult(verdict, subject, text)
         return
     try:
         directory = SpoolDirectory(path)
@@ -198,32 +198,32 @@ async def _spool(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
         finally:
             directory.remove()
     except OSError as wrong:
-        yield Finding(Verdict.FAILED, subject, f"{path}: {wrong.strerror or wrong}")
+        yield CheckResult(Verdict.FAILED, subject, f"{path}: {wrong.strerror or wrong}")
         return
     limit = settings.bundles.spool_limit
     verdict = Verdict.FINE if free >= limit else Verdict.WARNING
     text = f"{path}: {show_memory(free)} free, --spool-limit is {show_memory(limit)}"
-    yield Finding(verdict, subject, text)
+    yield CheckResult(verdict, subject, text)
 
 
-async def _state(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
+async def _state(settings: Settings, reactor: Any) -> AsyncIterator[CheckResult]:
     path, subject = find_directory(settings.logs.state_dir, os.environ), "--state-dir"
     if path is None:
         return
     if not path.exists():
         verdict, text = _may_make(path)
-        yield Finding(verdict, subject, text)
+        yield CheckResult(verdict, subject, text)
         return
     try:
         StateDirectory(path).close()
     except StateError as wrong:
         taken = os.access(path, os.W_OK)
-        yield Finding(Verdict.WARNING if taken else Verdict.FAILED, subject, str(wrong))
+        yield CheckResult(Verdict.WARNING if taken else Verdict.FAILED, subject, str(wrong))
     else:
-        yield Finding(Verdict.FINE, subject, f"{path}: can be written")
+        yield CheckResult(Verdict.FINE, subject, f"{path}: can be written")
 
 
-async def _redis(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
+async def _redis(settings: Settings, reactor: Any) -> AsyncIterator[CheckResult]:
     url = settings.cluster.redis
     if url is None:
         return
@@ -236,7 +236,7 @@ async def _redis(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
         )
     except ImportError as missing:
         text = f"{missing}; install apptuner-relay with its extra redis"
-        yield Finding(Verdict.FAILED, "--redis", text)
+        yield CheckResult(Verdict.FAILED, "--redis", text)
         return
 
     async def ask() -> str:
@@ -254,10 +254,10 @@ async def _redis(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
         return f"answers, version {about.get('redis_version', 'unknown')}"
 
     verdict, text = await _asked(ask(), reactor, reason_of)
-    yield Finding(verdict, f"--redis {url}", text)
+    yield CheckResult(verdict, f"--redis {url}", text)
 
 
-async def _managed(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
+async def _managed(settings: Settings, reactor: Any) -> AsyncIterator[CheckResult]:
     managed = settings.managed
     url = managed.managed
     if url is None or url.service is None or managed.managed_secret is None:
@@ -284,10 +284,10 @@ async def _managed(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
     if verdict is Verdict.FAILED:
         # The relay starts all the same, and connects once it can.
         verdict = Verdict.WARNING
-    yield Finding(verdict, f"--managed {url}", text)
+    yield CheckResult(verdict, f"--managed {url}", text)
 
 
-async def _upstreams(settings: Settings, reactor: Any) -> AsyncIterator[Finding]:
+async def _upstreams(settings: Settings, reactor: Any) -> AsyncIterator[CheckResult]:
     for upstream in sorted({route.upstream for route in settings.forwarding.forward.routes}):
         url = urlsplit(upstream)
         port = url.port or (443 if url.scheme == "https" else 80)
@@ -302,7 +302,7 @@ async def _upstreams(settings: Settings, reactor: Any) -> AsyncIterator[Finding]
         if verdict is Verdict.FAILED:
             # The relay starts all the same, and answers 502 there until it comes up.
             verdict = Verdict.WARNING
-        yield Finding(verdict, f"--forward {upstream}", text)
+        yield CheckResult(verdict, f"--forward {upstream}", text)
 
 
 _CHECKS: tuple[Check, ...] = (

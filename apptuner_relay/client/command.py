@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
@@ -61,6 +61,20 @@ class InstantCommand:
     description: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], Exit]
+
+
+@dataclass(frozen=True)
+class PassedOnCommand:
+    """A sub-command whose words another program reads; this one has its help."""
+
+    name: str
+    description: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[Sequence[str]], Exit]
+    """Called with the words behind the command."""
+
+
+AnyCommand = Command | InstantCommand | PassedOnCommand
 
 
 def add_session_arguments(parser: argparse.ArgumentParser, *, needed: bool = True) -> None:
@@ -151,7 +165,7 @@ class CommandParser(argparse.ArgumentParser):
         super().error(message)
 
 
-def add_parser(commands: Any, command: Command | InstantCommand, summary: str) -> None:
+def add_parser(commands: Any, command: AnyCommand, summary: str) -> None:
     """Give `command` its place under the program's own parser."""
     parser: argparse.ArgumentParser = commands.add_parser(
         command.name,

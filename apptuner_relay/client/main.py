@@ -12,7 +12,13 @@ import importlib
 import sys
 from collections.abc import Iterable, Sequence
 
-from apptuner_relay.client.command import Command, CommandParser, InstantCommand, add_parser
+from apptuner_relay.client.command import (
+    AnyCommand,
+    CommandParser,
+    InstantCommand,
+    PassedOnCommand,
+    add_parser,
+)
 from apptuner_relay.client.outcome import EXIT_CODES_HELP, PROGRAM, Exit
 
 COMMANDS = {
@@ -25,12 +31,14 @@ COMMANDS = {
     "plan": "say what so many users will cost: data, memory, the machine",
     "doctor": "find out why phones do not reload: check the way to a relay, and a session",
     "nodes": "list the relays that share their sessions",
+    "serve": "run a relay",
 }
 """The sub-commands in the order in which help shows them, with what it says of each. Each is a
 module of this package that has a `COMMAND`."""
 
+_ASKS_FOR_HELP = frozenset({"-h", "--help"})
 _DRAWS_WITH = ("rich", "segno")
-_DRAWS_NOTHING = frozenset({"completion"})
+_DRAWS_NOTHING = frozenset({"completion", "serve"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return Exit.USAGE
-    parsed = make_parser(commands([named])).parse_args(words)
+    (command,) = commands([named])
+    if isinstance(command, PassedOnCommand) and not _ASKS_FOR_HELP.intersection(words):
+        return int(command.run(words[words.index(named) + 1 :]))
+    parsed = make_parser([command]).parse_args(words)
     if isinstance(parsed.command, InstantCommand):
         return int(parsed.command.run(parsed))
 
@@ -73,18 +84,18 @@ class _ShowVersion(argparse.Action):
         parser.exit()
 
 
-def commands(names: Iterable[str] = tuple(COMMANDS)) -> list[Command | InstantCommand]:
+def commands(names: Iterable[str] = tuple(COMMANDS)) -> list[AnyCommand]:
     """These sub-commands, imported."""
     modules = (importlib.import_module(f"apptuner_relay.client.{name}") for name in names)
     return [module.COMMAND for module in modules]
 
 
-def make_parser(commands: Sequence[Command | InstantCommand]) -> argparse.ArgumentParser:
+def make_parser(commands: Sequence[AnyCommand]) -> argparse.ArgumentParser:
     """What reads the command line of these commands. The others are listed in its help, no more."""
     parser = CommandParser(
         PROGRAM,
-        description="Plays the clients of an AppTuner relay from a terminal or a script, and says "
-        "what a relay carries and will cost.",
+        description="Runs an AppTuner relay, plays its clients from a terminal or a script, and "
+        "says what it carries and will cost.",
         epilog=EXIT_CODES_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -41,12 +41,11 @@ class ConfigCheckTest(LiveCase):
             f'listen = ["tls:tcp:{port}:interface=127.0.0.1", "unix:{folder}/relay.sock"]\n'
             f'tls-cert = "{chain}"\n'
             f'tls-key = "{key}"\n'
-            f'state-dir = "{folder}/state"\n'
             f'admin-token = "{SECRET}"\n'
             "[tune]\n"
             'window = "1MiB"\n'
         )
-        child = await self.check(f"--config={file}", exits=0)
+        child = await self.check(f"--config={file}", f"--state-dir={folder}/state", exits=0)
         self.assertLine(child, "ok", f"--listen tls:tcp:{port}:interface=127.0.0.1: free")
         self.assertLine(child, "ok", "relay.sock will be made")
         self.assertLine(child, "ok", "--tls-cert: ")

@@ -1,9 +1,13 @@
 """The relay as an operator has it: options, environment, endpoints, the plugin."""
 
 import os
+import re
 import shutil
+import signal
 import sys
 from pathlib import Path
+
+from twisted.internet.defer import Deferred
 
 from apptuner_relay import __version__
 from tests.live.harness import LiveCase
@@ -15,6 +19,7 @@ from tests.live.processes import (
     http,
     run,
     twistd_command,
+    within_patience,
 )
 
 PLUGIN_FILE = (
@@ -55,6 +60,43 @@ class ReleaseTest(TwistdCase):
         self.assertTrue(first.endswith(f"AppTuner Relay {release} starts"), first)
         child = await run([*twistd_command(), "apptuner-relay", "--version"], env=checkout_env())
         self.assertEqual(child.out, f"apptuner-relay {release}\n")
+
+
+class ServeTest(TwistdCase):
+    """``apptuner-relay serve``, which runs twistd with what few know to say."""
+
+    async def test_it_serves_and_leaves_no_pid_file(self) -> None:
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        listening: Deferred[str] = Deferred()
+
+        def line(text: str) -> None:
+            found = re.search(r"listening on (tcp:127.0.0.1:\d+)", text)
+            if found and not listening.called:
+                listening.callback(found[1])
+
+        words = ("serve", "--listen", "tcp:0:interface=127.0.0.1")
+        program = [sys.executable, "-m", "apptuner_relay.client.main", *words]
+        child = Child(program, cwd=folder, env=checkout_env(), on_line=line)
+        self.addCleanup(child.signal, "KILL")
+        endpoint = await within_patience(listening, lambda: repr(child))
+        self.assertEqual((await http(endpoint, "/health")).json()["status"], "ok")
+        child.signal("TERM")
+        await within_patience(child.over(), lambda: repr(child))
+        # twistd ends by the signal that it was sent, once it has stopped.
+        self.assertEqual((child.exit_signal, child.err), (signal.SIGTERM, ""))
+        self.assertEqual(list(folder.iterdir()), [])
+
+    async def test_what_it_is_given_is_read_by_the_relay(self) -> None:
+        for words, said in (
+            (["--max-mobils", "3"], "--max-mobils: no such option; did you mean --max-mobiles?"),
+            (["--max-mobiles", "0"], "--max-mobiles: '0': must be a whole number, 1 to 1000"),
+            (["stray"], "unexpected argument: 'stray'"),
+        ):
+            program = [sys.executable, "-m", "apptuner_relay.client.main", "serve", *words]
+            child = await run(program, env=checkout_env())
+            self.assertEqual((child.exit_code, child.out), (1, ""))
+            self.assertEqual(child.err, f"apptuner-relay: {said}\n")
 
 
 class OptionTest(TwistdCase):

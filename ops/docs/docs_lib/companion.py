@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from unittest.mock import patch
 
 from apptuner_relay.client import main
+from apptuner_relay.client.command import PassedOnCommand
 
 PATH = "docs/reference/companion.md"
 
@@ -38,7 +39,7 @@ def render() -> str:
         commands = list(_commands())
     toc = "\n".join(f"- [{name}](#{name}): {summary}" for name, summary, _ in commands)
     sections = [
-        f"## {name}\n\n{_description(parser)}\n\n{_usage(parser)}\n\n{_options(parser)}"
+        f"## {name}\n\n{_description(parser)}\n\n{_usage(parser)}\n\n{_arguments(parser)}"
         for name, _, parser in commands
     ]
     return "\n".join([INTRODUCTION, toc, "", *sections, ENVIRONMENT, _exit_codes()])
@@ -72,6 +73,12 @@ def _usage(parser: argparse.ArgumentParser) -> str:
 def _positional(action: argparse.Action) -> str:
     name = _value(action).strip()
     return f"[{name}]" if action.nargs == "?" else name
+
+
+def _arguments(parser: argparse.ArgumentParser) -> str:
+    if isinstance(parser.get_default("command"), PassedOnCommand):
+        return "Its options are [those of the relay](options.md), and `--logfile FILE`, to log to a file instead of the terminal.\n"
+    return _options(parser)
 
 
 def _options(parser: argparse.ArgumentParser) -> str:
