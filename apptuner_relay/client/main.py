@@ -31,10 +31,15 @@ COMMANDS = {
     "plan": "say what so many users will cost: data, memory, the machine",
     "doctor": "find out why phones do not reload: check the way to a relay, and a session",
     "nodes": "list the relays that share their sessions",
+    "sessions": "list the sessions of a relay",
+    "close": "close a session's connections",
     "serve": "run a relay",
 }
 """The sub-commands in the order in which help shows them, with what it says of each. Each is a
 module of this package that has a `COMMAND`."""
+
+_MODULES = {"sessions": "session_list"}
+"""Those whose module has another name, as the relay has a module of the command's."""
 
 _ASKS_FOR_HELP = frozenset({"-h", "--help"})
 _DRAWS_WITH = ("rich", "segno")
@@ -86,7 +91,8 @@ class _ShowVersion(argparse.Action):
 
 def commands(names: Iterable[str] = tuple(COMMANDS)) -> list[AnyCommand]:
     """These sub-commands, imported."""
-    modules = (importlib.import_module(f"apptuner_relay.client.{name}") for name in names)
+    files = (_MODULES.get(name, name) for name in names)
+    modules = (importlib.import_module(f"apptuner_relay.client.{name}") for name in files)
     return [module.COMMAND for module in modules]
 
 

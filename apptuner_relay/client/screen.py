@@ -76,6 +76,11 @@ class Screen:
         if not self._quiet:
             self._note(Text(printable(text), style="dim"))
 
+    def ask(self, question: str) -> None:
+        """A question, which stays open for an answer on the same line: standard error."""
+        with contextlib.suppress(OSError):
+            self._err.print(Text(printable(question)), end="")
+
     def complain(self, text: str, *, prefix: str = "") -> None:
         """What went wrong: standard error. With `--json` it is the error of a run that fails,
         without the prefix."""

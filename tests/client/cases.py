@@ -70,18 +70,35 @@ class Asked(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.code = 200
+        self.stalls = False
         self.body: bytes | None = json.dumps(status()).encode()
         self.paths: list[bytes] = []
+        self.uris: list[bytes] = []
+        self.posts: list[str] = []
+        self.post: tuple[int, object] = (200, {})
         self.tokens: list[str | None] = []
         self.came: Deferred[None] = Deferred()
 
     def render_GET(self, request: Any) -> Any:
         self.paths.append(request.path)
+        self.uris.append(request.uri)
         self.tokens.append(request.getHeader("authorization"))
         request.setResponseCode(self.code)
+        if self.stalls:
+            request.setHeader("content-length", "100")
+            request.write(b"{")
+            self.came.callback(None)
+            return NOT_DONE_YET
         if not self.came.called:
             self.came.callback(None)
         return NOT_DONE_YET if self.body is None else self.body
+
+    def render_POST(self, request: Any) -> Any:
+        self.posts.append(request.path.decode())
+        self.uris.append(request.uri)
+        code, body = self.post
+        request.setResponseCode(code)
+        return json.dumps(body).encode()
 
 
 class Time:

@@ -7,10 +7,10 @@ import os
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.web.server import Site
 
-from apptuner_relay.client import sources
+from apptuner_relay.client import operator_api, sources
 from apptuner_relay.client.outcome import Exit
 
 from .cases import DAYS, TOKEN, Asked, OperatorCommandCase
@@ -94,7 +94,7 @@ class FromRelayTest(OperatorCommandCase):
             (503, b'{"error":"\\u001b[2J"}', [], "503: \\x1b[2J"),
             (200, b"oops", [], "not as a relay of this version does: it is no JSON"),
             (200, b'{"days":[]}', [], "today is no JSON object"),
-            (200, b"[" * (sources.MAX_ANSWER_BYTES + 1), [], "too long"),
+            (200, b"[" * (operator_api.MAX_ANSWER_BYTES + 1), [], "too long"),
         ):
             self.asked.code, self.asked.body = status_code, body
             for command in ("report", "plan"):
@@ -122,7 +122,24 @@ class FromRelayTest(OperatorCommandCase):
         self.asked.body = None
         running, screen = self.begin("report", "--from", self.url)
         yield self.asked.came
-        self.time.clock.advance(sources.ANSWER_SECONDS)
+        self.time.clock.advance(operator_api.ANSWER_SECONDS)
+        self.assertEqual((yield running.done), Exit.NO_CONNECTION)
+        self.assertIn("did not answer in 20 s", screen.err.getvalue())
+
+    @inlineCallbacks
+    def test_an_answer_that_stops_halfway(self) -> Any:
+        self.asked.stalls = True
+        head_came: Deferred[None] = Deferred()
+        receive = operator_api.receive_body
+
+        def receiving(*arguments: Any) -> Any:
+            reactor.callLater(0, head_came.callback, None)
+            return receive(*arguments)
+
+        self.patch(operator_api, "receive_body", receiving)
+        running, screen = self.begin("report", "--from", self.url)
+        yield head_came
+        self.time.clock.advance(operator_api.ANSWER_SECONDS)
         self.assertEqual((yield running.done), Exit.NO_CONNECTION)
         self.assertIn("did not answer in 20 s", screen.err.getvalue())
 
