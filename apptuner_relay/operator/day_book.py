@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 
+from apptuner_relay.operator.reload_times import ReloadTimes
+from apptuner_relay.support.clocks import in_ms
+
 DAY_S = 86_400
 _PUT_BACK_S = 3600
 """A clock that is set back by less doesn't begin the day again."""
@@ -24,13 +27,71 @@ class Day:
     bytes_out: int = 0
     connections: int = 0
     """How many clients connected."""
+    reloads: int = 0
+    """How many bundles all their live phones have acknowledged."""
+    failed: int = 0
+    """How many phones have answered a bundle with an error."""
+    reload_median_ms: int = 0
+    """Of the `ReloadTimes`, as the next one; 0 where there were none."""
+    reload_p95_ms: int = 0
+
+    def __post_init__(self) -> None:
+        self._times = ReloadTimes()
+        """Of this day, as long as it is today."""
+
+    def add_reload(self, seconds: float) -> None:
+        """A bundle has been acknowledged after so long."""
+        self._times.add(seconds)
+        self.reloads += 1
+        self._sum_up()
+
+    def merge(self, more: "Day") -> None:
+        """Add what another one has, which is of the same day."""
+        for name in _COUNTS:
+            ours, theirs = getattr(self, name), getattr(more, name)
+            total = max(ours, theirs) if name in _HIGHEST else ours + theirs
+            setattr(self, name, total)
+        self._times.merge(more._times)
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        median_s, p95_s = self._times.quantile_s(0.5), self._times.quantile_s(0.95)
+        if median_s is not None and p95_s is not None:
+            self.reload_median_ms, self.reload_p95_ms = in_ms(median_s), in_ms(p95_s)
 
     def row(self) -> dict[str, object]:
         """As JSON shows it."""
         return asdict(self)
 
+    def saved(self) -> dict[str, object]:
+        """As the day file has it."""
+        return self.row() | ({_TIMES: self._times.text()} if self._times.count else {})
 
+    @classmethod
+    def read(cls, key: object, row: object) -> "Day | None":
+        """The day that `saved` has given, or that of another version; None for something else."""
+        if not isinstance(key, str) or not isinstance(row, Mapping):
+            return None
+        try:
+            day = cls(date.fromisoformat(key).isoformat())
+        except ValueError:
+            return None
+        for name in _COUNTS:
+            value = row.get(name, 0)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                return None
+            setattr(day, name, value)
+        times = ReloadTimes.read(row.get(_TIMES, ""))
+        if times is None:
+            return None
+        day._times = times
+        return day
+
+
+_TIMES = "reload_times"
 _COUNTS = tuple(field.name for field in fields(Day) if field.name != "date")
+_HIGHEST = frozenset(("peak_sessions", "peak_connections", "reload_median_ms", "reload_p95_ms"))
+"""The others are added up."""
 
 
 def date_of(wall_s: float) -> str:
@@ -73,10 +134,14 @@ class Days:
         date = self.today.date
         for day in (self._past.pop(date, None), None if is_past else over):
             if day is not None:
-                _add(self.today, day)
+                self.today.merge(day)
         self._past = {day: metrics for day, metrics in self._past.items() if day < date}
         self._forget()
         return over if is_past else None
+
+    def month(self) -> list[Day]:
+        """The last `SHOWN_DAYS` days on which the relay ran, oldest first, today last."""
+        return [*reversed(self.past(SHOWN_DAYS - 1)), self.today]
 
     def past(self, most: int = SHOWN_DAYS) -> list[Day]:
         """The days before today, newest first, without those on which the relay didn't run."""
@@ -84,7 +149,7 @@ class Days:
 
     def rows(self) -> dict[str, dict[str, object]]:
         """Every day that is kept, by date, as `merge` reads it."""
-        kept = {day.date: day.row() for day in (*self._past.values(), self.today)}
+        kept = {day.date: day.saved() for day in (*self._past.values(), self.today)}
         return dict(sorted(kept.items()))
 
     def merge(self, rows: object) -> int:
@@ -96,11 +161,11 @@ class Days:
             return 0 if rows is None else 1
         wrong = 0
         for key, row in rows.items():
-            day = _read(key, row)
+            day = Day.read(key, row)
             if day is None:
                 wrong += 1
             elif day.date == self.today.date:
-                _add(self.today, day)
+                self.today.merge(day)
             elif day.date < self.today.date:
                 self._past[day.date] = day
             # A day in the future came from a clock that was wrong, and would stay the newest.
@@ -111,24 +176,3 @@ class Days:
         oldest = (date.fromisoformat(self.today.date) - timedelta(days=KEPT_DAYS)).isoformat()
         for day in [day for day in self._past if day < oldest]:
             del self._past[day]
-
-
-def _read(key: object, row: object) -> Day | None:
-    if not isinstance(key, str) or not isinstance(row, Mapping):
-        return None
-    try:
-        day = Day(date.fromisoformat(key).isoformat())
-    except ValueError:
-        return None
-    for name in _COUNTS:
-        value = row.get(name, 0)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            return None
-        setattr(day, name, value)
-    return day
-
-
-def _add(day: Day, more: Day) -> None:
-    for name in _COUNTS:
-        ours, theirs = getattr(day, name), getattr(more, name)
-        setattr(day, name, max(ours, theirs) if name.startswith("peak_") else ours + theirs)

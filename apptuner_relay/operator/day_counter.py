@@ -30,6 +30,16 @@ class DayCounter:
         self.book.today.connections += 1
         self._raise_peaks()
 
+    def count_reload(self, seconds: float) -> None:
+        """All live phones of a bundle have acknowledged it, after so long."""
+        self.turn()
+        self.book.today.add_reload(seconds)
+
+    def count_failed(self) -> None:
+        """A phone has answered a bundle with an error."""
+        self.turn()
+        self.book.today.failed += 1
+
     def turn(self) -> None:
         """Begin a new day where the old one is over."""
         wall_s = self._wall_s()

@@ -8,6 +8,8 @@ import socket
 from twisted.internet.interfaces import IReactorTime
 
 from apptuner_relay.config.groups.warning_settings import WarningSettings
+from apptuner_relay.operator.bundle_phone_states import BundlePhoneState
+from apptuner_relay.operator.bundle_record import BundleRecord
 from apptuner_relay.operator.bundle_records import BundleRecords
 from apptuner_relay.operator.capacity import Capacity
 from apptuner_relay.operator.cluster_view import ClusterView, watch_cluster
@@ -23,6 +25,7 @@ from apptuner_relay.operator.observed import (
     ClientView,
     RelayView,
 )
+from apptuner_relay.operator.phone_record import PhoneRecord
 from apptuner_relay.operator.process import ProcessUse
 from apptuner_relay.operator.sampler import Sampler
 from apptuner_relay.operator.thresholds import (
@@ -35,7 +38,7 @@ from apptuner_relay.operator.thresholds import (
     watch_sessions,
     watch_spool,
 )
-from apptuner_relay.support.clocks import WallClock
+from apptuner_relay.support.clocks import WallClock, in_ms
 
 _SLOW_AFTER_S = 5.0
 """A client is slow when for so long some of what it was sent has always been waiting."""
@@ -70,11 +73,15 @@ class Meters:
         self.feed = EventFeed(self.events)
         self.process = ProcessUse(settings.memory_limit, clock.seconds)
         self.capacity = Capacity(self.process, session_count, settings)
-        self.sampler = Sampler(self.counters, session_count, clock, wall_s)
+        self.sampler = Sampler(
+            self.counters, session_count, lambda: self.process.cpu.busy, clock, wall_s
+        )
         self.days = DayCounter(self.counters, session_count, wall_s)
         self.health = Health(self.process, session_count, relay.is_draining, clock, wall_s)
         self.bundles = BundleRecords(clock, wall_s)
         """What became of the last bundles of each session."""
+        self.bundles.subscribe(self._settled)
+        self.bundles.subscribe_phones(self._answered)
         self.certificate: CertificateState | None = None
         """None where there is no TLS."""
         self.log: LogWriter | None = None
@@ -139,10 +146,31 @@ class Meters:
         self.counters.count_disconnected(client, code)
         self.feed.disconnected(client, code, why, lasted_s)
 
+    def _settled(self, record: BundleRecord) -> None:
+        """No phone of a bundle is waited for any more."""
+        self.feed.settled(record)
+        if record.acknowledged_s is not None:
+            self.days.count_reload(record.acknowledged_s)
+            self.sampler.count_reload(record.acknowledged_s)
+        for phone in record.live:
+            self._answered(phone)
+
+    def _answered(self, phone: PhoneRecord) -> None:
+        """Nothing is awaited of a phone any more, for a bundle that it got."""
+        if phone.state is BundlePhoneState.FAILED:
+            self.feed.failed(phone)
+            self.days.count_failed()
+            self.sampler.count_failed()
+
     def sample(self) -> None:
         """To be called every `SAMPLE_INTERVAL_S`."""
         self.days.turn()
         self.sampler.sample()
+
+    def wall_ms(self, at_s: float) -> int:
+        """A time of the monotonic clock in ms since the epoch, by the wall clock as it was when
+        this relay started: the same time is always shown alike."""
+        return in_ms(self.started_s + at_s - self._began_s)
 
     @property
     def now_s(self) -> float:

@@ -4,23 +4,25 @@ has brought.
 
 from collections import deque
 from collections.abc import Callable
+from statistics import median
 
 from twisted.internet.interfaces import IReactorTime
 
 from apptuner_relay.operator.counters import Counters, Totals
+from apptuner_relay.operator.history import History, Sample
 from apptuner_relay.operator.loop_lag import LoopLag
 from apptuner_relay.support.clocks import WallClock, in_ms
 
 SAMPLE_INTERVAL_S = 10.0
 """How often `Sampler.sample` is to be called."""
-_HOUR_SAMPLES = 360
 _MINUTE_S = 60.0
 
 
 class Sampler:
-    """Keeps the samples of the last hour.
+    """Takes the samples of a relay.
 
     :param session_count: how many sessions there are now.
+    :param busy_share: see `Capacity.row`.
     :param clock: the monotonic clock.
     :param wall_s: the time of day.
     """
@@ -29,49 +31,57 @@ class Sampler:
         self,
         counters: Counters,
         session_count: Callable[[], int],
+        busy_share: Callable[[], float],
         clock: IReactorTime,
         wall_s: WallClock,
     ) -> None:
         self.lag = LoopLag(clock)
         self._counters = counters
         self._session_count = session_count
+        self._busy_share = busy_share
         self._wall_s = wall_s
         self._lag_s = 0.0
-        self._hour: deque[list[float]] = deque(maxlen=_HOUR_SAMPLES)
+        self.history = History()
+        self._reload_times_s: list[float] = []
+        self._failed = 0
         self._minute: deque[Totals] = deque([counters.totals])
 
     def sample(self) -> None:
         """Take a sample of the last `SAMPLE_INTERVAL_S`."""
         before, now = self._minute[-1], self._counters.totals
-        now_ms = in_ms(self._wall_s())
-        # A chart's times only grow: samples from after a clock was set back are of no use to it.
-        while self._hour and self._hour[-1][0] >= now_ms:
-            self._hour.pop()
         self._minute.append(now)
         while len(self._minute) > 1 and self._minute[1].at_s <= now.at_s - _MINUTE_S:
             self._minute.popleft()
         self._lag_s = self.lag.take()
         lasted_s = now.at_s - before.at_s
         rate = max(0, now.bytes_out - before.bytes_out) / lasted_s if lasted_s > 0 else 0.0
-        self._hour.append(
-            [
-                now_ms,
-                self._session_count(),
-                self._counters.connection_count,
-                round(rate),
-                self.loop_lag_ms,
-            ]
+        times_s, self._reload_times_s = self._reload_times_s, []
+        failed, self._failed = self._failed, 0
+        sample = Sample(
+            in_ms(self._wall_s()),
+            self._session_count(),
+            self._counters.connection_count,
+            rate,
+            self.loop_lag_ms,
+            self._busy_share(),
+            now.bundles - before.bundles,
+            median(times_s) if times_s else None,
+            failed,
         )
+        self.history.add(sample, times_s)
+
+    def count_reload(self, seconds: float) -> None:
+        """All live phones of a bundle have acknowledged it, after so long."""
+        self._reload_times_s.append(seconds)
+
+    def count_failed(self) -> None:
+        """A phone has answered a bundle with an error."""
+        self._failed += 1
 
     @property
     def loop_lag_ms(self) -> float:
         """The worst lag of the event loop in the last ten seconds or so."""
         return round(1000 * max(self._lag_s, self.lag.worst_s), 1)
-
-    def hour(self) -> list[list[float]]:
-        """The samples of the last hour, oldest first: time in ms since the epoch, sessions,
-        connections, bytes sent per second, loop lag in ms."""
-        return [list(row) for row in self._hour]
 
     def last_minute(self, now: Totals) -> Totals:
         """How much of ``now`` has passed in the last minute, or since the start."""

@@ -4,18 +4,19 @@ No session id is in them: that is a credential. The first eight hex digits of it
 session.
 """
 
-from heapq import nlargest
-
 from apptuner_relay import __version__
 from apptuner_relay.operator.capacity import MEMORY_SHARE
 from apptuner_relay.operator.cluster_view import cluster_row
+from apptuner_relay.operator.history import COLUMNS
 from apptuner_relay.operator.managed_view import managed_row
 from apptuner_relay.operator.meters import Meters
-from apptuner_relay.operator.observed import ClientView, SessionView
+from apptuner_relay.operator.session_rows import SessionRows
 from apptuner_relay.session.session import Role
 from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.support.version import commit
 
+ADVICE_PATH = "/advice"
+"""Where the relay says what to do about a warning, by its name."""
 _MOST_NODES = 100
 """A status lists at most so many relays of a cluster; ``/api/nodes`` lists all."""
 
@@ -25,6 +26,7 @@ class Views:
 
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
+        self._sessions = SessionRows(meters)
 
     def status(self) -> dict[str, object]:
         """What the status page and ``/api/status`` show."""
@@ -33,7 +35,7 @@ class Views:
         traffic = counters.traffic
         today = meters.days.today()
         now = counters.totals
-        minute = meters.sampler.last_minute(now)
+        minute, history = meters.sampler.last_minute(now), meters.sampler.history
         return {
             "version": __version__,
             "commit": commit(),
@@ -70,22 +72,29 @@ class Views:
             "descriptors_limit": process.descriptors_limit,
             "today": today.row(),
             "days": [day.row() for day in meters.days.book.past()],
-            "hour": meters.sampler.hour(),
-            "worries": [condition.row() for condition in health.conditions.active],
+            "reload": {
+                "median_s": today.reload_median_ms / 1000 if today.reloads else None,
+                "p95_s": today.reload_p95_ms / 1000 if today.reloads else None,
+                "count": today.reloads,
+                "failed": today.failed,
+            },
+            "sending_bytes_per_s": round(history.bytes_per_s),
+            "columns": list(COLUMNS),
+            "hour": history.hour(),
+            "day": history.day(),
+            "month": [day.row() for day in meters.days.book.month()],
+            "events": meters.events.rows(),
+            "worries": [
+                condition.row() | {"advice_url": f"{ADVICE_PATH}#{condition.name}"}
+                for condition in health.conditions.active
+            ],
             "past_worries": [past.row() for past in health.conditions.past],
             "thresholds": self._thresholds(),
         }
 
-    def sessions(self, most: int | None = None) -> list[dict[str, object]]:
-        """A row for each session, or for ``most`` of them: first those that have a slow client or
-        several CLIs, and then those that were sent the most bytes."""
-
-        def weight(session: SessionView) -> tuple[bool, int]:
-            return self._has_slow(session) or len(session.clis) > 1, _bytes_out(session)
-
-        sessions = self._meters.relay.sessions
-        count = len(sessions) if most is None else most
-        return [self._session(one) for one in nlargest(count, sessions.values(), weight)]
+    def sessions(self, most: int | None = None, prefix: str = "") -> list[dict[str, object]]:
+        """See `SessionRows.rows`."""
+        return self._sessions.rows(most, prefix)
 
     def cluster(self, most: int | None = None) -> dict[str, object] | None:
         """The cluster, with ``most`` of its relays; None for a relay that is alone."""
@@ -124,38 +133,3 @@ class Views:
             "limit_bytes": spool.limit_bytes,
             "evicted": spool.evicted,
         }
-
-    def _session(self, session: SessionView) -> dict[str, object]:
-        now_s = self._meters.now_s
-        members: list[ClientView] = [
-            one for role in Role for one in session.members if one.role is role
-        ]
-        return {
-            "session": session.label,
-            "roles": [one.role.value for one in members],
-            "devices": [
-                {
-                    "deviceId": phone.device.device_id,
-                    "name": phone.device.name,
-                    "platform": phone.device.platform,
-                }
-                for phone in session.mobiles
-                if phone.device is not None
-            ],
-            "clients": [
-                {"role": one.role.value, "address": one.admission.address} for one in members
-            ],
-            "several_clis": len(session.clis) > 1,
-            "age_s": round(now_s - session.since_s, 1),
-            "idle_s": round(now_s - session.last_activity_s, 1),
-            "bytes_in": session.bytes_in + sum(one.bytes_in for one in members),
-            "bytes_out": _bytes_out(session),
-            "slow": self._has_slow(session),
-        }
-
-    def _has_slow(self, session: SessionView) -> bool:
-        return any(self._meters.is_slow(one) for one in session.members)
-
-
-def _bytes_out(session: SessionView) -> int:
-    return session.bytes_out + sum(member.sink.written for member in session.members)

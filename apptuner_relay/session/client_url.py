@@ -109,7 +109,8 @@ def read_agent(query: str, header: str | None) -> str | None:
     """
     text = header
     if "agent=" in query:
-        text = _parse_query(query).get("agent", [None])[0] or header
+        fields = _parse_query(query)
+        text = fields.get("agent", [""])[0] or header
     if text is None:
         return None
     if not text.isascii():

@@ -20,12 +20,14 @@ from apptuner_relay.web.json_body import ErrorResource, JsonResource, write_json
 CLOSE_REASON = "Closed by the operator"
 
 _MOST = re.compile(rb"0*[1-9][0-9]{0,8}")
+_HASH = re.compile(rb"[0-9a-f]{8,64}")
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 
 class SessionsResource(JsonResource):
-    """``{"sessions":[{"session":"1f2e3d4c","roles":["cli","mobile"],…}]}``; with ``?most=100`` at
-    most so many: first those with slow clients or several CLIs, then those that were sent most."""
+    """``{"sessions":[{"session":"1f2e3d4c","roles":["cli","mobile"],…}]}``, in the order in which
+    they began; with ``?most=100`` at most so many: those with slow clients or several CLIs, then
+    those that were sent most. With ``?session=1f2e3d4c`` those whose hash begins with that."""
 
     def __init__(self, relay: RelayService, views: Views) -> None:
         super().__init__()
@@ -44,7 +46,12 @@ class SessionsResource(JsonResource):
         (text, *_) = request.args.get(b"most", [b""])
         if text and not _MOST.fullmatch(text):
             return write_json(request, {"error": "most is a number, 1 or more"}, 400)
-        rows = self._views.sessions(int(text) if text else None)
+        (prefix, *_) = request.args.get(b"session", [b""])
+        if prefix and not _HASH.fullmatch(prefix):
+            return write_json(
+                request, {"error": "session is 8 to 64 lower-case hex digits of a hash"}, 400
+            )
+        rows = self._views.sessions(int(text) if text else None, prefix.decode("ascii"))
         return write_json(request, {"sessions": rows})
 
 

@@ -42,12 +42,27 @@ class Sessions(SynchronousTestCase):
             rows = self.operator.ask(f"/api/sessions{query}").json()["sessions"]
             return [row["session"] for row in rows]
 
-        busiest = [label(session) for session in ("XYZ789", "QWE456", "ABC234")]
-        self.assertEqual(listed(""), busiest)
-        self.assertEqual(listed("?most=2"), busiest[:2])
-        self.assertEqual(listed("?most=100"), busiest)
+        # They began at the same time, so they stand in the order of their hashes.
+        everyone = sorted(label(session) for session in ("XYZ789", "QWE456", "ABC234"))
+        busiest = sorted(label(session) for session in ("XYZ789", "QWE456"))
+        self.assertEqual(listed(""), everyone)
+        self.assertEqual(listed("?most=2"), busiest)
+        self.assertEqual(listed("?most=100"), everyone)
         for wrong in ("0", "-1", "x", "1.5", "9" * 10, "%FF"):
             self.assertEqual(self.operator.ask(f"/api/sessions?most={wrong}").status, 400, wrong)
+
+    def test_one_that_is_looked_for(self) -> None:
+        for session in ("ABC234", "XYZ789"):
+            self.relay.connect(f"/cli/{session}")
+        whole = hashlib.sha256(b"XYZ789").hexdigest()
+        for digits in (8, 12, 64):
+            answer = self.operator.ask(f"/api/sessions?session={whole[:digits]}").json()
+            self.assertEqual([row["session"] for row in answer["sessions"]], [label("XYZ789")])
+        answer = self.operator.ask(f"/api/sessions?session={'0' * 64}")
+        self.assertEqual((answer.status, answer.json()), (200, {"sessions": []}))
+        for wrong in ("XYZ789", whole[:7], whole + "0", whole.upper(), "%FF" * 8):
+            answer = self.operator.ask(f"/api/sessions?session={wrong}")
+            self.assertEqual(answer.status, 400, wrong)
 
     def test_closing_one(self) -> None:
         cli = self.relay.connect("/cli/ABC234")

@@ -1,0 +1,101 @@
+"""The rows of sessions and of their clients, as ``/api/sessions`` shows them. They only read."""
+
+from heapq import nlargest
+
+from apptuner_relay.operator.bundle_phone_states import BundlePhoneState
+from apptuner_relay.operator.meters import Meters
+from apptuner_relay.operator.observed import ClientView, SessionView
+from apptuner_relay.session.session import Role
+
+_SHOWN_BUNDLES = 5
+
+
+class SessionRows:
+    """Shows the sessions of a relay."""
+
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
+
+    def rows(self, most: int | None = None, prefix: str = "") -> list[dict[str, object]]:
+        """A row for each session, in the order in which they began.
+
+        :param most: no more than so many: first those that have a slow client or several CLIs, and
+            then those that were sent the most bytes.
+        :param prefix: only those whose hash begins with it.
+        """
+
+        def weight(session: SessionView) -> tuple[bool, int]:
+            return self._has_slow(session) or len(session.clis) > 1, _bytes_out(session)
+
+        found = [
+            (session.since_s, key, session)
+            for key, session in self._meters.relay.sessions.items()
+            if key.startswith(prefix)
+        ]
+        if most is not None and len(found) > most:
+            found = nlargest(most, found, lambda one: weight(one[2]))
+        return [
+            self._row(key, session) for _, key, session in sorted(found, key=lambda one: one[:2])
+        ]
+
+    def _row(self, key: str, session: SessionView) -> dict[str, object]:
+        meters = self._meters
+        now_s = meters.now_s
+        members: list[ClientView] = [
+            one for role in Role for one in session.members if one.role is role
+        ]
+        records = meters.bundles.recent(key)
+        times = (record.acknowledged_s for record in records)
+        return {
+            "session": session.label,
+            "since_ms": meters.wall_ms(session.since_s),
+            "roles": [one.role.value for one in members],
+            "devices": [
+                {
+                    "deviceId": phone.device.device_id,
+                    "name": phone.device.name,
+                    "platform": phone.device.platform,
+                }
+                for phone in session.mobiles
+                if phone.device is not None
+            ],
+            "clients": [self._client(one) for one in members],
+            "bundles": [record.row() for record in records[:_SHOWN_BUNDLES]],
+            "reload_s": next((time_s for time_s in times if time_s is not None), None),
+            "failed": sum(
+                phone.state is BundlePhoneState.FAILED
+                for record in records
+                for phone in record.phones
+            ),
+            "several_clis": len(session.clis) > 1,
+            "age_s": round(now_s - session.since_s, 1),
+            "idle_s": round(now_s - session.last_activity_s, 1),
+            "bytes_in": session.bytes_in + sum(one.bytes_in for one in members),
+            "bytes_out": _bytes_out(session),
+            "slow": self._has_slow(session),
+        }
+
+    def _client(self, client: ClientView) -> dict[str, object]:
+        device, round_trip = client.device, client.round_trip
+        return {
+            "role": client.role.value,
+            "address": client.admission.address,
+            "agent": client.agent,
+            "deviceId": device and device.device_id,
+            "name": device and device.name,
+            "platform": device and device.platform,
+            "round_trip_ms": None if round_trip is None else round(1000 * round_trip.took_s, 1),
+            "round_trip_at_ms": None
+            if round_trip is None
+            else self._meters.wall_ms(round_trip.at_s),
+            "since_ms": client.since_ms,
+            "behind": client.is_behind or self._meters.is_slow(client),
+            "through": client.through,
+        }
+
+    def _has_slow(self, session: SessionView) -> bool:
+        return any(self._meters.is_slow(one) for one in session.members)
+
+
+def _bytes_out(session: SessionView) -> int:
+    return session.bytes_out + sum(member.sink.written for member in session.members)
