@@ -18,6 +18,7 @@ try:
     from selenium import webdriver
     from selenium.common.exceptions import TimeoutException
     from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.support.select import Select
 except ImportError:
     webdriver = None  # type: ignore[assignment]
 
@@ -125,6 +126,25 @@ class Browser:
             field = self._driver.find_element("css selector", selector)
             field.clear()
             field.send_keys(text)
+
+        await self._do(enter)
+
+    async def choose(self, selector: str, text: str) -> None:
+        """Choose an option of a ``select``."""
+
+        def enter() -> None:
+            element = self._driver.find_element("css selector", selector)
+            Select(element).select_by_visible_text(text)
+
+        await self._do(enter)
+
+    async def press(self, selector: str, *keys: str) -> None:
+        """Press keys by their names in Selenium's ``Keys``, one after the other, in an element."""
+
+        def enter() -> None:
+            element = self._driver.find_element("css selector", selector)
+            for key in keys:
+                element.send_keys(getattr(webdriver.Keys, key))
 
         await self._do(enter)
 

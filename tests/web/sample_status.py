@@ -19,18 +19,22 @@ def day(date: str, scale: float = 1.0) -> dict[str, Any]:
     }
 
 
-def status(**changes: Any) -> dict[str, Any]:
-    """A busy relay's."""
-    hour = [
+def samples(count: int, every_ms: int) -> list[list[float]]:
+    """Samples of a history, the last of them now."""
+    return [
         [
-            NOW_MS - 10_000 * (359 - i),
-            round(60 + 20 * math.sin(i / 50)),
-            round(160 + 50 * math.sin(i / 50)),
+            NOW_MS - every_ms * (count - 1 - i),
+            round(60 + 20 * math.sin(i * 360 / count / 50)),
+            round(160 + 50 * math.sin(i * 360 / count / 50)),
             max(0, 9e6 * math.sin(i / 9) * math.sin(i / 31) + 4e6),
             2 + 40 * (i % 97 == 0),
         ]
-        for i in range(360)
+        for i in range(count)
     ]
+
+
+def status(**changes: Any) -> dict[str, Any]:
+    """A busy relay's."""
     return {
         "version": "0.1.0",
         "commit": "5e5866a",
@@ -70,9 +74,64 @@ def status(**changes: Any) -> dict[str, Any]:
             day(f"2026-11-{22 - i:02d}" if i < 22 else f"2026-10-{53 - i:02d}", 1 - (i % 7) / 9)
             for i in range(30)
         ],
-        "hour": hour,
+        "hour": samples(360, 10_000),
+        "day": samples(288, 300_000),
         "worries": [],
+        "past_worries": [],
+        "thresholds": {
+            "sessions": {"notice": 100, "warning": 300},
+            "busy_share": {"notice": 0.5, "warning": 0.8},
+            "loop_lag_ms": {"warning": 250},
+            "memory_bytes": {"warning": 483_183_820},
+            "descriptors": {"warning": 819.2},
+        },
+        "capacity": {
+            "cpu_share": 0.21,
+            "loop_share": 0.14,
+            "busy_share": 0.14,
+            "cores": 2,
+            "sessions": 410,
+            "limited_by": "cpu",
+        },
+        "reload": {"median_s": 0.84, "p95_s": 2.1, "count": 1120, "failed": 3},
+        "sending_bytes_per_s": 2_766_667,
+        "events": events(),
     } | changes
+
+
+def events() -> list[dict[str, Any]]:
+    """One of each kind, the oldest first."""
+    rows = [
+        ("connected", "8c640c4e", "info", "phone Pixel 9 (Android), 192.0.2.14, okhttp/4.9.2"),
+        (
+            "bundle",
+            "8c640c4e",
+            "info",
+            "9.3 MB in 0.21 s; 3 of 3 phones in 0.4 s; acknowledged 0.9 s",
+        ),
+        ("refused", "51a0f3be", "notice", "phone from 198.51.100.7: 401, a join token is needed"),
+        (
+            "failed",
+            "1f2e3d4c",
+            "warning",
+            "Pixel 9: SyntaxError: Unexpected token '}' (app.js:812)",
+        ),
+        ("disconnected", "8c640c4e", "info", "CLI: 1001, going away"),
+        ("warning", None, "warning", "The event loop is 612 ms late, above 250 ms"),
+        ("warning", None, "info", "The event loop is in time again, after 1 min 12 s"),
+        ("bundle", "1f2e3d4c", "warning", "9.3 MB cut short after 4.1 MB: its sender left"),
+    ]
+    return [
+        {
+            "id": i + 1,
+            "at_ms": NOW_MS - 61_000 * (len(rows) - i),
+            "kind": kind,
+            "session": session,
+            "level": level,
+            "text": text,
+        }
+        for i, (kind, session, level, text) in enumerate(rows)
+    ]
 
 
 def cluster(**changes: Any) -> dict[str, Any]:
@@ -118,23 +177,109 @@ def managed(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def sessions() -> list[dict[str, Any]]:
-    """As `Meters.sessions` gives them."""
-    phone = {"deviceId": "d-1", "name": "Pixel 8", "platform": "android"}
-    other = {"deviceId": "0f3a", "name": None, "platform": None}
-    return [
-        {
-            "session": f"{0x1F2E3D4C + i * 0x1234567:08x}"[:8],
-            "roles": ["cli", "cli", "mobile"]
-            if i % 2
-            else ["cli", "dashboard", "mobile", "mobile"],
-            "devices": [phone] if i % 2 else [phone, other],
-            "age_s": 4000 - 900 * i,
-            "idle_s": 3 * i,
-            "bytes_in": 150_000_000 * (i + 1),
-            "bytes_out": 300_000_000 * (i + 1),
-            "slow": i == 2,
-            "several_clis": i == 1,
-        }
-        for i in range(4)
-    ]
+def phone_row(state: str, name: str | None, **changes: Any) -> dict[str, Any]:
+    """A phone in a bundle's record."""
+    return {
+        "deviceId": "d-1",
+        "name": name,
+        "platform": "android",
+        "source": "live",
+        "form": "whole",
+        "state": state,
+        "bytes": 9_300_000,
+        "asked_ms": NOW_MS - 60_000,
+        "first_out_s": 0.01,
+        "last_out_s": 0.4,
+        "answered_s": 0.9,
+        "error": None,
+        "why": None,
+    } | changes
+
+
+def bundle_row(number: int, *phones: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The record of a bundle."""
+    return {
+        "id": number,
+        "began_ms": NOW_MS - 90_000 * (4 - number),
+        "sender": {"role": "cli", "address": "192.0.2.4"},
+        "form": "whole",
+        "bytes": 9_300_000,
+        "in_s": 0.21,
+        "state": "whole",
+        "why": None,
+        "target": None,
+        "settled": True,
+        "last_out_s": 0.4,
+        "acknowledged_s": 0.9,
+        "phones": list(phones),
+    } | changes
+
+
+def sessions(count: int = 4) -> list[dict[str, Any]]:
+    """As `Views.sessions` gives them."""
+    phone = {"deviceId": "d-1", "name": "Pixel 9", "platform": "android"}
+    other = {"deviceId": "0f3a", "name": "iPhone 15", "platform": "ios"}
+    rows = []
+    for i in range(count):
+        has_two = i % 2 == 0
+        age_s = 900 * (count - i) + 400
+        devices = [phone, other] if has_two else [phone]
+        roles = ["cli", "dashboard"] if has_two else ["cli", "cli"]
+        clients = [client(role, "192.0.2.4", "ws/8.18 node/20.20", i) for role in roles]
+        clients += [
+            client("mobile", f"192.0.2.{14 + n}", "okhttp/4.9.2", i)
+            | {
+                "deviceId": one["deviceId"],
+                "name": one["name"],
+                "behind": i == 2 and n == 1,
+            }
+            for n, one in enumerate(devices)
+        ]
+        failure = phone_row("failed", "Pixel 9", error="SyntaxError: Unexpected token '}'")
+        bundles = [
+            bundle_row(3, *[phone_row("acknowledged", one["name"]) for one in devices]),
+            bundle_row(2, failure, phone_row("acknowledged", "iPhone 15"))
+            if i == 3
+            else bundle_row(2, phone_row("acknowledged", "Pixel 9"), form="patch", bytes=1_100),
+            bundle_row(
+                1,
+                phone_row("cut", "Pixel 9", why="its sender left", answered_s=None),
+                state="cut",
+                why="its sender left",
+                acknowledged_s=None,
+            ),
+        ]
+        rows.append(
+            {
+                "session": f"{(0x1F2E3D4C + i * 0x1234567) & 0xFFFFFFFF:08x}",
+                "since_ms": NOW_MS - 1000 * age_s,
+                "roles": [*roles, *("mobile" for _ in devices)],
+                "devices": devices,
+                "clients": clients,
+                "bundles": [] if i == 1 else bundles,
+                "reload_s": None if i == 1 else 0.9 + 0.3 * i,
+                "failed": int(i == 3),
+                "age_s": age_s,
+                "idle_s": 3 * i,
+                "bytes_in": 150_000_000 * (i % 7 + 1),
+                "bytes_out": 300_000_000 * (i % 7 + 1),
+                "slow": i == 2,
+                "several_clis": not has_two and i == 1,
+            }
+        )
+    return rows
+
+
+def client(role: str, address: str, agent: str, i: int) -> dict[str, Any]:
+    """A client of a session."""
+    return {
+        "role": role,
+        "address": address,
+        "agent": agent,
+        "deviceId": None,
+        "name": None,
+        "round_trip_ms": 12.3 + 3 * i,
+        "since_ms": NOW_MS - 1_000 * (300 + 60 * i),
+        "behind": False,
+        "through": None,
+    }

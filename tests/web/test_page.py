@@ -27,7 +27,7 @@ class Page(SynchronousTestCase):
     def test_the_page(self) -> None:
         here = Requester(Relay().service)
         answer = here.ask("/")
-        self.assertPage(answer, 200, b"The last hour")
+        self.assertPage(answer, 200, b"Needs attention")
         self.assertEqual(answer.headers["cache-control"], "no-store")
         head = here.ask("/", "HEAD")
         self.assertEqual((head.status, head.body), (200, b""))

@@ -1,203 +1,242 @@
-// The last hour as small multiples over one time axis: sessions, bytes sent per second, loop lag.
+// The history as small multiples over one time: each chart has its axes, thresholds and the bands of
+// warnings. Pointing at one, or the arrow keys, reads the values of all.
 
-import { clock, count, counted, joined, milliseconds, rate } from './format.js';
-import { draw, make, setRows, setText } from './dom.js';
+import { bandsOf } from './bands.js';
+import { draw, make, setText } from './dom.js';
+import { clock, day } from './format.js';
+import { thresholdsOf, when } from './history.js';
+import { nearest, reach, runs, timeTicks } from './scales.js';
 
-const HOUR_MS = 3_600_000;
-const GAP_MS = 25_000; // longer between two points, and something was not measured
-const HEIGHT = 112;
-const TOP = 6;
-const BOTTOM = 18; // of the last chart: its time axis
-const RIGHT = 5; // room for the dot at the end of a line
-const TABLE_MS = 300_000;
+const HEIGHT = 150;
+const TOP = 16; // room for the name of a threshold at the top
+const FLOOR = HEIGHT - 20; // below it: the time axis
+const RIGHT = 6; // room for the dot at the end of a line
+const LETTER = 6.1; // px, of an axis' text
+const REDRAWN_MS = 9_000;
+const NOTHING = 'nothing measured yet';
 
-const CHARTS = [
-  {
-    name: 'sessions', title: 'Sessions', column: 1, show: count,
-    say: (n) => counted(n, 'session'), least: 4,
-  },
-  {
-    name: 'sending', title: 'Sending', column: 3, show: (n) => joined(rate(n)),
-    say: (n) => joined(rate(n)), least: 1e6,
-  },
-  {
-    name: 'lag', title: 'Event-loop lag', column: 4, show: (n) => joined(milliseconds(n)),
-    say: (n) => joined(milliseconds(n)), least: 20,
-  },
-];
-
-/** Draws into `container`; `tableBody` gets the same as a table. */
+/** @param said an element in which a screen reader hears what the arrow keys read */
 export class Charts {
-  constructor(container, tableBody) {
+  constructor(container, said) {
     this.container = container;
-    this.tableBody = tableBody;
-    this.points = [];
-    this.nowMs = 0;
-    this.figures = CHARTS.map((chart) => this.#figure(chart));
-    container.append(...this.figures.map((figure) => figure.root));
+    this.said = said;
+    this.figures = [];
+    this.shown = null;
+    this.at = null; // the time that is pointed at
     container.addEventListener('pointermove', (event) => this.#point(event));
     container.addEventListener('pointerdown', (event) => this.#point(event));
     container.addEventListener('pointerleave', () => this.#unpoint());
+    container.addEventListener('blur', () => this.#unpoint());
+    container.addEventListener('keydown', (event) => this.#key(event));
     new ResizeObserver(() => this.#resized()).observe(container);
   }
 
-  /** `hour` as in the status: [t_ms, sessions, connections, bytes_out_per_s, loop_lag_ms]. */
-  update(hour, nowMs) {
-    const last = hour.at(-1)?.[0];
-    const same = last === this.points.at(-1)?.[0] && hour.length === this.points.length;
-    this.points = hour;
-    this.nowMs = nowMs;
+  /** Show a history of `historyOf`, with the thresholds and the warnings of the status. */
+  update(history, status) {
+    const isOther = history.range !== this.history?.range;
+    const marks = JSON.stringify([
+      history.points.at(-1), history.points.length, status.worries, status.past_worries, status.thresholds,
+    ]);
+    const isSame = marks === this.shown;
+    if (isOther) this.#make(history.range);
     // One that is pointed at isn't drawn anew below the finger.
-    if ((same && nowMs - this.drawnMs < 10_000) || this.pointed) return;
+    if (!isOther && (this.at !== null || (isSame && history.endMs - this.history.endMs < REDRAWN_MS))) return;
+    this.history = history;
+    this.status = status;
+    this.shown = marks;
     this.#draw();
-    this.#tabulate();
   }
 
-  #figure(chart) {
-    const peak = make('span', { class: 'peak' });
-    const value = make('span', { class: 'value' });
-    const svg = draw('svg', { role: 'img', height: HEIGHT });
-    const root = make('figure', { class: 'chart', 'data-chart': chart.name },
-      make('figcaption', {}, make('b', {}, chart.title), peak, value), svg);
-    return { chart, root, peak, value, svg };
+  #make(range) {
+    this.at = null;
+    this.figures = range.charts.map((chart) => {
+      const peak = make('span', { class: 'peak' });
+      const value = make('span', { class: 'value' });
+      const svg = draw('svg', { role: 'img', height: HEIGHT });
+      const root = make('figure', { class: 'chart', 'data-chart': chart.name },
+        make('figcaption', {}, make('b', {}, chart.title), value, peak), svg);
+      return { chart, root, peak, value, svg };
+    });
+    this.container.replaceChildren(...this.figures.map((figure) => figure.root));
   }
 
   #draw() {
-    this.drawnMs = this.nowMs;
-    this.width = this.figures[0].svg.clientWidth;
-    if (!this.width) return;
-    this.startMs = this.nowMs - HOUR_MS;
-    this.figures.forEach((figure, i) => this.#drawOne(figure, i === this.figures.length - 1));
+    if (!this.history) return;
+    const { startMs, endMs } = this.history;
+    this.bands = bandsOf(this.status, startMs, endMs);
+    for (const figure of this.figures) this.#drawOne(figure);
   }
 
-  #x(ms) {
-    return ((ms - this.startMs) / HOUR_MS) * (this.width - RIGHT);
-  }
-
-  #drawOne(figure, isLast) {
+  #drawOne(figure) {
     const { chart, svg } = figure;
-    const points = this.points.filter(([ms]) => ms >= this.startMs);
-    const top = ceiling(Math.max(chart.least, ...points.map((p) => p[chart.column])));
-    const floor = HEIGHT - BOTTOM;
-    const height = isLast ? HEIGHT : floor + 4;
-    const y = (value) => floor - (value / top) * (floor - TOP);
-    figure.y = y;
-    svg.setAttribute('height', height);
-    svg.setAttribute('viewBox', `0 0 ${this.width} ${height}`);
-    const parts = [0, top / 2, top].map((value) => draw('line', {
-      class: 'grid', x1: 0, x2: this.width, y1: y(value), y2: y(value),
-    }));
-    for (const run of runs(points)) {
-      const path = run.map((p) => `${this.#x(p[0]).toFixed(1)},${y(p[chart.column]).toFixed(1)}`);
-      const [from, to] = [this.#x(run[0][0]), this.#x(run.at(-1)[0])].map((x) => x.toFixed(1));
-      parts.push(
-        draw('path', { class: 'area', d: `M${from},${floor}L${path.join('L')}L${to},${floor}Z` }),
-        draw('path', { class: 'line', d: `M${path.join('L')}${path.length > 1 ? '' : 'h1'}` }),
-      );
-    }
-    const last = points.at(-1);
-    if (last) parts.push(draw('circle', { class: 'end', cx: this.#x(last[0]), cy: y(last[chart.column]), r: 3 }));
-    parts.push(draw('text', { x: 2, y: TOP + 12 }, chart.show(top)));
-    if (isLast) parts.push(...this.#axis(floor));
+    const { points, range } = this.history;
+    figure.width = svg.clientWidth;
+    if (!figure.width) return;
+    const values = points.map(chart.value);
+    const { top, near, far } = reach(values, chart.least, thresholdsOf(this.status, chart));
+    const labels = [0, top / 2, top].map((value) => ({ value, text: value ? chart.show(value) : '0' }));
+    figure.left = Math.ceil(Math.max(...labels.map(({ text }) => text.length)) * LETTER) + 8;
+    figure.y = (value) => FLOOR - (value / top) * (FLOOR - TOP);
+    svg.setAttribute('viewBox', `0 0 ${figure.width} ${HEIGHT}`);
+    const parts = labels.flatMap(({ value, text }) => [
+      draw('line', {
+        class: value ? 'grid' : 'grid base', x1: figure.left, x2: figure.width, y1: figure.y(value), y2: figure.y(value),
+      }),
+      draw('text', { x: figure.left - 6, y: figure.y(value) + 4, 'text-anchor': 'end' }, text),
+    ]);
+    parts.push(...this.#bands(figure), ...(range.isBars ? this.#bars(figure) : this.#lines(figure)));
+    parts.push(...this.#thresholds(figure, near), ...this.#axis(figure));
     figure.mark = draw('g');
     svg.replaceChildren(...parts, figure.mark);
-    this.#caption(figure, points);
+    this.#caption(figure, far);
   }
 
-  #axis(floor) {
-    const step = (this.width < 520 ? 20 : 10) * 60_000;
-    const labels = [];
-    for (let ms = Math.ceil(this.startMs / step) * step; ms <= this.nowMs; ms += step) {
-      const x = this.#x(ms);
-      if (x < 16 || x > this.width - 16) continue;
-      labels.push(
-        draw('line', { class: 'grid', x1: x, x2: x, y1: floor, y2: floor + 4 }),
-        draw('text', { x, y: floor + 15, 'text-anchor': 'middle' }, clock(ms)),
-      );
-    }
-    return labels;
+  #x({ left, width }, ms) {
+    const { startMs, endMs } = this.history;
+    return left + ((ms - startMs) / (endMs - startMs)) * (width - left - RIGHT);
   }
 
-  #caption({ chart, svg, peak, value }, points) {
+  #bands(figure) {
+    return this.bands.flatMap(({ fromMs, toMs, level, text }) => {
+      const x = this.#x(figure, fromMs);
+      const width = Math.max(2, this.#x(figure, toMs) - x);
+      const about = draw('title', {}, text);
+      return [
+        draw('rect', { class: 'band', 'data-level': level, x, y: TOP, width, height: FLOOR - TOP }, about),
+        draw('rect', { class: 'band edge', 'data-level': level, x, y: TOP - 3, width, height: 3 }),
+      ];
+    });
+  }
+
+  #lines(figure) {
+    const { chart, y } = figure;
+    const { points, range } = this.history;
+    const parts = runs(points, range.gapMs).flatMap((run) => {
+      const path = run.map((p) => `${this.#x(figure, p.ms).toFixed(1)},${y(chart.value(p)).toFixed(1)}`);
+      const [from, to] = [run[0], run.at(-1)].map((p) => this.#x(figure, p.ms).toFixed(1));
+      return [
+        draw('path', { class: 'area', d: `M${from},${FLOOR}L${path.join('L')}L${to},${FLOOR}Z` }),
+        draw('path', { class: 'line', d: `M${path.join('L')}${path.length > 1 ? '' : 'h1'}` }),
+      ];
+    });
+    const last = points.at(-1);
+    if (last) parts.push(draw('circle', { class: 'end', cx: this.#x(figure, last.ms), cy: y(chart.value(last)), r: 3 }));
+    return parts;
+  }
+
+  #bars(figure) {
+    const { chart, y } = figure;
+    const { points, dayMs } = this.history;
+    return points.map((point, i) => {
+      const from = this.#x(figure, point.ms);
+      const room = this.#x(figure, point.ms + dayMs) - from;
+      const width = Math.max(1, Math.min(room - (room > 5 ? 2 : 1), 36));
+      const value = chart.value(point);
+      const height = value ? Math.max(1, FLOOR - y(value)) : 0;
+      return draw('rect', {
+        class: i === points.length - 1 ? 'bar today' : 'bar', x: from + (room - width) / 2, y: FLOOR - height, width, height,
+      });
+    });
+  }
+
+  #thresholds({ chart, left, width, y }, near) {
+    return near.flatMap(({ level, value }) => [
+      draw('line', { class: 'threshold', 'data-level': level, x1: left, x2: width, y1: y(value), y2: y(value) }),
+      draw('text', { class: 'threshold', 'data-level': level, x: width - 2, y: y(value) - 4, 'text-anchor': 'end' },
+        `${level} above ${chart.show(value)}`),
+    ]);
+  }
+
+  #axis(figure) {
+    const { startMs, endMs, range, points, dayMs } = this.history;
+    const room = figure.width - figure.left;
+    const times = range.isBars
+      ? dayTicks(points, room).map((point) => ({ ms: point.ms + dayMs / 2, text: day(point.date).slice(4) }))
+      : timeTicks(startMs, endMs, Math.max(2, Math.floor(room / 58))).map((ms) => ({ ms, text: clock(ms) }));
+    return times.flatMap(({ ms, text }) => {
+      const x = this.#x(figure, ms);
+      const half = (text.length * LETTER) / 2;
+      const middle = Math.min(x, figure.width - half);
+      return [
+        draw('line', { class: 'grid base', x1: x, x2: x, y1: FLOOR, y2: FLOOR + 4 }),
+        draw('text', { x: middle, y: HEIGHT - 4, 'text-anchor': 'middle' }, text),
+      ];
+    });
+  }
+
+  #caption({ chart, svg, peak, value }, far) {
+    const { points, range } = this.history;
+    const beyond = far.map((one) => `${one.level} above ${chart.show(one.value)}`);
     if (!points.length) {
-      setText(peak, 'nothing measured yet');
+      setText(peak, NOTHING);
       setText(value, '');
-      svg.setAttribute('aria-label', `${chart.title} over the last hour: nothing measured yet.`);
+      svg.setAttribute('aria-label', `${chart.title}, ${range.title}: ${NOTHING}.`);
       return;
     }
-    const highest = points.reduce((a, b) => (b[chart.column] > a[chart.column] ? b : a));
-    const lowest = Math.min(...points.map((p) => p[chart.column]));
-    const last = points.at(-1)[chart.column];
-    setText(peak, `peak ${chart.show(highest[chart.column])} at ${clock(highest[0])}`);
-    setText(value, chart.show(last));
-    svg.setAttribute('aria-label', `${chart.title} over the last hour: now ${chart.say(last)}, `
-      + `highest ${chart.show(highest[chart.column])} at ${clock(highest[0])}, `
-      + `lowest ${chart.show(lowest)}.`);
+    const highest = points.reduce((a, b) => (chart.value(b) > chart.value(a) ? b : a));
+    const lowest = points.reduce((a, b) => (chart.value(b) < chart.value(a) ? b : a));
+    const now = chart.show(chart.value(points.at(-1)));
+    const at = `${chart.show(chart.value(highest))} ${range.isBars ? 'on' : 'at'} ${when(this.history, highest)}`;
+    setText(peak, [`peak ${at}`, ...beyond].join(' · '));
+    setText(value, range.isBars ? `today ${now}` : now);
+    svg.setAttribute('aria-label', `${chart.title}, ${range.title}: ${range.isBars ? 'today' : 'now'} ${now}, `
+      + `highest ${at}, lowest ${chart.show(chart.value(lowest))}.${beyond.length ? ` It has a ${beyond.join(', a ')}.` : ''}`);
   }
 
   #point(event) {
-    const box = this.figures[0].svg.getBoundingClientRect();
-    const ms = this.startMs + ((event.clientX - box.left) / (box.width - RIGHT)) * HOUR_MS;
-    const nearest = this.points.reduce(
-      (a, b) => (a && Math.abs(a[0] - ms) < Math.abs(b[0] - ms) ? a : b), null,
-    );
-    if (!nearest || nearest[0] < this.startMs) return;
-    this.pointed = true;
-    const x = this.#x(nearest[0]);
-    for (const { chart, mark, value, y } of this.figures) {
-      mark.replaceChildren(
-        draw('line', { class: 'cross', x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM }),
-        draw('circle', { class: 'dot', cx: x, cy: y(nearest[chart.column]), r: 4 }),
+    const figure = this.figures.find(({ root }) => root.contains(event.target)) ?? this.figures[0];
+    if (!this.history || !figure?.width) return;
+    const box = figure.svg.getBoundingClientRect();
+    const { startMs, endMs, range, dayMs } = this.history;
+    const part = (event.clientX - box.left - figure.left) / (figure.width - figure.left - RIGHT);
+    this.#read(startMs + part * (endMs - startMs) - (range.isBars ? dayMs / 2 : 0));
+  }
+
+  #key(event) {
+    const { points = [] } = this.history ?? {};
+    const i = this.at === null ? points.length : points.findIndex(({ ms }) => ms === this.at);
+    const to = { ArrowLeft: i - 1, ArrowRight: i + 1, Home: 0, End: points.length - 1 }[event.key];
+    if (event.key === 'Escape') this.#unpoint();
+    if (to === undefined || !points.length) return;
+    event.preventDefault();
+    this.#read(points[Math.max(0, Math.min(points.length - 1, to))].ms);
+    const values = this.figures.map(({ chart, value }) => `${chart.title} ${value.textContent.split(' · ').at(-1)}`);
+    setText(this.said, `${when(this.history, nearest(points, this.at))}: ${values.join(', ')}`);
+  }
+
+  /** Show the values of the point that is nearest to a time. */
+  #read(ms) {
+    const { points, range, dayMs } = this.history;
+    const point = nearest(points, ms);
+    if (!point) return;
+    this.at = point.ms;
+    for (const figure of this.figures) {
+      const { chart, mark, value, y } = figure;
+      const x = this.#x(figure, range.isBars ? point.ms + dayMs / 2 : point.ms);
+      mark?.replaceChildren(
+        draw('line', { class: 'cross', x1: x, x2: x, y1: TOP, y2: FLOOR }),
+        draw('circle', { class: 'dot', cx: x, cy: y(chart.value(point)), r: 4 }),
       );
-      setText(value, `${clock(nearest[0])} · ${chart.show(nearest[chart.column])}`);
+      setText(value, `${when(this.history, point)} · ${chart.show(chart.value(point))}`);
     }
   }
 
   /** Drawn anew, nothing is marked any more: what comes is to be shown again. */
   #resized() {
-    this.pointed = false;
+    this.at = null;
     this.#draw();
   }
 
   #unpoint() {
-    if (!this.pointed) return;
-    this.pointed = false;
+    if (this.at === null) return;
+    this.at = null;
+    setText(this.said, '');
     this.#draw();
   }
-
-  #tabulate() {
-    const rows = new Map();
-    for (const [ms, sessions, , bytes, lag] of this.points) {
-      const start = Math.floor(ms / TABLE_MS) * TABLE_MS;
-      const row = rows.get(start) ?? { start, sessions: 0, bytes: 0, lag: 0, points: 0 };
-      row.sessions = Math.max(row.sessions, sessions);
-      row.lag = Math.max(row.lag, lag);
-      row.bytes += bytes;
-      row.points += 1;
-      rows.set(start, row);
-    }
-    setRows(this.tableBody, [...rows.values()].reverse(), (row) => row.start, (row) => make('tr', {},
-      make('th', { scope: 'row' }, clock(row.start)), make('td'), make('td'), make('td')),
-    (tr, row) => {
-      const [, sessions, bytes, lag] = tr.children;
-      setText(sessions, count(row.sessions));
-      setText(bytes, joined(rate(row.bytes / row.points)));
-      setText(lag, joined(milliseconds(row.lag)));
-    });
-  }
 }
 
-/** The next round number: 1, 2 or 5 times a power of ten, whose half is round enough as well. */
-function ceiling(value) {
-  const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 4, 6, 10].map((n) => n * power).find((n) => n >= value * 0.9999);
-}
-
-function runs(points) {
-  const found = [];
-  points.forEach((point, i) => {
-    if (i && point[0] - points[i - 1][0] <= GAP_MS) found.at(-1).push(point);
-    else found.push([point]);
-  });
-  return found;
+/** The days that an axis names: today, and as many before it as there is room for. */
+function dayTicks(points, room) {
+  const every = Math.max(1, Math.ceil(points.length / Math.max(1, Math.floor(room / 62))));
+  return points.filter((_, i) => (points.length - 1 - i) % every === 0);
 }

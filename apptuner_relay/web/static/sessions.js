@@ -1,113 +1,227 @@
-// The sessions that are connected now, and the button that closes one.
+// The sessions that are connected now: fetched, found, filtered, sorted, and opened.
 
-import { count, counted, duration, joined, traffic } from './format.js';
 import { $, make, setRows, setText } from './dom.js';
+import { count, counted, duration, joined, seconds, traffic } from './format.js';
+import { createClose, updateClose } from './session_close.js';
+import { identityOf, isSought, meaningOf, NOTHING, saidOf } from './session_finder.js';
+import { createOpened, updateOpened } from './session_opened.js';
+import { devicesOf, FILTERS, isBehind, rolesOf, SessionRows, SORTS, who } from './session_rows.js';
 
-const SHOWN = 100;
+const LISTED = 100;
+const MORE = 100;
 const EVERY_MS = 4_000;
+const WHILE_OPENED_MS = 1_900; // with each status
+const TYPING_MS = 200;
 const SEVERAL_CLIS = 'Several CLIs of one project are connected, and each sends its bundles to the phones.';
-const NAMES = {
-  cli: ['CLI', 'CLIs'], dashboard: ['dashboard'], desktop: ['desktop'], mobile: ['phone'],
-};
+const COLUMNS = Object.keys(SORTS).filter((by) => !SORTS[by].isNoColumn);
+const ORDER = ['session', 'who', 'since', 'idle', 'reload', 'in', 'out'];
 
-let connected = 0;
-let asked = 0;
-let asking = false;
+export class Sessions {
+  constructor() {
+    this.rows = new SessionRows();
+    this.opened = new Set(); // keys
+    this.meaning = NOTHING;
+    this.most = LISTED;
+    this.connected = null;
+    this.askedMs = 0;
+    this.nowMs = 0;
+    this.#tools();
+  }
 
-/** Fetch the list, but not too often. `sessions` is how many sessions there are. */
-export async function refreshSessions(sessions = connected, isForced = false) {
-  connected = sessions;
-  if (asking || (!isForced && Date.now() - asked < EVERY_MS)) return;
-  asking = true;
-  try {
-    const answer = await fetch(`api/sessions?most=${SHOWN}`, { cache: 'no-store' });
-    if (answer.ok) show((await answer.json()).sessions);
-  } catch {
-    // The connection is lost: the line to the relay says so.
-  } finally {
-    asking = false;
-    asked = Date.now();
+  /** A status has come: fetch the list, but not too often. */
+  update({ sessions, now_ms: nowMs }) {
+    const isOther = sessions !== this.connected;
+    this.connected = sessions;
+    this.nowMs = nowMs;
+    this.refresh(isOther);
+  }
+
+  /** Look for a text, and show what is found. */
+  find(text) {
+    $('find').value = text;
+    $('show').value = 'all';
+    this.#sought(text, 0);
+    $('session-list').scrollIntoView({ block: 'start' });
+    $('find').focus({ preventScroll: true });
+  }
+
+  async refresh(isForced = false) {
+    const pause = this.opened.size ? WHILE_OPENED_MS : EVERY_MS;
+    if (this.isAsking) {
+      this.isAskedAgain ||= isForced;
+      return;
+    }
+    if (!isForced && Date.now() - this.askedMs < pause) return;
+    this.isAsking = true;
+    try {
+      const listed = await fetchRows(`most=${this.most}`);
+      const rows = [...listed, ...(await this.#beside(listed))];
+      this.listed = listed.length;
+      this.rows.take(rows, this.nowMs, (key) => this.#isHeld(key));
+      this.#show();
+    } catch {
+      // The connection is lost: the line to the relay says so.
+    } finally {
+      this.isAsking = false;
+      this.askedMs = Date.now();
+    }
+    if (this.isAskedAgain) {
+      this.isAskedAgain = false;
+      this.refresh(true);
+    }
+  }
+
+  /** Sessions that are looked for or opened, where not all sessions are listed. */
+  async #beside(listed) {
+    const here = new Set(listed.map(({ session }) => session));
+    if (listed.length < this.most) return [];
+    const opened = [...this.opened].map((key) => this.rows.known.get(key)?.row.session);
+    const asked = [...this.meaning.asked, ...opened].filter((hash) => hash && !here.has(hash.slice(0, 8)));
+    const answers = await Promise.all([...new Set(asked)].map((hash) => fetchRows(`session=${hash}`)));
+    const found = new Map(answers.flat().map((row) => [row.session, row]));
+    return [...found.values()].filter(({ session }) => !here.has(session) && asked.some((hash) => hash.startsWith(session)));
+  }
+
+  /** Rows that stay where they are: opened ones, and all of them while somebody points at them. */
+  #isHeld(key) {
+    return this.opened.has(key) || $('session-rows').matches(':hover');
+  }
+
+  #tools() {
+    const option = ([value, { label }]) => make('option', { value }, label);
+    $('show').replaceChildren(...Object.entries(FILTERS).map(option));
+    $('sort').replaceChildren(...Object.entries(SORTS).map(option));
+    $('sort').value = this.rows.sort.by;
+    $('session-head').replaceChildren(...ORDER.map((by) => this.#head(by)));
+    $('show').addEventListener('change', () => this.#show());
+    $('sort').addEventListener('change', () => this.#sortBy($('sort').value));
+    $('sort-again').addEventListener('click', () => this.#sortBy(this.rows.sort.by, this.rows.sort.isFalling));
+    $('find').addEventListener('input', () => this.#sought($('find').value, TYPING_MS));
+    $('more').addEventListener('click', () => { this.most += MORE; this.refresh(true); });
+    $('session-rows').addEventListener('click', (event) => this.#clicked(event));
+  }
+
+  #head(by) {
+    const button = make('button', { type: 'button', class: 'sorts' }, SORTS[by].label);
+    button.addEventListener('click', () => {
+      const { sort } = this.rows;
+      this.#sortBy(by, sort.by === by ? !sort.isFalling : undefined);
+    });
+    return make('th', { scope: 'col', 'data-by': by }, button);
+  }
+
+  #sortBy(by, isFalling) {
+    this.rows.sortBy(by, isFalling);
+    $('sort').value = by;
+    this.#show();
+  }
+
+  #sought(text, pauseMs) {
+    clearTimeout(this.typing);
+    this.typing = setTimeout(async () => {
+      const meaning = await meaningOf(text);
+      if ($('find').value !== text) return;
+      this.meaning = meaning;
+      this.#show();
+      if (meaning.asked.length) this.refresh(true);
+    }, pauseMs);
+  }
+
+  /** A row is opened by its button, or by a click anywhere on it that marks no text. */
+  #clicked(event) {
+    const row = event.target.closest('tr.session');
+    const isElsewhere = event.target.closest('button, a') && !event.target.closest('.opens');
+    if (!row || isElsewhere || String(getSelection())) return;
+    const { key } = row.dataset;
+    if (!this.opened.delete(key)) this.opened.add(key);
+    this.#show();
+    this.refresh();
+  }
+
+  #show() {
+    const filter = FILTERS[$('show').value] ?? FILTERS.all;
+    const found = this.rows.shown((row) => isSought(this.meaning, row));
+    const shown = found.filter(({ row }) => filter.matches(row));
+    const items = shown.flatMap((one) => (this.opened.has(one.key)
+      ? [{ key: one.key, one }, { key: `${one.key} opened`, one, isOpened: true }] : [{ key: one.key, one }]));
+    $('session-table').hidden = !items.length;
+    setRows($('session-rows'), items, ({ key }) => key, (item) => this.#create(item), (tr, item) => this.#update(tr, item));
+    this.#around(found, shown);
+  }
+
+  /** What stands around the rows. */
+  #around(found, shown) {
+    const { known, sort, order } = this.rows;
+    const said = saidOf(this.meaning, found);
+    const link = said.id ? make('a', { href: `s#${said.id}` }, 'Open its own page') : '';
+    if ($('found').dataset.said !== said.text) $('found').replaceChildren(said.text, link && ' ', link);
+    $('found').dataset.said = said.text;
+    $('no-sessions').hidden = shown.length > 0 || Boolean(said.text);
+    setText($('no-sessions'), known.size ? `No session ${FILTERS[$('show').value].label}.`
+      : 'Nobody is connected. A session is here as soon as its CLI or a phone is.');
+    setText($('sessions-listed'), shown.length < known.size ? `${count(shown.length)} of ${count(known.size)}` : '');
+    for (const th of $('session-head').children) {
+      const isSorted = th.dataset.by === sort.by;
+      th.setAttribute('aria-sort', isSorted ? (sort.isFalling ? 'descending' : 'ascending') : 'none');
+    }
+    $('sort-again').hidden = order.length < 2 || this.rows.isSorted;
+    const more = this.listed < this.most ? 0 : this.connected - this.listed;
+    $('more-sessions').hidden = more <= 0;
+    setText($('more-note'), more > 0
+      ? `and ${count(more)} more. Listed are those with trouble, then those that were sent most; the others are found by their id or hash.` : '');
+  }
+
+  #create({ one, isOpened }) {
+    if (isOpened) {
+      const { session } = one.row;
+      const close = createClose(session, (text, isFailure) => this.#said(text, isFailure));
+      return createOpened(COLUMNS.length, close);
+    }
+    const tag = (text, more) => make('span', { class: 'tag', hidden: '', ...more }, text);
+    const opens = make('button', { type: 'button', class: 'opens' }, one.row.session);
+    return make('tr', { class: 'session' },
+      make('th', { scope: 'row' }, opens),
+      make('td', { class: 'who' }, make('span'), tag('', { 'data-bad': '' }), tag('slow'), tag('behind'), tag('several CLIs', { title: SEVERAL_CLIS }), tag('ended', { 'data-over': '' }), make('small')),
+      ...ORDER.slice(2).map((by) => make('td', { 'data-label': SORTS[by].label }, make('span'))));
+  }
+
+  #update(tr, { one, isOpened }) {
+    const { row, goneMs, key } = one;
+    const identity = identityOf(this.meaning, row);
+    if (isOpened) {
+      updateOpened(tr, one, identity?.id, this.nowMs);
+      updateClose(tr.querySelector('.closing'), one, identity?.hash);
+      return;
+    }
+    const [name, cell, ...cells] = tr.cells;
+    name.firstChild.setAttribute('aria-expanded', String(this.opened.has(key)));
+    tr.classList.toggle('is-open', this.opened.has(key));
+    tr.classList.toggle('gone', goneMs !== null);
+    const [roles, failed, slow, behind, severalClis, ended, devices] = cell.children;
+    setText(roles, who(rolesOf(row)) || 'nobody');
+    failed.hidden = !row.failed;
+    setText(failed, row.failed ? `▲ ${counted(row.failed, 'failure')}` : '');
+    slow.hidden = !row.slow;
+    behind.hidden = row.slow || !isBehind(row);
+    severalClis.hidden = !row.several_clis;
+    ended.hidden = goneMs === null;
+    setText(devices, devicesOf(row).join(', '));
+    const ageS = row.since_ms === undefined ? row.age_s : (this.nowMs - row.since_ms) / 1000;
+    [
+      duration(goneMs === null ? ageS : row.age_s), duration(row.idle_s), joined(seconds(row.reload_s)),
+      joined(traffic(row.bytes_in)), joined(traffic(row.bytes_out)),
+    ].forEach((text, i) => setText(cells[i].firstChild, text));
+  }
+
+  #said(text, isFailure) {
+    $('said').toggleAttribute('data-failed', isFailure);
+    setText($('said'), text);
+    this.refresh(true);
   }
 }
 
-/** "CLI · 2 phones", of a list of roles. */
-export function who(roles) {
-  return Object.keys(NAMES)
-    .map((role) => [roles.filter((r) => r === role).length, NAMES[role]])
-    .filter(([n]) => n > 0)
-    .map(([n, [one, many]]) => (n === 1 ? one : counted(n, one, many)))
-    .join(' · ');
-}
-
-function show(sessions) {
-  // In an order that stays, so that no row moves away under a finger: the oldest first.
-  const sorted = [...sessions].sort(
-    (a, b) => b.slow - a.slow || b.several_clis - a.several_clis || b.age_s - a.age_s || (a.session < b.session ? -1 : 1),
-  );
-  $('session-table').hidden = !sorted.length;
-  $('no-sessions').hidden = sorted.length > 0;
-  setRows($('session-rows'), sorted, (s) => s.session, create, update);
-  const more = connected - SHOWN;
-  $('more-sessions').hidden = more <= 0;
-  setText($('more-sessions'), more > 0 ? `and ${count(more)} more` : '');
-}
-
-function create(session) {
-  const button = make('button', {
-    type: 'button', class: 'quiet', 'aria-label': `Close session ${session.session}`,
-  }, 'Close');
-  const row = make('tr', {},
-    make('th', { scope: 'row' }, session.session),
-    make('td', { class: 'who' },
-      make('span'), ' ', make('span', { class: 'slow', hidden: '' }, 'slow'),
-      make('span', { class: 'slow', hidden: '', title: SEVERAL_CLIS }, 'several CLIs'), make('small')),
-    ...['Connected', 'Idle', 'In', 'Out'].map((label) => make('td', { 'data-label': label }, make('span'))),
-    make('td', { class: 'act' }, button));
-  button.addEventListener('click', () => ask(session.session, row.cells[1].firstChild.textContent));
-  return row;
-}
-
-function update(row, session) {
-  const [, cell, age, idle, received, sent] = row.cells;
-  const [roles, slow, severalClis, devices] = cell.children;
-  setText(roles, who(session.roles));
-  slow.hidden = !session.slow;
-  severalClis.hidden = !session.several_clis;
-  setText(devices, session.devices.map(describe).join(', '));
-  setText(age.firstChild, duration(session.age_s));
-  setText(idle.firstChild, duration(session.idle_s));
-  setText(received.firstChild, joined(traffic(session.bytes_in)));
-  setText(sent.firstChild, joined(traffic(session.bytes_out)));
-}
-
-function describe({ name, platform, deviceId }) {
-  const system = { ios: 'iOS', android: 'Android' }[platform];
-  return (name ?? deviceId) + (system ? ` (${system})` : '');
-}
-
-function ask(session, clients) {
-  const dialog = $('confirm');
-  setText($('confirm-title'), `Close session ${session}?`);
-  setText($('confirm-text'), `This disconnects: ${clients}. They may connect again.`);
-  dialog.returnValue = '';
-  dialog.onclose = () => { if (dialog.returnValue === 'close') close(session); };
-  dialog.showModal();
-}
-
-async function close(session) {
-  let text;
-  let failed = true;
-  try {
-    const answer = await fetch(`api/sessions/${session}/close`, { method: 'POST' });
-    const body = await answer.json();
-    failed = !answer.ok;
-    text = failed
-      ? `Session ${session} was not closed: ${body.error}.`
-      : `Session ${session} is closed: ${counted(body.closed, 'client')} disconnected.`;
-  } catch {
-    text = `Session ${session} was not closed: there is no connection to the relay.`;
-  }
-  $('said').toggleAttribute('data-failed', failed);
-  setText($('said'), text);
-  refreshSessions(connected, true);
+async function fetchRows(query) {
+  const answer = await fetch(`api/sessions?${query}`, { cache: 'no-store' });
+  if (!answer.ok) throw new Error(`the relay answered with ${answer.status}`);
+  return (await answer.json()).sessions;
 }
