@@ -33,7 +33,7 @@ def show(relays: Relays, screen: Screen) -> Exit:
         screen.complain(f"{relays.node} is alone: it runs without --redis")
         return Exit.FAILED
     screen.tell_table(_TITLES, [_row(one, relays.node) for one in cluster.nodes], left=_LEFT)
-    screen.tell(_summary(relays, cluster))
+    screen.tell_folded(_summary(relays, cluster))
     if cluster.redis == "connected":
         return Exit.DONE
     for_s = "" if cluster.redis_away_s is None else f" for {show_duration(cluster.redis_away_s)}"

@@ -120,8 +120,8 @@ def _show_tables(plan: Reckoning, screen: Screen) -> None:
         ],
     )
     for each, _ in plan.rows:
-        screen.tell(_stage(each))
-    screen.tell(_STAGES)
+        screen.tell_folded(_stage(each))
+    screen.tell_folded(_STAGES)
     screen.tell("")
     if plan.figures.patched_share:
         _show_patches(plan, screen)
@@ -181,11 +181,11 @@ def _show_service(plan: Reckoning, screen: Screen) -> None:
         (
             "on a managed service: users",
             "connections",
-            "minutes/month",
-            "messages/day",
-            "/month",
-            "logs joined: /day",
-            "/month",
+            "minutes a month",
+            "messages a day",
+            "messages a month",
+            "logs joined: a day",
+            "logs joined: a month",
             *(("exceeds",) if plan.limits != ServiceLimits() else ()),
         ),
         [
@@ -201,15 +201,16 @@ def _show_service(plan: Reckoning, screen: Screen) -> None:
             )
             for each, service in plan.rows
         ],
+        left=(0, 7),
     )
     most, begins = plan.limits, plan.reach
     if most.messages_per_day is not None:
-        screen.tell(
+        screen.tell_folded(
             f"messages a day, {most.messages_per_day:,} at most: exceeded "
             f"{_from(begins.messages)}, with logs joined {_from(begins.joined_messages)}"
         )
     if most.max_connections is not None:
-        screen.tell(
+        screen.tell_folded(
             f"connections, {most.max_connections:,} at most: exceeded {_from(begins.connections)}"
         )
 

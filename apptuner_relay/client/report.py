@@ -35,7 +35,7 @@ FORMATS = ("table", "csv", "json")
 _WHEN = re.compile(r"([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?")
 _PEAKS = ("peak_sessions", "peak_connections")
 _DATA = ("bundle_bytes", "bytes_out")
-_TITLES = ("date", "peak sessions", "peak connections", "bundles", "of bundles", "sent",
+_TITLES = ("date", "peak sessions", "peak connections", "bundles", "data of bundles", "data sent",
            "connections")  # fmt: skip
 
 

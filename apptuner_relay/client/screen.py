@@ -10,9 +10,9 @@ import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from time import time as wall_s
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
-from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,16 +23,16 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.segment import Segments
-from rich.table import Table
 from rich.text import Text
 
 from apptuner_relay.client.json_output import JsonOutput
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.printable import printable
+from apptuner_relay.client.tables import LineKind, TableText, folded, table_lines
 
 _REFRESH_SECONDS = 0.1
-_WIDEST = 10_000
+_WIDTH_ELSEWHERE = 80
+"""Of tables where no terminal says how wide it is: what a program or a file gets stays the same."""
 
 
 class Screen:
@@ -107,18 +107,28 @@ class Screen:
         total: bool = False,
     ) -> None:
         """A table: columns at the right but for those in `left`, and with `total` a last row that
-        stands apart. Never cut to the terminal's width: a figure cut short is a wrong one."""
+        stands apart. It fits the terminal's width, or else 80 columns: see `tables`."""
         if self._told_nothing:
             return
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=False)
-        for index, title in enumerate(titles):
-            justify: Literal["left", "right"] = "left" if index in left else "right"
-            table.add_column(Text(printable(title)), justify=justify, no_wrap=True)
-        cells = [[Text(printable(cell)) for cell in row] for row in rows]
-        for number, row in enumerate(cells):
-            table.add_row(*row, end_section=total and number == len(cells) - 2)
-        # What is printed goes through the terminal's width; what is rendered need not.
-        self._write(Segments(self._out.render(table, self._out.options.update(width=_WIDEST))))
+        table = TableText(
+            [printable(title) for title in titles],
+            [[printable(cell) for cell in row] for row in rows],
+            left,
+            total,
+        )
+        rule = "─" if self.can_show("─") else "-"
+        lines = table_lines(table, self._width, measure=cell_len, rule=rule)
+        styles = {LineKind.TITLES: "bold"}
+        whole = Text("\n").join(Text(line.text, styles.get(line.kind, "")) for line in lines)
+        self._write(whole)
+
+    def tell_folded(self, text: str) -> None:
+        """As `tell`, a sentence that may be long: a terminal gets it in lines, broken at blanks."""
+        if self._out.is_terminal:
+            for line in folded(printable(text), self._width, measure=cell_len):
+                self.tell(line)
+        else:
+            self.tell(text)
 
     def tell_raw(self, line: str) -> None:
         """A line for another program: no colours, and no wrapping. It must be safe already."""
@@ -170,9 +180,13 @@ class Screen:
         with contextlib.suppress(OSError):
             self._err.print(text)
 
-    def _write(self, text: Text | Segments) -> None:
+    @property
+    def _width(self) -> int:
+        return self._out.width if self._out.is_terminal else _WIDTH_ELSEWHERE
+
+    def _write(self, text: Text) -> None:
         try:
-            self._out.print(text, end="" if isinstance(text, Segments) else "\n")
+            self._out.print(text)
         except OSError:
             self._lose_reader()
 

@@ -21,15 +21,15 @@ class PlanTest(OperatorCommandCase):
             ("2,000", "30 GB", "900 GB"),
             ("10,000", "150 GB", "4.5 TB"),
         ):
-            self.assertRegex(text, rf"(?m)^ {users} +{data} +{month} ")
+            self.assertRegex(text, rf"(?m)^{users} +{data} +{month} ")
         self.assertIn(
             "50 users: stage 1 of 4, one relay, with room to grow; stage 2 from 5,001 users", text
         )
         self.assertIn(
             "\nA stage says how many relays are worth having. In 1 and 2 one relay ", text
         )
-        self.assertRegex(text, r"(?m)^ a bundle, as it is sent +15 MB +given *$")
-        self.assertRegex(text, r"(?m)^ sessions of a user +1 +assumed *$")
+        self.assertRegex(text, r"(?m)^a bundle, as it is sent +15 MB +given *$")
+        self.assertRegex(text, r"(?m)^sessions of a user +1 +assumed *$")
 
     def test_json_and_csv_say_the_same(self) -> None:
         arguments = ("plan", "--users", "2,000", "7", "--peak-share", "12.5%", "--format")
@@ -46,25 +46,25 @@ class PlanTest(OperatorCommandCase):
         arguments = ("plan", "--users", "50", "10000", "--patched", "95", "--format")
         text = self.run_command(*arguments, "table").out.getvalue()
         # 5% of 4.5 TB, and 285,000 patches of 1 kB.
-        self.assertRegex(text, r"(?m)^ 10,000 +7.5 GB +225 GB +10,000 ")
-        self.assertRegex(text, r"(?m)^ 10,000 +4.5 TB +225 GB +5% *$")
-        self.assertRegex(text, r"(?m)^ 50 +22 GB +1.1 GB +5% *$")
-        self.assertRegex(text, r"(?m)^ a patch, as it is sent +1 kB +assumed: everyday edits ")
+        self.assertRegex(text, r"(?m)^10,000 +7.5 GB +225 GB +10,000 ")
+        self.assertRegex(text, r"(?m)^10,000 +4.5 TB +225 GB +5% *$")
+        self.assertRegex(text, r"(?m)^50 +22 GB +1.1 GB +5% *$")
+        self.assertRegex(text, r"(?m)^a patch, as it is sent +1 kB +assumed: everyday edits ")
         [_, most] = json.loads(self.run_command(*arguments, "json").out.getvalue())["projections"]
         self.assertEqual(most["whole_month_bytes"], 4_500_000_000_000)
         self.assertEqual(most["month_bytes"], 225_000_000_000 + 285_000 * 1000)
         text = self.run_command("plan", "--patched", "100%", "--patch-kb", "0.5").out.getvalue()
-        self.assertRegex(text, r"(?m)^ 10,000 +4.5 TB +150 MB +0.0033% *$")
+        self.assertRegex(text, r"(?m)^10,000 +4.5 TB +150 MB +0.0033% *$")
 
     def test_without_patches_they_are_not_spoken_of(self) -> None:
         text = self.run_command("plan").out.getvalue()
         self.assertNotIn("with patches", text)
         text = self.run_command("plan", "--patched", "50", "--bundles-per-day", "0").out.getvalue()
-        self.assertRegex(text, r"(?m)^ 50 +0 B +0 B +- *$")
+        self.assertRegex(text, r"(?m)^50 +0 B +0 B +- *$")
 
     def test_a_managed_service(self) -> None:
         text = self.run_command("plan", "--users", "5000").out.getvalue()
-        self.assertRegex(text, r"(?m)^ 5,000 +10,000 +53 M +22 M +484 M +4 M +88 M *$")
+        self.assertRegex(text, r"(?m)^5,000 +10,000 +53 M +22 M +484 M +4 M +88 M *$")
         self.assertNotIn("exceed", text)
 
     def test_the_limits_of_a_managed_service(self) -> None:
@@ -73,10 +73,10 @@ class PlanTest(OperatorCommandCase):
         text = self.run_command(*arguments).out.getvalue()
         for users, exceeded in (
             ("5,000", "messages unless joined"),
-            ("6,000", "connections, messages unless joined"),
+            ("6,000", "connections, messages\n +unless joined"),
             ("9", "-"),
         ):
-            self.assertRegex(text, rf"(?m)^ {users} .* {exceeded} *$")
+            self.assertRegex(text, rf"(?m)^{users} .* {exceeded} *$")
         self.assertIn(
             "messages a day, 20,000,000 at most: exceeded from 4,546 users on, with logs joined "
             "from 25,001 users on\nconnections, 10,000 at most: exceeded from 5,001 users on\n",

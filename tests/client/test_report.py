@@ -22,20 +22,21 @@ class ReportTest(OperatorCommandCase):
         return [row for row in cells if len(row) > 1]
 
     def test_today(self) -> None:
-        titles, row = self.rows(self.report())
-        self.assertEqual(titles[:3], ["date", "peak sessions", "peak connections"])
+        first, titles, row = self.rows(self.report())
+        self.assertEqual(first, ["peak", "peak", "data of", "data"])
+        self.assertEqual(titles[:3], ["date", "sessions", "connections"])
         self.assertEqual(row, ["2026-11-23", "4", "9", "100", "1.5 GB", "3 GB", "70"])
 
     def test_a_day(self) -> None:
         for when in ("yesterday", "2026-11-22"):
-            _, row = self.rows(self.report(when))
+            *_, row = self.rows(self.report(when))
             self.assertEqual(row, ["2026-11-22", "8", "18", "200", "3 GB", "6 GB", "140"])
 
     def test_a_month_that_goes_on(self) -> None:
         for when in ("month", "2026-11"):
             screen = self.report(when)
             rows = self.rows(screen)
-            self.assertEqual(len(rows), 5)
+            self.assertEqual(len(rows), 6)
             self.assertEqual(rows[-1], ["2026-11", "8", "18", "400", "6 GB", "12 GB", "280"])
             # 9 GB on two whole days; today and seven more days at 4.5 GB each.
             self.assertIn("At this pace 2026-11 will come to 45 GB sent.", screen.out.getvalue())
