@@ -20,9 +20,16 @@ from apptuner_relay.access.claims import Claims, MemoryClaims
 from apptuner_relay.access.journal import Journal
 from apptuner_relay.config.options import Options
 from apptuner_relay.config.settings import Settings
-from apptuner_relay.edge.endpoints import addresses, are_adopted, is_adopted, make_listeners
+from apptuner_relay.edge.endpoints import (
+    addresses,
+    are_adopted,
+    is_adopted,
+    make_listeners,
+    shown_addresses,
+)
 from apptuner_relay.flow.workers import ThreadWorkers
 from apptuner_relay.operator.alerts import Alerts, WebhookPoster
+from apptuner_relay.operator.first_line import FirstLine
 from apptuner_relay.operator.logs import RelayLog, make_log
 from apptuner_relay.operator.process import raise_descriptors_limit
 from apptuner_relay.operator.reporting import Reporting
@@ -36,7 +43,6 @@ from apptuner_relay.spool.disk import ThreadedDisk
 from apptuner_relay.spool.spare_files import Spares
 from apptuner_relay.spool.store import Store
 from apptuner_relay.support.clocks import use_monotonic_clock
-from apptuner_relay.support.version import release
 from apptuner_relay.web.site import PeerParts, make_site
 
 if TYPE_CHECKING:
@@ -97,13 +103,15 @@ class Tree(MultiService):
     """All services of the relay. They stop one after the other, the last one first.
 
     :param events: what takes the log; None where twistd knows.
+    :param on_listening: called when all endpoints are listened on.
     """
 
     log = Logger()
 
-    def __init__(self, events: RelayLog | None) -> None:
+    def __init__(self, events: RelayLog | None, on_listening: Callable[[], None]) -> None:
         super().__init__()
         self._events = events
+        self._on_listening = on_listening
 
     def setServiceParent(self, parent: object) -> None:
         """See `IService`. An application is also given the log's observer, before it logs."""
@@ -116,6 +124,7 @@ class Tree(MultiService):
         if self._events is not None:
             self._events.writer.start()
         super().privilegedStartService()
+        self._on_listening()
 
     def stopService(self) -> Deferred[None]:
         """Fires when all services have stopped; the failure of one is logged, and the others stop
@@ -240,13 +249,14 @@ def makeService(options: Options) -> IService:
         from apptuner_relay.config_check import check_and_exit
 
         check_and_exit(options, reactor)
-    Logger().info("AppTuner Relay {release} starts", release=release())
     tune_collector()
     tune_descriptors()
     calls = SignalCalls(reactor)
     calls.install()
     log = make_relay_log(options, calls, reactor)
-    tree = Tree(log)
+    listeners: list[IService] = []
+    first_line = FirstLine(options.in_force, lambda: shown_addresses(listeners))
+    tree = Tree(log, first_line.write)
     for spelling, name in options.old_spellings:
         Tree.log.warn(
             "{spelling} is an older spelling: use --tune {name}=VALUE or APPTUNER_TUNE",
@@ -259,7 +269,6 @@ def makeService(options: Options) -> IService:
     hooks = RelayHooks()
     settings = options.settings
     cluster: ClusterParts | None = None
-    listeners: list[IService] = []
 
     def make_relay(claims: Claims | None) -> RelayService:
         sockets = are_adopted(settings.listening.listen)

@@ -17,7 +17,7 @@ from tests.memory import Relay
 class Stopping(SynchronousTestCase):
     def tree(self) -> tuple[Tree, list[str], list[Deferred[None]]]:
         """Three services, the names of those that were told to stop, and what ends their stops."""
-        tree, stopped, ends = Tree(None), list[str](), list[Deferred[None]]()
+        tree, stopped, ends = Tree(None, lambda: None), list[str](), list[Deferred[None]]()
         for name in ("first", "second", "third"):
 
             class Part(Service):

@@ -72,6 +72,8 @@ class ListeningService(EndpointService):
         self._wrong: str | None = None
         self.address: IAddress | None = None
         """Where plain HTTP is spoken, once it listens; None for an endpoint with a prefix."""
+        self.shown = ""
+        """Where it listens, for people."""
 
     def privilegedStartService(self) -> None:
         """:raises CannotListen: in a daemon, whose parent then reports it and exits with 1."""
@@ -92,8 +94,13 @@ class ListeningService(EndpointService):
         if not (prefixes.proxied or prefixes.secure):
             self.address = port.getHost()
         prefix = self._description.removesuffix(prefixes.endpoint)
-        self.log.info("listening on {address}", address=prefix + _show_address(port.getHost()))
+        self.shown = prefix + _show_address(port.getHost())
         return port
+
+    def startService(self) -> None:
+        super().startService()
+        if self.shown:
+            self.log.info("listening on {address}", address=self.shown)
 
     def failed(self, failure: Failure) -> None:
         """See `EndpointService`."""
@@ -126,6 +133,11 @@ def are_adopted(descriptions: Sequence[str]) -> bool:
 def addresses(services: list[IService]) -> list[IAddress | None]:
     """Where plain HTTP is spoken; see `ListeningService.address`."""
     return [one.address for one in services if isinstance(one, ListeningService)]
+
+
+def shown_addresses(services: list[IService]) -> list[str]:
+    """Where they listen, for people."""
+    return [one.shown for one in services if isinstance(one, ListeningService) and one.shown]
 
 
 def make_listeners(

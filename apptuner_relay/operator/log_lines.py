@@ -1,5 +1,7 @@
 """The log lines about the whole relay: one a minute and one a day. Pure."""
 
+from collections.abc import Mapping, Sequence
+
 from apptuner_relay.operator.cluster_view import cluster_words
 from apptuner_relay.operator.day_book import Day
 from apptuner_relay.operator.managed_view import managed_state, managed_words
@@ -41,6 +43,22 @@ def minute_fields(meters: Meters) -> dict[str, object]:
         fields["managed_members"] = meters.managed.members_count
         fields["managed_channels"] = meters.managed.channels_count
     return fields
+
+
+_STATE = (
+    *("connections", "sessions", "roles", "bundles", "bundle_bytes", "state", "bridged"),
+    *("visitors", "nodes", "redis", "managed", "managed_members", "managed_channels"),
+)
+"""The fields that stay as they are while nothing happens."""
+
+
+def minute_state(fields: Mapping[str, object], reasons: Sequence[str]) -> object:
+    """What has to change for another minute line to say something new.
+
+    :param fields: those of the line.
+    :param reasons: why the relay is not ``ok``. They have figures, so only their number counts.
+    """
+    return [fields.get(name) for name in _STATE], len(reasons)
 
 
 def minute_line(meters: Meters) -> str:

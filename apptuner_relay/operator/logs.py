@@ -31,6 +31,7 @@ from apptuner_relay.operator.log_targets import (
     open_target,
 )
 from apptuner_relay.operator.log_writer import LogTarget, LogWriter
+from apptuner_relay.operator.twisted_noise import is_noise
 from apptuner_relay.support.lazy_text import LazyText
 
 _OWN_FIELDS = ("time", "level", "logger", "message", "traceback")
@@ -168,7 +169,11 @@ def make_log(twistd: Mapping[str, Any], form: str) -> RelayLog:
     if not nodaemon:
         writer.hold()
     atexit.register(writer.finish_at_exit)
-    observer = FileLogObserver(writer, line)  # type: ignore[arg-type]
+
+    def shown(event: LogEvent) -> str:
+        return "" if is_noise(event) else line(event)
+
+    observer = FileLogObserver(writer, shown)  # type: ignore[arg-type]
     return RelayLog(observer, writer, target if isinstance(target, FileTarget) else None)
 
 

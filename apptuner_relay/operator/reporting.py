@@ -2,6 +2,7 @@
 and alerts.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,12 @@ from apptuner_relay import __version__
 from apptuner_relay.operator.alerts import Alerts
 from apptuner_relay.operator.conditions import Change, Level
 from apptuner_relay.operator.day_book import Day
-from apptuner_relay.operator.log_lines import day_line, minute_fields, minute_line
+from apptuner_relay.operator.log_lines import (
+    day_line,
+    minute_fields,
+    minute_line,
+    minute_state,
+)
 from apptuner_relay.operator.meters import Meters
 from apptuner_relay.operator.sampler import SAMPLE_INTERVAL_S
 from apptuner_relay.operator.state_file import StateDirectory, StateError
@@ -26,6 +32,9 @@ from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.support.units import show_duration
 
 SAVE_INTERVAL_S = 60.0
+SILENCE_S = 3600.0
+"""A minute line is logged after so long, though nothing has changed: a log that is silent for
+longer is that of a relay that is dead, or stuck."""
 _LONGEST_LINE = 1000
 InThread = Callable[[Callable[[], None]], "Deferred[None]"]
 
@@ -33,7 +42,7 @@ InThread = Callable[[Callable[[], None]], "Deferred[None]"]
 class Reporting(Service):
     """Reports from the start of the relay to its stop.
 
-    :param log_interval_s: how often the minute line is logged.
+    :param log_interval_s: how often the minute line is logged, where something has changed.
     :param directory: of the day file; None for no day file.
     :param alerts: None where there is no ``--alert-url``.
     :param in_thread: calls a function that blocks.
@@ -60,6 +69,9 @@ class Reporting(Service):
         self._is_saving = False
         self._save_fault: str | None = None
         self._last_line = ""
+        self._logged_state: object = None
+        """What the last minute line in the log has said, and when."""
+        self._logged_s = -math.inf
         self._saved_peaks: tuple[object, ...] = ()
         conditions_s = min(SAMPLE_INTERVAL_S, meters.settings.warning_time / 4)
         self._calls = [
@@ -132,8 +144,11 @@ class Reporting(Service):
 
     def _log_minute(self) -> None:
         self._last_line = minute_line(self._meters)
-        fields = minute_fields(self._meters)
-        self.log.info("{line}", kind="minute", line=self._last_line, **fields)
+        fields, now_s = minute_fields(self._meters), self._clock.seconds()
+        state = minute_state(fields, self._meters.health.reasons)
+        if state != self._logged_state or now_s - self._logged_s >= SILENCE_S:
+            self._logged_state, self._logged_s = state, now_s
+            self.log.info("{line}", kind="minute", line=self._last_line, **fields)
         self._save()
 
     def _log_finished_days(self) -> None:

@@ -26,6 +26,7 @@ from apptuner_relay.edge.endpoints import (
     is_adopted,
     make_endpoints,
     make_listeners,
+    shown_addresses,
 )
 from apptuner_relay.edge.prefixes import PrefixFactory, split_prefixes
 from apptuner_relay.operator.signals import SignalCalls
@@ -68,7 +69,10 @@ class Listening(EndpointCase):
             ("unix:/run/x.sock", "unix:/run/x.sock"),
         ]:
             with capturedLogs() as events:
-                self.service(description).privilegedStartService()
+                service = self.service(description)
+                service.privilegedStartService()
+                self.assertEqual(shown_addresses([service]), [shown])
+                service.startService()
             self.assertEqual([formatEvent(one) for one in events], [f"listening on {shown}"])
 
     def test_only_plain_http_has_an_address_for_others(self) -> None:

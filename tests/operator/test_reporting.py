@@ -77,8 +77,21 @@ class LogTest(ReportingCase):
         self.assertEqual((event["kind"], event["connections"], event["sessions"]), ("minute", 1, 1))
         (line,) = self.lines()
         self.assertTrue(line.startswith("1 connection (cli 1, "), line)
-        relay.wait(120, step=1)
-        self.assertEqual(len(self.lines()), 2)
+        relay.connect("/mobile/ABC234")
+        relay.wait(60, step=1)
+        self.assertEqual(len(self.lines()), 1)
+        self.stop()
+
+    def test_where_nothing_changes_one_an_hour(self) -> None:
+        relay = self.start(log_interval=60.0)
+        cli = relay.connect("/cli/ABC234")
+        times = []
+        for _ in range(150):
+            cli.send(type="ping")
+            relay.wait(60, step=10)
+            times += [relay.clock.seconds() - 1000 for _ in self.lines()]
+        self.assertEqual(times, [60, 3660, 7260])
+        self.assertIn("1 connection", self.kept()["run"]["last_minute_line"])
         self.stop()
 
     def test_the_days_line_at_midnight_and_at_the_end(self) -> None:

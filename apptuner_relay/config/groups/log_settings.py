@@ -22,7 +22,8 @@ class LogSettings:
     log_interval: float = option(
         "60s",
         duration(1, 86400),
-        "Interval at which the relay logs a line with its metrics",
+        "Interval at which the relay logs a line with its metrics, where something has changed; at "
+        "least one an hour",
         tune=True,
     )
     """In seconds."""
