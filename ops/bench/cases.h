@@ -5,6 +5,7 @@
 void case_bundle(void);
 void case_latency(void);
 void case_saves(void);
+void case_sessions(void);
 void case_slow_line(void);
 void case_neighbours(void);
 

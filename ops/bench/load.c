@@ -12,6 +12,7 @@
  *              others move bundles, together at `rate` bytes/s
  *   saves      `sessions` sessions of `phones` phones that take compressed messages, and
  *              together `per_minute` bundles, while another client sends pings
+ *   sessions   `sessions` of a CLI and a phone each, which ping, log and send bundles now and then
  *   slow_line  a phone that reads `rate` bytes/s and sends pings while it gets a bundle:
  *              WebSocket's, or with `control=0` the application's
  *   neighbours a phone that reads, alone and beside some that don't
@@ -218,7 +219,8 @@ int main(int argc, char **argv)
     static const struct { const char *name; void (*run)(void); } cases[] = {
         {"bundle", case_bundle}, {"small", case_small}, {"idle", case_idle},
         {"stalled", case_stalled}, {"latency", case_latency}, {"saves", case_saves},
-        {"slow_line", case_slow_line}, {"neighbours", case_neighbours},
+        {"sessions", case_sessions}, {"slow_line", case_slow_line},
+        {"neighbours", case_neighbours},
     };
     struct rlimit files;
     arguments_are(argc, argv);
@@ -235,5 +237,6 @@ int main(int argc, char **argv)
             cases[i].run();
             return 0;
         }
-    die("usage: load bundle|small|idle|stalled|latency|saves|slow_line|neighbours key=value ...");
+    die("usage: load bundle|small|idle|stalled|latency|saves|sessions|slow_line|neighbours "
+        "key=value ...");
 }

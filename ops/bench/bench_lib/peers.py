@@ -105,14 +105,21 @@ def bun() -> Path:
 
 def build(output: Path) -> None:
     """Compile the C programs and install the npm packages that are missing."""
-    output.mkdir(parents=True, exist_ok=True)
-    _compile(output / "load", sorted(BENCH.glob("*.c")))
+    build_load(output)
     _compile(output / "floor", [PEERS / "floor.c"])
     if not all((MODULES / name).is_dir() for name in ("ws", "bufferutil")) or not bun().exists():
         npm = shutil.which("npm")
         if not npm:
             raise SystemExit("npm is needed once, to install the Node and Bun peers")
         subprocess.run([npm, "ci"], cwd=PEERS, check=True)
+
+
+def build_load(output: Path) -> Path:
+    """Compile the load generator; returns the program."""
+    output.mkdir(parents=True, exist_ok=True)
+    program = output / "load"
+    _compile(program, sorted(BENCH.glob("*.c")))
+    return program
 
 
 def _compile(program: Path, sources: list[Path]) -> None:

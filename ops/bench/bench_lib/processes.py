@@ -7,8 +7,9 @@ import random
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,21 +69,34 @@ def server(
             _stop(process)
 
 
-def load(command: list[str], timeout_s: float, on: set[int] | None = None) -> dict[str, float]:
-    """Run the load generator to its end, on its core or those of ``on``; its results by name."""
+def load(
+    command: list[str],
+    timeout_s: float,
+    on: set[int] | None = None,
+    told: Callable[[str], None] = lambda key: None,
+) -> dict[str, float]:
+    """Run the load generator to its end, on its core or those of ``on``; its results by name.
+
+    :param told: called with the name of each result, when it comes.
+    """
     process = _start(command, on or {cores()[1]}, stdout=subprocess.PIPE, text=True)
-    try:
-        output, _ = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        raise Failed(f"the load generator took more than {timeout_s:g} s") from None
-    finally:
-        _stop(process)
+    overdue = threading.Timer(timeout_s, process.kill)
+    overdue.start()
     results = {}
-    for line in output.splitlines():
-        key, _, value = line.partition(" ")
-        if key == "error":
-            raise Failed(value)
-        results[key] = float(value)
+    try:
+        for line in process.stdout or ():
+            key, _, value = line.rstrip("\n").partition(" ")
+            if key == "error":
+                raise Failed(value)
+            results[key] = float(value)
+            told(key)
+        process.wait()
+    finally:
+        is_overdue = not overdue.is_alive()
+        overdue.cancel()
+        _stop(process)
+    if is_overdue:
+        raise Failed(f"the load generator took more than {timeout_s:g} s")
     if process.returncode:
         raise Failed(f"the load generator ended with {process.returncode}")
     return results
