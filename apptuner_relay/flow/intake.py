@@ -111,12 +111,12 @@ class GuardedIntake:
     """A compressed message that is checked before it goes on."""
 
     def __init__(self, guard: BombGuard, intake: Intake) -> None:
-        self._guard = guard
+        self.guard = guard
         self._intake = intake
 
     def write(self, payload: Frame, end: bool) -> None:
         """See `Intake`."""
-        self._guard.check(memoryview(payload), end)
+        self.guard.check(memoryview(payload), end)
         self._intake.write(payload, end)
 
     def cut(self, reason: str) -> None:

@@ -8,6 +8,7 @@ import socket
 from twisted.internet.interfaces import IReactorTime
 
 from apptuner_relay.config.groups.warning_settings import WarningSettings
+from apptuner_relay.operator.bundle_outcomes import BundleOutcomes
 from apptuner_relay.operator.bundle_phone_states import BundlePhoneState
 from apptuner_relay.operator.bundle_record import BundleRecord
 from apptuner_relay.operator.bundle_records import BundleRecords
@@ -82,6 +83,9 @@ class Meters:
         """What became of the last bundles of each session."""
         self.bundles.subscribe(self._settled)
         self.bundles.subscribe_phones(self._answered)
+        self.outcomes = BundleOutcomes()
+        self.bundles.subscribe(self.outcomes.settled)
+        self.bundles.subscribe_phones(self.outcomes.phone_ended)
         self.certificate: CertificateState | None = None
         """None where there is no TLS."""
         self.log: LogWriter | None = None

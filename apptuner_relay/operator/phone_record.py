@@ -68,6 +68,7 @@ class PhoneRecord:
         "error",
         "first_out_s",
         "form",
+        "is_counted",
         "last_out_s",
         "record",
         "source",
@@ -100,6 +101,8 @@ class PhoneRecord:
         """What it says is wrong: printable, on one line."""
         self.why: str | None = None
         """Why it has not got all of it, or has not answered."""
+        self.is_counted = False
+        """Whether `bundle_outcomes` has counted what became of it."""
 
     @property
     def is_awaited(self) -> bool:

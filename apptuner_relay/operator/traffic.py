@@ -113,6 +113,9 @@ class Traffic:
         """How often a client was not read from for a while, as it exceeded the message rate."""
         self.patch_saved_bytes = 0
         """By how many bytes the patches that phones were sent are smaller than what they make."""
+        self.compression_saved_bytes = 0
+        """By how many bytes the compressed bundles that phones were sent are smaller than inflated:
+        see `bundle_log.BundleLog.saved_bytes`."""
         self.patches: Counter[str] = Counter()
         """Patches that clients have sent, by one of `PATCH_RESULTS`."""
         self._other = self.tallies[OTHER_KIND]

@@ -130,6 +130,11 @@ class MemberContext(NamedTuple):
         announce = admission.bundles_url if device.announce else None
         # One that has been here before may have got other code since.
         have = device.have if admission.arrival is Arrival.NEW else None
+
+        def compressed(saved_bytes: int) -> None:
+            trial.sent()
+            self.traffic.compression_saved_bytes += max(0, saved_bytes)
+
         return Delivery(
             self.store,
             admission.session_hash,
@@ -140,6 +145,6 @@ class MemberContext(NamedTuple):
             have,
             announce,
             device.patch,
-            trial.sent,
+            compressed,
             self.traffic.patched,
         )

@@ -16,6 +16,7 @@ from apptuner_relay.spool.bundle_file import BundleFile
 from apptuner_relay.spool.file_states import Cut
 from apptuner_relay.spool.patches import SentPatch
 from apptuner_relay.wire.chunks import CHUNK_BYTES
+from apptuner_relay.wire.deflate import BombGuard
 
 MOST_KEPT_PATCH_BYTES = 64 * 1024
 """A patch of more bytes is forgotten when all of its bundle has come."""
@@ -62,6 +63,8 @@ class BundleLog:
         """How many phones get it from its beginning on."""
         self.is_superseded = False
         """Whether it was cut because its sender has begun another."""
+        self.guard: BombGuard | None = None
+        """Has inflated some of its last message, where that is compressed."""
         self._is_being_cut = False
         self._first = first
         self._forms = forms
@@ -116,6 +119,14 @@ class BundleLog:
         if form is WireForm.ORIGINAL:
             return self._first.compressed or self._more_may_be_compressed
         return form is WireForm.DEFLATED
+
+    def saved_bytes(self, got: Log) -> int:
+        """By how many bytes ``got``, its log for phones that take it compressed, is smaller than
+        its log inflated. Of what its sender has compressed that is an estimate, by what was
+        inflated of it: 64 KiB of each message."""
+        if got is self.log:
+            return 0 if self.guard is None else round(got.size * (self.guard.expansion - 1))
+        return self.log.size - got.size
 
     def is_series_for(self, phone: BundlePhone) -> bool:
         """Whether ``phone`` gets it in several messages."""

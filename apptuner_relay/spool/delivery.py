@@ -36,7 +36,8 @@ class Delivery:
     :param announce: for a phone that wants to be told of bundles instead of getting them: the URL
         of its session's bundles, with the phone's credentials as a query.
     :param patches: whether it takes patches, and keeps what it gets as their base.
-    :param on_compressed: called when the phone has got all of a compressed bundle.
+    :param on_compressed: called when the phone has got all of a compressed bundle, with the bytes
+        by which that is smaller than inflated.
     :param on_patched: called when the phone is sent a patch, with its size and that of the code
         that it makes, in bytes.
     """
@@ -52,7 +53,7 @@ class Delivery:
         have: str | None = None,
         announce: str | None = None,
         patches: bool = False,
-        on_compressed: Callable[[], None] = lambda: None,
+        on_compressed: Callable[[int], None] = lambda saved: None,
         on_patched: Callable[[int, int], None] = lambda size, whole: None,
     ) -> None:
         self._store = store
@@ -346,7 +347,7 @@ class Delivery:
             if bundle is newest:
                 self._owed = False
             if follower.offset and bundle.is_compressed_for(self._phone):
-                self._on_compressed()
+                self._on_compressed(bundle.saved_bytes(follower.log))
             if follower.offset and self._patches is not None:
                 self._got_whole(bundle)
         if how is FollowerEnd.CUT:

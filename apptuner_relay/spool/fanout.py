@@ -6,7 +6,7 @@ A phone follows a bundle from its beginning or not at all, so that it never runs
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from apptuner_relay.flow.intake import Intake, guarded
+from apptuner_relay.flow.intake import GuardedIntake, Intake, guarded
 from apptuner_relay.flow.pipeline import MessageInfo
 from apptuner_relay.flow.series import Series, chunk_index, chunks_announced
 from apptuner_relay.flow.source import Source
@@ -79,7 +79,10 @@ class BundleFanout:
         if not bundle.is_growing or (bundle.file is None and not bundle.log.is_read):
             return None
         self._source.feeds = [phone.sink for phone in phones]
-        return guarded(message, bundle.begin(self._source, message))
+        intake = guarded(message, bundle.begin(self._source, message))
+        if isinstance(intake, GuardedIntake):
+            bundle.guard = intake.guard
+        return intake
 
     @property
     def begun(self) -> BundleLog | None:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from prometheus_client.core import Metric
 
+from apptuner_relay.operator.bundle_outcomes import RESULTS, BundleOutcomes
 from apptuner_relay.operator.meters import Meters
 from apptuner_relay.operator.observed import SpoolState
+from apptuner_relay.operator.phone_record import DeliverySource
 from apptuner_relay.operator.traffic import PATCH_RESULTS
 from apptuner_relay.spool.bundle import IDENTITY
-from apptuner_relay.web.metric_families import counter, counters, gauge, histogram
+from apptuner_relay.web.metric_families import counter, counters, gauge, histogram, histograms
 from apptuner_relay.web.negotiation import PREFERENCE
 from apptuner_relay.web.upload_answers import RESULTS as UPLOAD_RESULTS
 from apptuner_relay.wire.dictionary_transport import DCZ
@@ -28,6 +30,7 @@ def bundle_families(meters: Meters) -> Iterator[Metric]:
         "Time from a bundle's first byte received to its last.",
         traffic.bundle_durations,
     )
+    yield from _outcome_families(meters.outcomes)
     yield counters(
         "patches",
         "Patches that CLIs and uploads have sent, by result.",
@@ -40,6 +43,13 @@ def bundle_families(meters: Meters) -> Iterator[Metric]:
         "make.",
         traffic.patch_saved_bytes,
     )
+    yield counter(
+        "compression_saved_bytes",
+        "Bytes by which the compressed bundles that phones were sent over WebSockets are smaller "
+        "than inflated; of those that their sender has compressed, estimated from 64 KiB of each "
+        "message.",
+        traffic.compression_saved_bytes,
+    )
     yield counters(
         "uploads",
         "Bundles that were uploaded over HTTP, by the status of the answer; lost is for those "
@@ -49,6 +59,37 @@ def bundle_families(meters: Meters) -> Iterator[Metric]:
         | meters.counters.uploads,
     )
     yield from _download_families(meters)
+
+
+def _outcome_families(outcomes: BundleOutcomes) -> Iterator[Metric]:
+    yield histograms(
+        "delivery_seconds",
+        "Time from a bundle's first byte received to the last one sent to the last of its phones "
+        "(live); for each phone that gets it from the log, from when it asks (kept).",
+        "source",
+        outcomes.deliveries,
+    )
+    yield histogram(
+        "reload_seconds",
+        "Time from a bundle's first byte received until the last of the phones that were there "
+        "said that it runs the bundle.",
+        outcomes.reloads,
+    )
+    yield counters(
+        "acknowledgements",
+        "What became of bundles at phones: the phone said that it runs the bundle (success) or "
+        "can't (failure), or said nothing within 30 s (none); it got only a part (cut), left "
+        "before it answered (left), or got another bundle instead (superseded).",
+        "result",
+        {result: outcomes.acknowledgements[result] for result in RESULTS.values()},
+    )
+    yield counters(
+        "phones_served",
+        "Phones that got all of a bundle, or a message in its place: as it came (live), or from "
+        "the log, as they joined late or it was sent again (kept).",
+        "source",
+        {source.value: outcomes.phones[source.value] for source in DeliverySource},
+    )
 
 
 def _download_families(meters: Meters) -> Iterator[Metric]:

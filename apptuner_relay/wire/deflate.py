@@ -200,6 +200,13 @@ class BombGuard:
         self._inflation: Inflation | None = Inflation(limit)
         self._to_count = limit if thorough else _COUNTED_BYTES
         self._suspect_bytes = 0
+        self._deflated_bytes = 0
+        self._inflated_bytes = 0
+
+    @property
+    def expansion(self) -> float:
+        """How many times larger than it came the message gets, by what was inflated of it."""
+        return self._inflated_bytes / self._deflated_bytes if self._deflated_bytes else 1.0
 
     def check(self, payload: memoryview, end: bool) -> None:
         """Check the next piece, before it is passed on.
@@ -215,8 +222,10 @@ class BombGuard:
         counted = payload[: self._to_count]
         self._to_count -= len(counted)
         last = end and len(counted) == len(payload)
+        self._deflated_bytes += len(counted)
         inflation.feed(bytes(counted), last)
         while data := inflation.read():
+            self._inflated_bytes += len(data)
             self._check_text(data, False)
         if last:
             self._check_text(b"", True)

@@ -244,6 +244,29 @@ class Forms(Spooled):
         )
         self.assertTexts(self.texts(ios), [text.encode()])
 
+    def test_what_compression_saves_is_counted(self) -> None:
+        traffic = self.relay.service.meters.counters.traffic
+        cli = self.connect("cli", deflate=True)
+        text = json.dumps({"type": "bundle_update", "payload": {"code": some_code(300_000)}})
+        payload = deflated(text.encode())
+        cli.send_raw(masked(TEXT | 0x40, payload))
+        self.connect("mobile", "replay=1")
+        self.assertEqual(traffic.compression_saved_bytes, 0)
+        self.connect("mobile", "replay=1", deflate=True)
+        # What its sender has compressed is inflated in part, and the rest reckoned by that.
+        saved = len(text) - len(payload)
+        self.assertApproximates(traffic.compression_saved_bytes, saved, saved / 10)
+
+    def test_what_the_relay_has_compressed_is_counted(self) -> None:
+        traffic = self.relay.service.meters.counters.traffic
+        cli = self.connect("cli")
+        phones = [self.connect("mobile", f"deviceId=d{n}", deflate=True) for n in range(2)]
+        text = self.bundle(cli, some_code(300_000))
+        for phone in phones:
+            self.assertTexts(self.texts(phone)[-1:], [text])
+        self.assertGreater(traffic.compression_saved_bytes, 2 * 0.1 * len(text))
+        self.assertLess(traffic.compression_saved_bytes, 2 * len(text))
+
     def test_finished_streams_all_of_them(self) -> None:
         cli = self.connect("cli", deflate=True)
         text = json.dumps({"type": "bundle_update", "payload": {"code": some_code(300_000)}})

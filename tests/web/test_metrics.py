@@ -102,6 +102,29 @@ class ValueTest(MetricsCase):
         got = self.scrape()
         self.assertEqual(got["apptuner_relay_worry{level=warning,name=sessions_warning}"], 1)
 
+    def test_what_became_of_bundles(self) -> None:
+        outcomes = self.relay.service.meters.outcomes
+        outcomes.reloads.observe(0.8)
+        outcomes.deliveries["kept"].observe(0.2)
+        outcomes.acknowledgements["failure"] += 1
+        outcomes.phones["kept"] += 1
+        self.relay.service.meters.counters.traffic.compression_saved_bytes = 700
+        got = self.scrape()
+        for name, value in {
+            "reload_seconds_bucket{le=0.75}": 0,
+            "reload_seconds_bucket{le=1.0}": 1,
+            "reload_seconds_sum": 0.8,
+            "delivery_seconds_bucket{le=0.2,source=kept}": 1,
+            "delivery_seconds_count{source=live}": 0,
+            "acknowledgements_total{result=failure}": 1,
+            "acknowledgements_total{result=success}": 0,
+            "acknowledgements_total{result=none}": 0,
+            "phones_served_total{source=kept}": 1,
+            "phones_served_total{source=live}": 0,
+            "compression_saved_bytes_total": 700,
+        }.items():
+            self.assertEqual(got[f"apptuner_relay_{name}"], value, name)
+
     def test_downloads(self) -> None:
         downloads = self.relay.service.meters.counters.downloads
         downloads.count_sent("dcz", 9_000)
