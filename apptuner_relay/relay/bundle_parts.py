@@ -1,10 +1,12 @@
-"""What a member has for bundles: the desktop side sends them, and may send patches; phones get
-them.
+"""What a member has for bundles: the desktop side sends them, and may send patches; phones get and
+acknowledge them.
 """
 
 from typing import Generic, NamedTuple, TypeVar
 
+from apptuner_relay.flow.dispatch import Dispatch
 from apptuner_relay.flow.source import Source
+from apptuner_relay.relay.acknowledgements import Acknowledgements
 from apptuner_relay.relay.bundle_receipt import BundleReceipt
 from apptuner_relay.relay.compression_trial import CompressionTrial
 from apptuner_relay.relay.frame_handler import Connection
@@ -15,16 +17,19 @@ from apptuner_relay.session.session import Role, Session
 from apptuner_relay.spool.delivery import Delivery
 from apptuner_relay.spool.fanout import BundleFanout
 from apptuner_relay.wire import messages
+from apptuner_relay.wire.bundle_ack import ACK_TYPE
 from apptuner_relay.wire.bundle_patch import PATCH_TYPE
 
 _M = TypeVar("_M", bound=PatchingMember)
+_ACKS = frozenset({ACK_TYPE})
 
 
 class BundleParts(NamedTuple, Generic[_M]):
     """Those of one member."""
 
     types: frozenset[str]
-    """The messages that are for phones which come later, too."""
+    """The messages that it takes in on its own: bundles, which are for phones that come later, too;
+    acknowledgements."""
     bundles: BundleFanout | None = None
     """Of the desktop side."""
     patches: SentPatches[_M] | None = None
@@ -32,6 +37,8 @@ class BundleParts(NamedTuple, Generic[_M]):
     delivery: Delivery | None = None
     """Of a phone."""
     trial: CompressionTrial | None = None
+    """Of a phone."""
+    acks: Acknowledgements | None = None
     """Of a phone."""
 
 
@@ -42,14 +49,16 @@ def make_bundle_parts(
     connection: Connection,
     context: MemberContext,
     notices: Notices,
+    dispatch: Dispatch,
 ) -> BundleParts[_M]:
     """Make those of ``member``, which is being made."""
     admission, device = member.admission, member.device
-    types = messages.BUNDLE_TYPES
     if device is not None:
         trial = CompressionTrial(context.inflating, session.hash, device.device_id, context.seconds)
         delivery = context.make_delivery(member, admission, device, notices, trial)
-        return BundleParts(types, delivery=delivery, trial=trial)
+        acks = Acknowledgements(device, source, dispatch, delivery.recorded.answered)
+        return BundleParts(_ACKS, delivery=delivery, trial=trial, acks=acks)
+    types = messages.BUNDLE_TYPES
     receipt = BundleReceipt(notices.tell) if member.role is Role.UPLOAD else None
     completed = None if receipt is None else receipt.completed
     patches: SentPatches[_M] | None = None

@@ -72,12 +72,14 @@ class Member(ClientFacts):
         self._traffic = traffic = context.traffic
         self._notices = Notices(self.sink, self.source, traffic, context.seconds, now_ms)
         self.reception = Reception()
-        parts = make_bundle_parts(self, session, self.source, connection, context, self._notices)
+        parts = make_bundle_parts(
+            self, session, self.source, connection, context, self._notices, self._dispatch
+        )
         self.bundles, self.delivery = parts.bundles, parts.delivery
         """Of the desktop side, and of a phone."""
-        self._patches, self._trial = parts.patches, parts.trial
-        self._bundle_types = parts.types
-        """The messages that are for phones which come later, too."""
+        self._patches, self._trial, self._acks = parts.patches, parts.trial, parts.acks
+        self._own_types = parts.types
+        """See `BundleParts`."""
         self._tally = self._usual_tally = traffic.tally(None)
         self._reach = 0
         rate = context.limits.message_rate
@@ -152,13 +154,13 @@ class Member(ClientFacts):
         self._usual = b""
         tally = self._traffic.tally(route.type)
         tally.passed(1, len(text), len(route.members))
-        if route.type in self._bundle_types:
-            # Each of them may take as long as hundreds of others.
-            self.reader.most_texts = _FEW_TEXTS
+        if route.type in self._own_types:
             intake = self._open(route, self._describe(route, text, len(text)))
             if intake is not None:
                 intake.write(text, True)
             if self.bundles is not None:
+                # Each of them may take as long as hundreds of others.
+                self.reader.most_texts = _FEW_TEXTS
                 self.bundles.passed(len(text))
             return
         if not route.members:
@@ -212,9 +214,9 @@ class Member(ClientFacts):
             intake = excess.collect(self._opcode, head)
             route = Routing[Member]((), route.type)
         self._reach = len(route.members)
-        if route.members or route.type in self._bundle_types:
+        if route.members or route.type in self._own_types:
             message = self._describe(route, head, length if end else self.reader.announced_bytes)
-            if end and not before and length <= SHORT_BYTES and not self._is_of_bundle(message):
+            if end and not before and length <= SHORT_BYTES and message.type not in self._own_types:
                 self._dispatch.send_short(
                     message, route.members, view[payload:stop], view[begin:stop]
                 )
@@ -345,14 +347,13 @@ class Member(ClientFacts):
             self._opcode, route.type, head, size, self._limit, thorough, self._now_ms()
         )
 
-    def _is_of_bundle(self, message: MessageInfo) -> bool:
-        return self.bundles is not None and message.type in self._bundle_types
-
     def _open(self, route: "Routing[Member]", message: MessageInfo) -> Intake | None:
         """Open the intake of a message that begins; None where it goes nowhere."""
         if self._patches is not None and message.type == PATCH_TYPE:
             return self._patches.open(message, route.target)
-        if self.bundles is not None and self._is_of_bundle(message):
+        if self._acks is not None and message.type in self._own_types:
+            return self._acks.open(message, route.members)
+        if self.bundles is not None and message.type in self._own_types:
             if route.everybody and message.type != "bundle_chunk":
                 self.session.membership_notices.bundle_begins(self)
             return self.bundles.begin(message, route.members, route.target)

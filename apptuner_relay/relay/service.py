@@ -39,6 +39,7 @@ from apptuner_relay.session.session import (
     Limits,
     Role,
     Session,
+    asks_for_names,
     asks_for_patches,
     parse_device,
     read_agent,
@@ -241,6 +242,7 @@ class RelayService(Service):
             address=address,
             patches=patches,
             agent=read_agent(query, agent),
+            acks=role is Role.CLI and asks_for_names(query),
         )
 
     def find_place(self, admission: Admission, claim: DecideClaim) -> Deferred[Place]:

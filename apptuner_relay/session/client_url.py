@@ -97,7 +97,16 @@ def asks_for_patches(query: str) -> bool:
 
     :raises BadRequest: 400, there are too many fields.
     """
-    return bool(query) and _parse_query(query).get("patch", [""])[0] == "1"
+    return _says(query, "patch")
+
+
+def asks_for_names(query: str) -> bool:
+    """Whether the query string of a CLI says ``acks=1``: it is told which phone an acknowledgement
+    is from.
+
+    :raises BadRequest: 400, there are too many fields.
+    """
+    return _says(query, "acks")
 
 
 def read_agent(query: str, header: str | None) -> str | None:
@@ -116,6 +125,10 @@ def read_agent(query: str, header: str | None) -> str | None:
     if not text.isascii():
         text = text.encode("ascii", "replace").decode()
     return printable_line(text, AGENT_CHARACTERS) or None
+
+
+def _says(query: str, name: str) -> bool:
+    return bool(query) and _parse_query(query).get(name, [""])[0] == "1"
 
 
 def _parse_query(query: str) -> dict[str, list[str]]:

@@ -131,6 +131,8 @@ class Admission:
     """Whether it may send patches: a CLI that has asked for that, or an upload that is one."""
     agent: str | None = None
     """The program that it is, and its version, as it says; see `client_url.read_agent`."""
+    acks: bool = False
+    """Whether it is told which phone an acknowledgement is from: a CLI that has asked for that."""
 
 
 class HasRole(Protocol):

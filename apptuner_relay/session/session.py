@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple
 
 from apptuner_relay.session.client_url import (
     BadRequest,
+    asks_for_names,
     asks_for_patches,
     check_session_id,
     parse_device,
@@ -42,6 +43,7 @@ __all__ = [
     "Role",
     "Seating",
     "Session",
+    "asks_for_names",
     "asks_for_patches",
     "check_session_id",
     "parse_device",

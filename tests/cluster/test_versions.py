@@ -36,7 +36,8 @@ class EarlierVerifier(PassVerifier):
         device = shown.admission.device
         if device is not None:
             device = replace(device, patch=False)
-        return replace(shown, admission=replace(shown.admission, patches=False, device=device))
+        admission = replace(shown.admission, patches=False, acks=False, device=device)
+        return replace(shown, admission=admission)
 
 
 class VersionsCase(ClusterCase):

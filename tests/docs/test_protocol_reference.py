@@ -89,6 +89,7 @@ class ProtocolReferenceTest(SynchronousTestCase):
                 source = module.read_text("utf-8")
                 read |= set(re.findall(r'first\("(\w+)"\)', source))
                 read |= set(re.findall(r'fields\.get\("(\w+)"', source))
+                read |= set(re.findall(r'_says\(query, "(\w+)"\)', source))
                 for names in re.findall(r'for name in \(("\w+"(?:, "\w+")*)\)', source):
                     read |= set(re.findall(r'"(\w+)"', names))
         self.assertLessEqual({"deviceId", "have", "key", "token", "tokens"}, read)

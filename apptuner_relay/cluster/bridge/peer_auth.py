@@ -119,6 +119,7 @@ def _claims(
         "channel_user": admission.channel_user,
         "patches": admission.patches or (device is not None and device.patch),
         "agent": admission.agent,
+        "acks": admission.acks,
     }
 
 
@@ -228,6 +229,7 @@ def _admission(claims: dict[str, Any], wall_s: float) -> Admission:
         str(claims.get("channel_user", "")),
         patches and device is None,
         read_agent("", claims.get("agent")),
+        bool(claims.get("acks")),
     )
 
 

@@ -104,4 +104,5 @@ class ChannelParts(NamedTuple):
             authorized=known.authorized,
             tokens=known.tokens,
             proof=known.proof,
+            acks=known.acks,
         )

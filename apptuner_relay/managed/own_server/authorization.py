@@ -221,6 +221,7 @@ class AuthorizationResource(JsonResource):
             admission.authorized,
             admission.tokens,
             admission.proof,
+            admission.acks,
         )
         data = make_channel_data(user_id, info)
         channel = channel_of(self._prefix, admission.session_hash)

@@ -13,7 +13,10 @@ from apptuner_relay.session.session import BadRequest, Role, check_session_id
 from apptuner_relay.wire.text import parse_json
 
 _MOST_FIELDS = 32
-_URL_FIELDS = ("deviceId", "name", "model", "platform", "have", "token", "key", "tokens", "agent")
+_URL_FIELDS = (
+    *("deviceId", "name", "model", "platform", "have", "token", "key", "tokens", "agent"),
+    "acks",
+)
 """The fields that clients on the relay's own WebSocket have in the query of their URL."""
 _REQUIRED = ("socket_id", "channel_name", "session")
 

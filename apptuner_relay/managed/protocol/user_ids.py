@@ -96,6 +96,8 @@ class MemberInfo:
     tokens: bool = False
     proof: str = ""
     """This and the two above as of `session.roles.Admission`."""
+    acks: bool = False
+    """Likewise."""
 
     def to_dict(self) -> dict[str, object]:
         """As ``user_info`` has it."""
@@ -106,7 +108,8 @@ class MemberInfo:
         }
         if self.have is not None:
             info["have"] = self.have
-        for key, is_set in (("authorized", self.authorized), ("tokens", self.tokens)):
+        flags = {"authorized": self.authorized, "tokens": self.tokens, "acks": self.acks}
+        for key, is_set in flags.items():
             if is_set:
                 info[key] = True
         if self.proof:
@@ -142,6 +145,7 @@ def parse_info(info: Mapping[str, object]) -> MemberInfo:
         authorized=_flag(info, "authorized"),
         tokens=_flag(info, "tokens"),
         proof=proof or "",
+        acks=_flag(info, "acks"),
     )
 
 
