@@ -19,7 +19,7 @@ _TOKEN = re.compile(
 )
 
 
-class BundleAnswer(NamedTuple):
+class AckContent(NamedTuple):
     """What a phone says of the bundle that it got last."""
 
     success: bool
@@ -28,7 +28,7 @@ class BundleAnswer(NamedTuple):
     success."""
 
 
-def read_ack(text: bytes, complete: bool = True) -> BundleAnswer:
+def read_ack(text: bytes, complete: bool = True) -> AckContent:
     """Read a ``bundle_ack``. Anything but a plain ``true`` is a failure.
 
     :param complete: whether ``text`` is all of it. What its beginning doesn't show counts as
@@ -44,8 +44,8 @@ def read_ack(text: bytes, complete: bool = True) -> BundleAnswer:
     if fields is None:
         fields = _beginning(text)
     if fields.get("success") is True:
-        return BundleAnswer(True, None)
-    return BundleAnswer(False, _error_text(fields.get("error")) or _NO_REASON)
+        return AckContent(True, None)
+    return AckContent(False, _error_text(fields.get("error")) or _NO_REASON)
 
 
 def name_ack(text: bytes, device_id: str, name: str | None) -> bytes:

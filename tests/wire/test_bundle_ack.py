@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.wire.bundle_ack import (
     MOST_ERROR_CHARACTERS,
-    BundleAnswer,
+    AckContent,
     name_ack,
     read_ack,
     show_line,
@@ -38,8 +38,8 @@ class Reading(SynchronousTestCase):
         return answer.error
 
     def test_a_success(self) -> None:
-        self.assertEqual(read_ack(ack(success=True)), BundleAnswer(True, None))
-        self.assertEqual(read_ack(ack(success=True, error="none")), BundleAnswer(True, None))
+        self.assertEqual(read_ack(ack(success=True)), AckContent(True, None))
+        self.assertEqual(read_ack(ack(success=True, error="none")), AckContent(True, None))
 
     def test_anything_else_is_a_failure(self) -> None:
         for success in (False, None, 1, "true", [], {}):
@@ -66,7 +66,7 @@ class Reading(SynchronousTestCase):
     def test_only_the_top_level_counts(self) -> None:
         text = b'{"type":"bundle_ack","inner":{"success":true,"error":"deep"},"error":"top"}'
         for complete in (True, False):
-            self.assertEqual(read_ack(text, complete), BundleAnswer(False, "top"))
+            self.assertEqual(read_ack(text, complete), AckContent(False, "top"))
 
     def test_of_one_that_is_cut_off_what_is_there_counts(self) -> None:
         whole = ack(success=False, error="Un\\expected \u00e4 " + "x" * 1000)
