@@ -134,7 +134,7 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Consu
         arguments.key,
         arguments.token,
         arguments.managed,
-        arguments.patient,
+        PATIENCE_S if arguments.patient else 0.0,
     )
     return Consultation(complaint, reactor, screen, quiet=arguments.quiet)
 

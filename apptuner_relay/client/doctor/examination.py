@@ -52,6 +52,7 @@ PINGS_GIVEN_UP = 2
 
 TRANSFER_BYTES = 100_000
 PATIENCE_S = 65.0
+"""With `--patient`: longer than the 60 s after which many proxies cut."""
 PROGRESS_EVERY_S = 10.0
 
 _DEVICE = "doctor"
@@ -70,7 +71,8 @@ class Complaint:
     key: str | None = None
     token: str | None = None
     managed: ManagedUrl | None = None
-    patient: bool = False
+    patience_s: float = 0.0
+    """How long to be silent, to see whether that is cut; 0 for not at all."""
 
     @property
     def plan(self) -> list[str]:
@@ -79,7 +81,7 @@ class Complaint:
         if self.relay.secure:
             names.insert(2, "tls")
         names.append("transfer")
-        if self.patient:
+        if self.patience_s:
             names.append("idle")
         if self.managed is not None:
             names.append("managed")
@@ -236,8 +238,8 @@ class Examination:
         self._found(judge_upgrade.judge_compression(extensions))
         self._judge_clocks(await self._check_round_trips(cli), heard)
         await self._check_transfer(door, cli, session)
-        if self._complaint.patient:
-            await self._check_idle(cli)
+        if self._complaint.patience_s:
+            await self._check_idle(cli, self._complaint.patience_s)
         await cli.leave()
 
     def _client(self, door: Door, role: str, session: str, **query: str) -> ProbeClient:
@@ -316,18 +318,18 @@ class Examination:
         acknowledged_s = self._reactor.seconds() - began_s if is_told else None
         return judge_pace.judge_transfer(len(code), took_s, acknowledged_s)
 
-    async def _check_idle(self, cli: ProbeClient) -> None:
-        self._limit.extend(PATIENCE_S)
+    async def _check_idle(self, cli: ProbeClient, patience_s: float) -> None:
+        self._limit.extend(patience_s)
         began_s, pings = self._reactor.seconds(), cli.pings
         while cli.ending is None:
             lasted_s = self._reactor.seconds() - began_s
-            if lasted_s >= PATIENCE_S:
+            if lasted_s >= patience_s:
                 break
             self._progress(
-                f"silent for {lasted_s:.0f} of {PATIENCE_S:.0f} s; "
+                f"silent for {lasted_s:.0f} of {patience_s:.0f} s; "
                 f"the relay has pinged {cli.pings - pings} times"
             )
-            await cli.stay(min(PROGRESS_EVERY_S, PATIENCE_S - lasted_s))
+            await cli.stay(min(PROGRESS_EVERY_S, patience_s - lasted_s))
         silence = judge_pace.Silence.of(
             self._reactor.seconds() - began_s, cli.pings - pings, cli.ending
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IReactorTime
 
 _T = TypeVar("_T")
@@ -42,8 +43,22 @@ class TimeLimit:
             waiting.addErrback(lambda _: None)
             waiting.cancel()
             raise OutOfTimeError
-        waiting.addTimeout(min(seconds, self.left_s), self.clock)
-        return await waiting
+        is_late = False
+
+        def give_up() -> None:
+            nonlocal is_late
+            is_late = True
+            waiting.cancel()
+
+        # Not `addTimeout`: it takes a connection that is given up for one that has failed.
+        call = self.clock.callLater(min(seconds, self.left_s), give_up)
+        try:
+            return await waiting
+        except (CancelledError, ConnectingCancelledError):
+            raise (TimeoutError() if is_late else CancelledError()) from None
+        finally:
+            if call.active():
+                call.cancel()
 
 
 __all__ = ["OutOfTimeError", "TimeLimit", "TimeoutError"]
