@@ -46,9 +46,10 @@ class DoctorCase(LiveCase):
         *arguments: str,
         env: Mapping[str, str] | None = None,
         program: Sequence[str] = tuple(PROGRAM),
+        option: Sequence[str] = ("--relay",),
     ) -> Diagnosis:
-        """Run it to its end. `url` is the relay's, or names a session."""
-        argv = [*program, "--json", "--relay", url, *arguments]
+        """Run it to its end. Without the option, `url` names a session."""
+        argv = [*program, "--json", *option, url, *arguments]
         return Diagnosis(await run(argv, env=checkout_env(**(env or {}))))
 
     async def transcript(

@@ -130,3 +130,29 @@ class _Idle(ProxyServer):  # type: ignore[misc]
         if self._cut is not None and self._cut.active():
             self._cut.cancel()
         super().connectionLost(reason)
+
+
+class PathHider(ProxyFactory):  # type: ignore[misc]
+    """A TCP proxy in front of a relay that answers to one path as relays do that don't know it."""
+
+    noisy = False
+
+    def __init__(self, port: int, path: bytes) -> None:
+        super().__init__(HOST, port)
+        self.protocol = _Hiding
+        self.path = path
+        self._listening = reactor.listenTCP(0, self, interface=HOST)
+
+    @property
+    def listening_port(self) -> int:
+        return int(self._listening.getHost().port)
+
+    async def stop(self) -> None:
+        await self._listening.stopListening()
+
+
+class _Hiding(ProxyServer):  # type: ignore[misc]
+    def dataReceived(self, data: bytes) -> None:
+        if data.split(b" ")[1:2] and data.split(b" ")[1].startswith(self.factory.path):
+            data = data.replace(self.factory.path, b"/unknown/", 1)
+        super().dataReceived(data)

@@ -20,6 +20,13 @@ WAY = ["tcp", "http", "websocket", "compression", "round_trip", "clock", "transf
 OVER_WEBSOCKETS = ["compression", "round_trip", "clock", "transfer"]
 
 
+HEALTH = b'{"status":"ok","connections":0,"sessions":0}'
+
+
+def answer(status: int, body: bytes) -> bytes:
+    return b"HTTP/1.1 %d OK\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+
+
 def http_url(relay: RelayProcess) -> str:
     return f"http://127.0.0.1:{relay.port}"
 
@@ -148,8 +155,7 @@ class NobodyThereTest(DoctorCase):
         self.assertFails(found, "http", "nothing came back in", "hangs")
 
     async def test_a_server_that_upgrades_nothing(self) -> None:
-        body = b'{"status":"ok","connections":0,"sessions":0}'
-        health = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        health = answer(200, HEALTH)
         server = OddServer(lambda request: health if b"/health" in request else None)
         self.addCleanup(server.stop)
         found = await self.diagnose(f"ws://127.0.0.1:{server.port}")
@@ -203,16 +209,19 @@ class NobodyThereTest(DoctorCase):
 
 class LimitTest(DoctorCase):
     async def test_too_many_connections(self) -> None:
-        relay = await self.relay("--connect-rate", "1")
-        found = await self.diagnose(http_url(relay))
-        self.assertIn("429", " ".join(found.text(name) for name in found.states("failed")))
+        health, full = answer(200, HEALTH), answer(429, b'{"error":"more than --connect-rate"}')
+        server = OddServer(lambda request: health if b"/health" in request else full)
+        self.addCleanup(server.stop)
+        found = await self.diagnose(f"ws://127.0.0.1:{server.port}")
+        self.assertFails(found, "websocket", "HTTP 429: more than --connect-rate", "Wait a minute")
 
-    async def test_a_relay_that_can_not_be_reached_by_a_balancer(self) -> None:
-        relay = RelayProcess(["--listen", "proxy:tcp:0:interface=127.0.0.1"])
+    async def test_a_relay_that_expects_a_balancer(self) -> None:
+        listen = ["--listen", "proxy:tcp:0:interface=127.0.0.1", "--trusted-proxy", "127.0.0.1"]
+        relay = RelayProcess(listen)
         self.addCleanup(relay.stop)
         await relay.listening()
         found = await self.diagnose(http_url(relay))
-        self.assertIn("http", found.states("failed"), repr(found.child))
+        self.assertFails(found, "http", "closed without an answer", "PROXY protocol")
 
 
 class PatienceTest(DoctorCase):

@@ -78,6 +78,11 @@ def _detail(answer: HttpAnswer) -> str:
 _Condition = Callable[[HttpAnswer], bool]
 _HINTS: tuple[tuple[_Condition, str], ...] = (
     (
+        lambda answer: bool(answer.error) and answer.status in (400, 404),
+        "A relay says so, it seems: what stands behind the host in --relay reaches it, though it "
+        "should not, or a proxy has changed the path.",
+    ),
+    (
         lambda answer: _leads_to_tls(answer),
         "The relay is reached over TLS only: use wss:// in --relay. Phones follow no redirections.",
     ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import textwrap
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -33,7 +35,10 @@ _STYLES = {
     CheckState.FAILED: "red",
     CheckState.SKIPPED: "dim",
 }
+_OF_A_CLIENT = re.compile(r"/(?:cli|dashboard|desktop|mobile|bundles)(?:/[^/]+)?$")
 _INDENT = " " * (TITLE_CHARACTERS + 4)
+_WIDEST, _NARROWEST = 100, 30
+"""Characters of a line with a hint."""
 _MAX_LINE_CHARACTERS = 1000
 
 
@@ -74,7 +79,20 @@ class Consultation:
             (text, "" if finding.state is CheckState.OK else style),
         )
         if finding.hint:
-            self._screen.tell_parts((_INDENT, ""), (printable(finding.hint), "dim"))
+            self._screen.tell_parts((self._fold(printable(finding.hint)), "dim"))
+
+    def _fold(self, hint: str) -> str:
+        """A hint below its check: on a terminal in lines, else on one."""
+        width = self._screen.width
+        if width is None:
+            return _INDENT + hint
+        return textwrap.fill(
+            hint,
+            max(min(width, _WIDEST), len(_INDENT) + _NARROWEST),
+            initial_indent=_INDENT,
+            subsequent_indent=_INDENT,
+            break_on_hyphens=False,
+        )
 
     def _with_note(self, finding: Finding) -> Finding:
         """The session's line, with what is odd about its id."""
@@ -128,6 +146,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Consultation:
+    if _OF_A_CLIENT.search(arguments.relay.prefix):
+        screen.say(
+            "--relay ends in what looks like a client's path: to look into that session, give the "
+            "URL without --relay"
+        )
     complaint = Complaint(
         arguments.relay,
         arguments.session,

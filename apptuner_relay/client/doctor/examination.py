@@ -39,7 +39,8 @@ TOTAL_S = 14.0
 LOOKUP_S = 2.5
 DIAL_S = 2.5
 HANDSHAKE_S = 2.5
-HTTP_S = 2.5
+HTTP_S = 6.0
+"""Longer: balancers that reach no relay try for a while before they say so."""
 UPGRADE_S = 2.5
 TRANSFER_S = 6.0
 PONG_S = 2.0

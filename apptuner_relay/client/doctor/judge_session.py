@@ -12,6 +12,7 @@ from apptuner_relay.client.doctor.finding import (
 )
 from apptuner_relay.client.doctor.http_answer import HttpAnswer
 from apptuner_relay.client.doctor.session_report import (
+    MOBILE,
     PhoneAnswer,
     Present,
     SentBundle,
@@ -211,13 +212,13 @@ def _judge_bundle(report: SessionReport) -> Finding:
 _WORRIES = (
     (
         "sent",
-        "Who is `sent` got all of it and has not answered: the app may still load it, be in the "
-        "background, or hang. Look at the phone.",
+        "The app may still load it, be in the background, or hang: look at the phone. Released "
+        "apps answer once the code runs.",
     ),
     ("getting", "It is still on its way to a phone: a slow line, or one that sleeps."),
-    ("waiting", "A phone has begun to take nothing of it: is the app in the foreground?"),
-    ("cut", "A phone's connection ended in the middle; it gets the bundle when it comes back."),
-    ("left", "A phone left before it answered; it gets the bundle when it comes back."),
+    ("waiting", "Is the app in the foreground, and the phone's network there?"),
+    ("cut", "Its connection ended in the middle. It gets the bundle when it comes back."),
+    ("left", "It left before it answered, and gets the bundle when it comes back."),
 )
 """States of a phone that are no failures, the worst first."""
 
@@ -227,7 +228,8 @@ def _bundle_head(bundle: SentBundle) -> str:
     if bundle.form and bundle.form != "whole":
         text += f" ({bundle.form})"
     if bundle.state == "whole":
-        text += "" if bundle.in_s is None else f" in {show_ms(bundle.in_s)}"
+        # What came in one piece took no time that was measured.
+        text += f" in {show_ms(bundle.in_s)}" if bundle.in_s else ""
     else:
         text += f", {bundle.state}" + (f": {bundle.why}" if bundle.why else "")
     return text if bundle.age_s is None else f"{text}, {show_duration(bundle.age_s)} ago"
@@ -238,12 +240,24 @@ def _shown_answer(one: PhoneAnswer) -> str:
         return f"{one.name} failed: {one.error or 'no reason was given'}"
     after = "" if one.answered_s is None else f" after {show_ms(one.answered_s)}"
     why = f" ({one.why})" if one.why else ""
-    return f"{one.name} {one.state}{after}{why}"
+    return f"{one.name} {_STATES.get(one.state, one.state)}{after}{why}"
+
+
+_STATES = {
+    "waiting": "has got nothing of it yet",
+    "getting": "is getting it",
+    "sent": "has all of it, and has not answered",
+    "cut": "got a part of it",
+    "left": "has left",
+    "superseded": "got a newer one instead",
+}
+"""What is said of a phone in a state; the others are words of their own."""
+_ROLES = {"cli": "CLI", "upload": "an upload"}
 
 
 def _shown(one: Present) -> str:
     details = [one.platform] if one.platform else []
-    if one.role != "mobile" and one.name:
+    if one.role != MOBILE and one.name:
         details.append(one.name)
     if one.round_trip_ms is not None:
         details.append(show_ms(one.round_trip_ms / 1000))
@@ -253,7 +267,7 @@ def _shown(one: Present) -> str:
         details.append("behind")
     if one.through:
         details.append(f"through {one.through}")
-    name = (one.name or "a phone") if one.role == "mobile" else one.role
+    name = (one.name or "a phone") if one.role == MOBILE else _ROLES.get(one.role, one.role)
     return f"{name} ({', '.join(details)})" if details else name
 
 
