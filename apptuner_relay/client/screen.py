@@ -167,6 +167,11 @@ class Screen:
         return self._out.is_terminal
 
     @property
+    def width(self) -> int | None:
+        """How many columns the terminal has; None where standard output is none."""
+        return self._out.width if self._out.is_terminal else None
+
+    @property
     def out_descriptor(self) -> int:
         """Standard output's file descriptor, for what is no text. Nothing waits in front of it."""
         self._out.file.flush()
