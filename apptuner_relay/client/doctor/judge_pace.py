@@ -15,7 +15,7 @@ from apptuner_relay.client.doctor.finding import (
     warned,
 )
 from apptuner_relay.client.policy import Ending, How
-from apptuner_relay.support.units import show_bytes
+from apptuner_relay.support.units import show_bytes, show_count
 
 CLOCK_WARNING_S = 2.0
 SLOW_ROUND_TRIP_S = 0.5
@@ -236,7 +236,9 @@ def judge_silence_kept(silence: Silence) -> Finding:
             "again; the relay's log says which codes it closed with.",
             **figures,
         )
-    met = "none of the relay's pings came" if not silence.pings else f"{silence.pings} pings came"
+    met = "none of the relay's pings came"
+    if silence.pings:
+        met = f"{show_count(silence.pings, 'ping')} came"
     return failed(
         "idle",
         f"cut after {silence.lasted_s:.0f} s without a Close; {met} before",
