@@ -29,7 +29,7 @@ from apptuner_relay.client.doctor.judge_way import (
     LookedUp,
     LookupProblem,
 )
-from apptuner_relay.client.doctor.time_limit import TimeLimit
+from apptuner_relay.client.doctor.time_limit import OutOfTimeError, TimeLimit
 from apptuner_relay.support.socket_errors import describe
 
 MAX_ADDRESSES = 8
@@ -144,7 +144,12 @@ def _addresses(found: Sequence[Any]) -> list[IpAddress]:
 async def dial(
     reactor: Any, limit: TimeLimit, addresses: Sequence[IpAddress], port: int, seconds: float
 ) -> list[Dialled]:
-    """Connect to all of them at the same time, and leave again at once."""
+    """Connect to all of them at the same time, and leave again at once.
+
+    :raises OutOfTimeError: no time is left to do so.
+    """
+    if not limit.left_s:
+        raise OutOfTimeError
     seconds = min(seconds, limit.left_s)
     dials = [
         Deferred.fromCoroutine(_dial_one(reactor, Door("", one, port, False), seconds))
