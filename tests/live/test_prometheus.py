@@ -175,6 +175,7 @@ class DashboardTest(SynchronousTestCase):
             rows,
             [
                 "Now",
+                "Reloads",
                 "Traffic",
                 "Flow",
                 "Process",
