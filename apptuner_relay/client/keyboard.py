@@ -42,11 +42,6 @@ class Keyboard:
             tty.setcbreak(self._descriptor)
         self._reactor.addReader(self)
 
-    def resume(self) -> None:
-        """The program was stopped, and goes on: a shell has set the terminal to its own liking."""
-        if self._before is not None:
-            tty.setcbreak(self._descriptor)
-
     def stop(self) -> None:
         """Leave the terminal as it was. Harmless when that is done."""
         self._reactor.removeReader(self)

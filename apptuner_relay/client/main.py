@@ -31,6 +31,7 @@ COMMANDS = {
     "plan": "say what so many users will cost: data, memory, the machine",
     "doctor": "find out why phones do not reload: check the way to a relay, and a session",
     "nodes": "list the relays that share their sessions",
+    "top": "show what a relay does just now",
     "sessions": "list the sessions of a relay",
     "close": "close a session's connections",
     "serve": "run a relay",

@@ -1,7 +1,7 @@
 """What the user sees: results on standard output, everything else on standard error.
 
-Every text is made safe to print here, whoever wrote it. The only module that needs `rich`. With
-`--json`, standard output has lines of JSON only.
+Every text is made safe to print here, whoever wrote it. Only this module and `live_frame` need
+`rich`. With `--json`, standard output has lines of JSON only.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from rich.progress import (
 from rich.text import Text
 
 from apptuner_relay.client.json_output import JsonOutput
+from apptuner_relay.client.live_frame import LiveFrame
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.printable import printable
 from apptuner_relay.client.tables import LineKind, TableText, folded, table_lines
@@ -116,8 +117,7 @@ class Screen:
             left,
             total,
         )
-        rule = "─" if self.can_show("─") else "-"
-        lines = table_lines(table, self._width, measure=cell_len, rule=rule)
+        lines = table_lines(table, self.told_width, measure=self.measure, rule=self.rule)
         styles = {LineKind.TITLES: "bold"}
         whole = Text("\n").join(Text(line.text, styles.get(line.kind, "")) for line in lines)
         self._write(whole)
@@ -125,10 +125,15 @@ class Screen:
     def tell_folded(self, text: str) -> None:
         """As `tell`, a sentence that may be long: a terminal gets it in lines, broken at blanks."""
         if self._out.is_terminal:
-            for line in folded(printable(text), self._width, measure=cell_len):
+            for line in folded(printable(text), self.told_width, measure=self.measure):
                 self.tell(line)
         else:
             self.tell(text)
+
+    def tell_lines(self, lines: Iterable[tuple[str, str]]) -> None:
+        """Lines with their styles. Their texts must have been through `printable`."""
+        if not self._told_nothing:
+            self._write(Text("\n").join(Text(text, style) for text, style in lines))
 
     def tell_raw(self, line: str) -> None:
         """A line for another program: no colours, and no wrapping. It must be safe already."""
@@ -172,6 +177,32 @@ class Screen:
         return self._out.width if self._out.is_terminal else None
 
     @property
+    def out_can_be_redrawn(self) -> bool:
+        """Whether it is a terminal on which one can go back to what was drawn before."""
+        return self._out.is_terminal and not self._out.is_dumb_terminal
+
+    @property
+    def told_width(self) -> int:
+        """How many columns what is told may have, on a terminal or elsewhere."""
+        return self._out.width if self._out.is_terminal else _WIDTH_ELSEWHERE
+
+    @property
+    def rule(self) -> str:
+        """What lines are drawn with."""
+        return "─" if self.can_show("─") else "-"
+
+    @staticmethod
+    def measure(text: str) -> int:
+        """How many columns a text takes."""
+        return cell_len(text)
+
+    def live(
+        self, reactor: Any, heed: Callable[[str], None], resized: Callable[[], None]
+    ) -> LiveFrame:
+        """The whole terminal, to be drawn over and over: see `LiveFrame`."""
+        return LiveFrame(self._out, reactor, heed, resized)
+
+    @property
     def out_descriptor(self) -> int:
         """Standard output's file descriptor, for what is no text. Nothing waits in front of it."""
         self._out.file.flush()
@@ -184,10 +215,6 @@ class Screen:
     def _note(self, text: Text) -> None:
         with contextlib.suppress(OSError):
             self._err.print(text)
-
-    @property
-    def _width(self) -> int:
-        return self._out.width if self._out.is_terminal else _WIDTH_ELSEWHERE
 
     def _write(self, text: Text) -> None:
         try:

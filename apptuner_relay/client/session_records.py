@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apptuner_relay.client.relay_figures import number, objects
+
 HASH_SHOWN = 8
 """Digits of a session's hash that are shown."""
 
@@ -73,27 +75,27 @@ def read_sessions(value: object) -> list[SessionRecord]:
 def _read(row: object, where: str) -> SessionRecord:
     if not isinstance(row, dict) or not isinstance(row.get("session"), str):
         raise ValueError(f"{where} has no session")
-    age_s, sent = _number(row, "age_s"), _number(row, "bytes_out")
+    age_s, sent = number(row, "age_s"), number(row, "bytes_out")
     if age_s is None or sent is None:
         raise ValueError(f"{where} has no age_s or no bytes_out")
     bundles = row.get("bundles")
-    clients = _objects(row.get("clients"))
-    since_ms, failed = _number(row, "since_ms"), _number(row, "failed")
+    clients = objects(row.get("clients"))
+    since_ms, failed = number(row, "since_ms"), number(row, "failed")
     return SessionRecord(
         session=row["session"],
         roles=tuple(str(role) for role in row.get("roles") or ()),
         devices=tuple(
             str(one.get("name") or one.get("deviceId") or "a phone")
-            for one in _objects(row.get("devices"))
+            for one in objects(row.get("devices"))
         ),
         age_s=age_s,
         bytes_out=int(sent),
         since_ms=None if since_ms is None else int(since_ms),
-        reload_s=_number(row, "reload_s"),
+        reload_s=number(row, "reload_s"),
         failed=None if failed is None else int(failed),
         is_behind=row.get("slow") is True or any(one.get("behind") is True for one in clients),
         several_clis=row.get("several_clis") is True,
-        bundle=_last_bundle(_objects(bundles)),
+        bundle=_last_bundle(objects(bundles)),
         knows_bundles=isinstance(bundles, list),
         row=row,
     )
@@ -101,21 +103,10 @@ def _read(row: object, where: str) -> SessionRecord:
 
 def _last_bundle(rows: Sequence[Mapping[str, Any]]) -> LastBundle | None:
     for row in rows[:1]:
-        began_ms, size = _number(row, "began_ms"), _number(row, "bytes")
+        began_ms, size = number(row, "began_ms"), number(row, "bytes")
         if began_ms is not None and size is not None:
             return LastBundle(int(began_ms), int(size), str(row.get("state")))
     return None
-
-
-def _objects(value: object) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _number(row: Mapping[str, Any], name: str) -> float | None:
-    value = row.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**63:
-        return None
-    return value
 
 
 def _bundle_began_ms(one: SessionRecord) -> float:

@@ -10,6 +10,7 @@ from twisted.internet.defer import inlineCallbacks
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Site
 
+from apptuner_relay.client import screen as screen_module
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.session_records import ORDERS, in_order, read_sessions
 from apptuner_relay.session.session import session_hash
@@ -127,6 +128,11 @@ class SessionCommandCase(OperatorCommandCase):
 
 class SessionListTest(SessionCommandCase):
     command = "sessions"
+
+    def setUp(self) -> None:
+        super().setUp()
+        # Wide enough that nothing is folded.
+        self.patch(screen_module, "_WIDTH_ELSEWHERE", 160)
 
     def rows(self, screen: Recorder) -> list[list[str]]:
         lines = screen.out.getvalue().splitlines()
