@@ -116,6 +116,16 @@ class PhoneRecord:
         return self.record.began_s if self.source is DeliverySource.LIVE else self.asked_s
 
     @property
+    def out_s(self) -> float | None:
+        """After how many seconds it had got all of it."""
+        return since(self.zero_s, self.last_out_s)
+
+    @property
+    def reload_s(self) -> float | None:
+        """After how many seconds it answered."""
+        return since(self.zero_s, self.answered_s)
+
+    @property
     def shown(self) -> str:
         """How people know the phone."""
         return self.device.name or self.device.device_id

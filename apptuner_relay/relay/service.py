@@ -20,6 +20,7 @@ from apptuner_relay.flow.log_maker import LogMaker
 from apptuner_relay.flow.receive_buffer import ReceiveBuffer
 from apptuner_relay.flow.slow_consumers import SlowConsumers
 from apptuner_relay.flow.workers import ThreadWorkers
+from apptuner_relay.operator.bundle_log_lines import BundleLogLines
 from apptuner_relay.operator.descriptors import FULL, DescriptorReserve
 from apptuner_relay.operator.meters import Meters
 from apptuner_relay.operator.observed import RelayView
@@ -133,6 +134,7 @@ class RelayService(Service):
         )
         self.meters = Meters(settings.warnings, clock, wall_s, view)
         self._refusals = RefusalLog(self.meters.counters.count_refused, clock.seconds)
+        self._bundle_lines = BundleLogLines(self.meters.bundles, settings.logs.log_bundles, clock)
         over_rate: set[OverRate] = set()
         context = MemberContext(
             settings.limits,
@@ -205,6 +207,7 @@ class RelayService(Service):
         self.registry.stop()
         self._housekeeping.stop()
         self.meters.bundles.stop()
+        self._bundle_lines.stop()
 
     def admit(
         self,

@@ -19,6 +19,13 @@ class LogSettings:
         "text for people, or json for one JSON object per line. json goes to standard output or "
         "to the file of twistd's --logfile, not to syslog",
     )
+    log_bundles: str = option(
+        "on",
+        choice("on", "failed", "off"),
+        "Whether the relay logs a line for each bundle: how it came, which phones got it, and what "
+        "they answered. failed: only for bundles that a phone could not run or did not get whole, "
+        "or that were cut short other than by a newer one",
+    )
     log_interval: float = option(
         "60s",
         duration(1, 86400),
