@@ -81,20 +81,41 @@ class Past(NamedTuple):
 
 class _Watched:
     def __init__(
-        self, probe: Probe, level: Level, for_s: float, degrades: bool, is_everywhere: bool
+        self,
+        probe: Probe,
+        level: Level,
+        for_s: float,
+        degrades: bool,
+        is_everywhere: bool,
+        below: str | None,
     ) -> None:
-        self.probe = probe
+        self._probe = probe
         self.level = level
-        self.for_s = for_s
+        self._for_s = for_s
         self.degrades = degrades
         self.is_everywhere = is_everywhere
+        self.below = below
         self.state = ConditionState.CLEAR
-        self.since_s = 0.0
+        self._since_s = 0.0
         """Since when every check has found something wrong, by the monotonic clock."""
+        self.text = ""
+        """What was wrong last."""
         self.active: Condition | None = None
-        """The condition as it was last, while it is active."""
+        """The condition as it was last, while it is active and nothing above it is."""
 
-    def happens(self, event: ConditionEvent) -> bool:
+    def look(self, now_s: float) -> None:
+        """Find out what is wrong now."""
+        text = self._probe()
+        if text is None:
+            self._happens(ConditionEvent.GONE)
+            return
+        self.text = text
+        if self._happens(ConditionEvent.FOUND):
+            self._since_s = now_s
+        if now_s - self._since_s >= self._for_s:
+            self._happens(ConditionEvent.LASTED)
+
+    def _happens(self, event: ConditionEvent) -> bool:
         """Whether ``event`` has changed the state."""
         before = self.state
         self.state = TRANSITIONS.get((before, event), before)
@@ -118,6 +139,7 @@ class Conditions:
         for_s: float = 0.0,
         degrades: bool = False,
         is_everywhere: bool = False,
+        below: str | None = None,
     ) -> None:
         """Call ``probe`` at each `check` from now on.
 
@@ -127,11 +149,13 @@ class Conditions:
         :param degrades: whether the relay is degraded meanwhile: a load balancer should send
             clients elsewhere, unless it ``is_everywhere``.
         :param is_everywhere: whether other relays are degraded by it as well.
+        :param below: the name of a condition that says the same and more: while that is active,
+            this one is not.
         :raises ValueError: the name is taken.
         """
         if name in self._watched:
             raise ValueError(f"{name} is watched already")
-        self._watched[name] = _Watched(probe, level, for_s, degrades, is_everywhere)
+        self._watched[name] = _Watched(probe, level, for_s, degrades, is_everywhere, below)
 
     @property
     def levels(self) -> dict[str, Level]:
@@ -154,26 +178,25 @@ class Conditions:
         :param now_s: the monotonic clock's time, by which it is decided.
         :param wall_s: the time of day, for people.
         """
+        for watched in self._watched.values():
+            watched.look(now_s)
         changes = []
         for name, watched in self._watched.items():
-            text = watched.probe()
-            if text is None:
-                before, watched.active = watched.active, None
-                if watched.happens(ConditionEvent.GONE) and before is not None:
+            before, above = watched.active, self._watched.get(watched.below or "")
+            is_hidden = above is not None and above.state is ConditionState.ACTIVE
+            if watched.state is not ConditionState.ACTIVE or is_hidden:
+                watched.active = None
+                if before is not None:
                     self.past.append(Past(before, in_ms(wall_s)))
                     changes.append(Change(False, before, now_s - before.began_s))
-                continue
-            if watched.happens(ConditionEvent.FOUND):
-                watched.since_s = now_s
-            if watched.active is not None:
-                watched.active = replace(watched.active, text=text)
-            has_lasted = now_s - watched.since_s >= watched.for_s
-            if has_lasted and watched.happens(ConditionEvent.LASTED):
+            elif before is not None:
+                watched.active = replace(before, text=watched.text)
+            else:
                 watched.active = Condition(
                     name,
                     watched.level,
                     in_ms(wall_s),
-                    text,
+                    watched.text,
                     watched.degrades,
                     watched.is_everywhere,
                     began_s=now_s,

@@ -135,7 +135,9 @@ def watch_sessions(
         return above(settings.warning_sessions, "--warning-sessions")
 
     time_s = settings.warning_time
-    conditions.watch("sessions_notice", notice, level=Level.NOTICE, for_s=time_s)
+    conditions.watch(
+        "sessions_notice", notice, level=Level.NOTICE, for_s=time_s, below="sessions_warning"
+    )
     conditions.watch("sessions_warning", warning, for_s=time_s)
 
 
@@ -169,7 +171,7 @@ def watch_cpu(
         return above(settings.warning_cpu, "start another relay")
 
     time_s = settings.warning_time
-    conditions.watch("cpu_notice", notice, level=Level.NOTICE, for_s=time_s)
+    conditions.watch("cpu_notice", notice, level=Level.NOTICE, for_s=time_s, below="cpu_warning")
     conditions.watch("cpu_warning", warning, for_s=time_s)
 
 

@@ -217,7 +217,7 @@ class AlertTest(OperatorCase):
             [(one["name"], one["event"], one["level"]) for one in receiver.taken],
             [("sessions_warning", "started", "warning"), ("sessions_warning", "ended", "warning")],
         )
-        self.assertIn("1 session, consistently above 0", started["text"])
+        self.assertIn("1 session, consistently above --warning-sessions, 0", started["text"])
         self.assertEqual(started["since_ms"], ended["since_ms"])
         self.assertEqual(receiver.paths, {b"/hook/s3cret?key=s3cret"})
         await relay.logged(

@@ -67,6 +67,35 @@ class ConditionsTest(SynchronousTestCase):
         texts = [past.condition.text for past in self.conditions.past]
         self.assertEqual((len(texts), texts[0], texts[-1]), (50, "5%", "54%"))
 
+    def test_only_the_higher_of_two(self) -> None:
+        count = 0
+        for name, most, below in (("notice", 3, "warning"), ("warning", 6, None)):
+            self.conditions.watch(
+                name,
+                lambda name=name, most=most: f"{name} {count}" if count > most else None,  # type: ignore[misc]
+                for_s=60,
+                below=below,
+            )
+
+        def checked(now_s: float) -> tuple[list[tuple[bool, str]], list[str]]:
+            return self.changes(now_s), [one.name for one in self.conditions.active]
+
+        count = 5
+        self.assertEqual(checked(0), ([], []))
+        self.assertEqual(checked(60), ([(True, "notice 5")], ["notice"]))
+        count = 7
+        self.assertEqual(checked(70), ([], ["notice"]), "the warning has to last, too")
+        changes, active = checked(130)
+        self.assertEqual(changes, [(False, "notice 7"), (True, "warning 7")])
+        self.assertEqual(active, ["warning"])
+        count = 4
+        changes, active = checked(200)
+        self.assertEqual(changes, [(True, "notice 4"), (False, "warning 7")])
+        self.assertEqual(active, ["notice"])
+        (condition,) = self.conditions.active
+        self.assertEqual(condition.since_ms, 200_000)
+        self.assertEqual([past.until_ms for past in self.conditions.past], [130_000, 200_000])
+
     def test_a_name_is_had_once(self) -> None:
         self.watch()
         self.assertRaises(ValueError, self.watch)
