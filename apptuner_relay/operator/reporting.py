@@ -86,6 +86,8 @@ class Reporting(Service):
         self._meters.sampler.lag.start()
         if self._directory is not None:
             self._open(self._directory)
+        # The charts begin here, and not ten seconds later.
+        self._meters.sample()
         for interval_s, call in self._calls:
             call.clock = self._clock
             self._start(interval_s, call)

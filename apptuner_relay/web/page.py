@@ -1,4 +1,4 @@
-"""``GET /`` and ``/static/…``: the status page and its files.
+"""``GET /``, ``/advice`` and ``/static/…``: the status page and its files.
 
 The files are in ``static/`` and are read once. They hold no metrics: the page's script gets those
 from ``/api/``. They load nothing from other hosts; their Content-Security-Policy (W3C CSP3) forbids
@@ -76,6 +76,18 @@ class PageResource(JsonResource):
     def _write(self, request: Request, name: str) -> bytes:
         request.setHeader(b"cache-control", b"no-store")
         return _write(request, name, self._static[name])
+
+
+class AdviceResource(JsonResource):
+    """What to do about each warning, for everybody: there are no metrics in it."""
+
+    def __init__(self, static: dict[str, bytes]) -> None:
+        super().__init__()
+        self._static = static
+
+    def render_GET(self, request: Request) -> bytes:
+        request.setHeader(b"cache-control", b"no-cache")
+        return _write(request, "advice.html", self._static["advice.html"])
 
 
 class StaticResource(JsonResource):

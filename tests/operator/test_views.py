@@ -213,6 +213,14 @@ class HistoriesTest(MetersCase):
         self.assertEqual((row["reload_s"], row["failed"]), (0.5, 1))
 
 
+class AdviceTest(MetersCase):
+    def test_where_it_is(self) -> None:
+        self.meters.health.conditions.watch("spool", lambda: "The disk is full")
+        self.meters.health.check()
+        (worry,) = self.status()["worries"]
+        self.assertEqual(worry["advice_url"], "/advice#spool")
+
+
 class ReloadsTest(MetersCase):
     def test_one_that_fails_on_a_phone(self) -> None:
         cli, _ = self.session(phones=2)

@@ -73,6 +73,14 @@ class Page(SynchronousTestCase):
                 expected = types[link.rpartition(".")[2]]
                 self.assertEqual(answer.headers["content-type"].partition(";")[0], expected)
 
+    def test_there_is_advice_on_every_warning(self) -> None:
+        relay = Relay()
+        answer = Requester(relay.service, REMOTE).ask("/advice")
+        self.assertEqual((answer.status, answer.headers["content-type"][:9]), (200, "text/html"))
+        names = set(re.findall(r'<section id="(\w+)">', answer.body.decode()))
+        self.assertLessEqual(set(relay.service.meters.health.conditions.levels), names)
+        self.assertNotIn("](", answer.body.decode())
+
     def test_nothing_comes_from_elsewhere(self) -> None:
         for name, body in read_static().items():
             found = set(re.findall(r"\w+://[^\"'\s)]+", body.decode()))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import NamedTuple
 
-GENERATORS = ("companion", "log_lines", "metrics", "options", "relay_toml", "states")
+GENERATORS = ("advice", "companion", "log_lines", "metrics", "options", "relay_toml", "states")
 """Modules of this package, each of which makes a page."""
 
 

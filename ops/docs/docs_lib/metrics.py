@@ -34,7 +34,7 @@ Counters start at 0 with the process. Every value of a label is exposed from the
 WARNINGS_INTRODUCTION = """\
 ## Warnings
 
-A relay watches conditions, and warns of each that lasts. A warning that starts or ends is a line in the log, an alert to `--alert-url` and a change of `apptuner_relay_worry{name,level}`; while it is active it is on the status page, and in `worries` of `/api/status`. One that degrades the relay stands in `/health` as well, with 503, so that monitors notice and new clients are sent elsewhere; those of a managed service with 200, as every other relay misses it too.
+A relay watches conditions, and warns of each that lasts. A warning that starts or ends is a line in the log, an alert to `--alert-url` and a change of `apptuner_relay_worry{name,level}`; while it is active it is on the status page, and in `worries` of `/api/status`. Of a notice and a warning about the same, only the higher one is active. One that degrades the relay stands in `/health` as well, with 503, so that monitors notice and new clients are sent elsewhere; those of a managed service with 200, as every other relay misses it too.
 
 [Troubleshooting](../how-to/troubleshoot.md#warnings) says more of what to do about each.
 
