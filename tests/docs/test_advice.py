@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "ops" / "docs"))
 
-from docs_lib import advice, metrics  # noqa: E402
+from docs_lib import advice, metrics
 
 TEXT = """
 # Page
