@@ -804,6 +804,7 @@ function createPhoneReports(on) {
       case "bundle_ack":
         call("acknowledgement")({
           deviceId: textOf(message2.deviceId),
+          name: textOf(message2.deviceName),
           success: message2.success === true,
           error: textOf(message2.error),
           sha256: textOf(message2.sha256),
@@ -1471,7 +1472,7 @@ function connectCli(options) {
   });
   connection = joinSession(where, {
     role: "cli",
-    fields: () => ({ tokens: tokens ? 1 : null }),
+    fields: () => ({ tokens: tokens ? 1 : null, acks: 1 }),
     query: () => ({ patch: patch ? 1 : null }),
     credential: credentialOf({ secret }),
     channelPrefix: options.channelPrefix,

@@ -175,9 +175,14 @@ export interface Device {
   connectedAt: number;
 }
 
-/** What a phone said became of a bundle. Released phones name neither themselves nor the bundle. */
+/**
+ * What a phone said became of a bundle. A relay tells a CLI which phone it is from; one of an earlier
+ * version does not, nor does any tell a dashboard, and released phones name neither themselves nor the
+ * bundle.
+ */
 export interface Acknowledgement {
   deviceId: string | null;
+  name: string | null;
   success: boolean;
   error: string | null;
   sha256: string | null;

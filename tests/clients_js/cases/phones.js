@@ -133,8 +133,10 @@ export const phones = {
     heed({ type: 'console_log', payload: null });
     heed({ type: 'mobile_connected', deviceName: 'Pixel 9' });
     isTrue(heed({ type: 'mobile_disconnected' }) && !heed({ type: 'reload' }), 'what it takes');
-    const ack = { deviceId: null, success: false, error: null, sha256: null, timestamp: 7 };
-    equal(seen, [1, 0, ack, ['warn', [1]], ['log', []], 'Pixel 9']);
+    heed({ type: 'bundle_ack', success: true, deviceId: 'ann', deviceName: 'Ann', timestamp: 8 });
+    const ack = { deviceId: null, name: null, success: false, error: null, sha256: null, timestamp: 7 };
+    const named = { ...ack, deviceId: 'ann', name: 'Ann', success: true, timestamp: 8 };
+    equal(seen, [1, 0, ack, ['warn', [1]], ['log', []], 'Pixel 9', named]);
   },
   'bundles are sent one after the other, and only the newest waits'() {
     const begun = [];

@@ -57,7 +57,7 @@ export function connectCli(options) {
 
   connection = joinSession(where, {
     role: 'cli',
-    fields: () => ({ tokens: tokens ? 1 : null }),
+    fields: () => ({ tokens: tokens ? 1 : null, acks: 1 }),
     query: () => ({ patch: patch ? 1 : null }),
     credential: credentialOf({ secret }),
     channelPrefix: options.channelPrefix,

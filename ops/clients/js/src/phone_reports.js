@@ -4,7 +4,7 @@ const nothing = () => undefined;
 
 /**
  * Returns what takes one message, and is false where that is none of a phone's. `on` may have
- * `devices(list)`, `acknowledgement({deviceId, success, error, sha256, timestamp})`,
+ * `devices(list)`, `acknowledgement({deviceId, name, success, error, sha256, timestamp})`,
  * `log({level, args, timestamp, deviceId})`, `phoneConnected(phone)`, `phoneDisconnected(phone)`. What
  * a released phone doesn't say is null.
  */
@@ -25,6 +25,7 @@ export function createPhoneReports(on) {
       case 'bundle_ack':
         call('acknowledgement')({
           deviceId: textOf(message.deviceId),
+          name: textOf(message.deviceName),
           success: message.success === true,
           error: textOf(message.error),
           sha256: textOf(message.sha256),
