@@ -1,8 +1,7 @@
 """What the tests of the status page share: `PageCase`, a browser in front of a relay, and the
 figures of a page as `tests.web.sample_status` has them.
 
-Screenshots are left in ``screenshots/`` of trial's temporary directory; the log of the test names
-them.
+Screenshots are left in ``screenshots/`` of trial's temporary directory; their paths are printed.
 """
 
 import hashlib
@@ -15,7 +14,6 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.python import log
 
 from apptuner_relay.config.settings import Settings
 from apptuner_relay.operator.views import Views
@@ -70,22 +68,19 @@ class PageCase(LiveCase):
     async def shoot(self, browser: Browser, name: str, whole: bool = True) -> None:
         """Leave a screenshot, and say where."""
         path = await browser.screenshot(name, whole)
-        log.msg(f"screenshot: {path.resolve()}")
+        print(f"\nscreenshot: {path.resolve()}")
 
     async def show(self, **changes: Any) -> Browser:
         """The page of a relay whose figures are those of `sample_status`, with these changes. What
         is set in ``self.rows`` is its sessions."""
         self.rows = sample_status.sessions()
         self.status = sample_status.status(**changes)
-        self.asked: list[str | None] = []
+        self.asked: list[str] = []
 
-        def sessions(
-            _: Views, most: int | None = None, session: str | None = None
-        ) -> list[dict[str, Any]]:
-            self.asked.append(session)
-            if session is not None:
-                return [row for row in self.rows if session.startswith(row["session"])]
-            return self.rows[:most]
+        def sessions(_: Views, most: int | None = None, prefix: str = "") -> list[dict[str, Any]]:
+            self.asked.append(prefix)
+            found = [row for row in self.rows if prefix.startswith(row["session"]) or not prefix]
+            return found[:most]
 
         self.patch(Views, "status", lambda _: self.status)
         self.patch(Views, "sessions", sessions)

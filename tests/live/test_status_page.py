@@ -115,9 +115,19 @@ class TrafficTest(PageCase):
         self.assertIn(("button", LABEL), found)
         self.assertIn(("button", f"Close session {LABEL}…"), found)
         charts = [name for role, name in found if role == "image" and "last hour" in name]
-        self.assertEqual(len(charts), 3)
-        for chart, title in zip(charts, ("Sessions", "Sending", "Event-loop lag"), strict=True):
-            self.assertTrue(chart.startswith(f"{title}, the last hour: now "), chart)
+        for chart, start in zip(
+            charts,
+            (
+                "Sessions, the last hour: now ",
+                "Sending, the last hour: now ",
+                "Reload time, the last hour: nothing measured yet",
+                "Bundles in 10 s, the last hour: now ",
+                "CPU, the last hour: now ",
+                "Event-loop lag, the last hour: now ",
+            ),
+            strict=True,
+        ):
+            self.assertTrue(chart.startswith(start), chart)
         self.assertFalse([found for found in found if found == ("button", "")])
 
 
@@ -146,7 +156,10 @@ class HistoryTest(PageCase):
         await browser.run("document.querySelector('#charts').focus()")
         await browser.press("#charts", "ARROW_LEFT", "ARROW_LEFT")
         said = await browser.until("document.getElementById('charts-said').innerText")
-        self.assertRegex(said, r"^11:59: Sessions 75, Sending 0\sB/s, Event-loop lag 2\sms$")
+        self.assertRegex(
+            said,
+            r"^11:59: Sessions 75, Sending 0\sB/s, Reload time –, .*CPU 7%, Event-loop lag 2\sms$",
+        )
         await browser.press("#charts", "HOME")
         await browser.until(f"{VALUE.format('sessions')} === '11:00 · 60'")
         await browser.press("#charts", "ESCAPE")
@@ -155,23 +168,26 @@ class HistoryTest(PageCase):
     async def test_an_hour_a_day_and_a_month(self) -> None:
         browser = await self.show()
         titles = "[...document.querySelectorAll('.chart b')].map((b) => b.innerText).join()"
-        await browser.until(f"{titles} === 'Sessions,Sending,Event-loop lag'")
+        await browser.until(
+            f"{titles} === 'Sessions,Sending,Reload time,Bundles in 10 s,CPU,Event-loop lag'"
+        )
         peak = "document.querySelector('[data-chart=sessions] .peak').innerText"
         await browser.click("#ranges button:nth-child(2)")
         caption = await browser.until(f"{peak}.includes(' 80 at ') && {peak}")
-        self.assertRegex(caption, r"^peak 80 at \d\d:\d\d · warning above 300$")
+        self.assertRegex(caption, r"^peak 80 at \d\d:\d\d · warns above 300$")
         ticks = "[...document.querySelectorAll('[data-chart=lag] text')].map((t) => t.textContent)"
         self.assertIn("06:00", await browser.until(ticks))
         await browser.click("#ranges button:nth-child(3)")
         caption = await browser.until(f"{titles}.startsWith('Peak sessions') && {peak}")
-        self.assertEqual(caption, "peak 84 on Sun 25 Oct · warning above 300")
-        bars = "document.querySelectorAll('[data-chart=sent] .bar').length"
+        self.assertEqual(caption, "peak 84 on Sun 25 Oct · warns above 300")
+        bars = "document.querySelectorAll('[data-chart=sending] .bar').length"
         self.assertEqual(await browser.until(bars), 30)
         await browser.click("#as-table summary")
         row = "document.querySelector('#history-rows tr:nth-child(2)')?.innerText"
         text = await browser.until(f"{row}?.split(/\\s*[\\t\\n]\\s*/).join(' | ')")
         self.assertEqual(
-            text.replace("\xa0", " "), "Sun 22 Nov | 84 | 231 | 1,912 | 28.7 GB | 41.3 GB | 3,120"
+            text.replace("\xa0", " "),
+            "Sun 22 Nov | 84 | 231 | 3,120 | 1,912 | 28.7 GB | 41.3 GB | 1.00 s | 0",
         )
         await self.shoot(browser, "month")
         # The choice is remembered.
@@ -182,7 +198,10 @@ class HistoryTest(PageCase):
     async def test_a_relay_that_has_just_started(self) -> None:
         young = sample_status.samples(360, 10_000)[-30:]
         browser = await self.show(
-            hour=young, day=[], days=[], started_ms=sample_status.NOW_MS - 300_000
+            hour=young,
+            day=[],
+            month=[sample_status.day("2026-11-23")],
+            started_ms=sample_status.NOW_MS - 300_000,
         )
         note = await browser.until("document.getElementById('history-note').innerText")
         self.assertEqual(note, "since the relay started, 11:55")
@@ -197,7 +216,7 @@ class HistoryTest(PageCase):
             "document.querySelector('[data-chart=lag] .peak').innerText === 'nothing measured yet'"
         )
         await browser.click("#ranges button:nth-child(3)")
-        bars = "document.querySelectorAll('[data-chart=sent] .bar').length"
+        bars = "document.querySelectorAll('[data-chart=sending] .bar').length"
         self.assertEqual(await browser.until(bars), 1)
 
     async def test_an_hour_with_a_gap(self) -> None:
@@ -214,13 +233,15 @@ class HistoryTest(PageCase):
             "until_ms": sample_status.NOW_MS - 2_000_000,
             "text": "The event loop is 312 ms late, above 250 ms",
         }
-        hour = [[*row[:4], 9 * row[4]] for row in sample_status.samples(360, 10_000)]
+        hour = [
+            [*row[:4], 9 * (row[4] or 0), *row[5:]] for row in sample_status.samples(360, 10_000)
+        ]
         browser = await self.show(past_worries=[past], hour=hour)
-        await browser.until("document.querySelectorAll('.band.edge').length === 3")
+        await browser.until("document.querySelectorAll('.band.edge').length === 6")
         await browser.shows("bands", "▲ 11:20–11:26 The event loop is 312 ms late, above 250 ms")
         labels = "[...document.querySelectorAll('text.threshold')].map((t) => t.textContent).join()"
         text = await browser.until(labels)
-        self.assertEqual(text.replace("\xa0", " "), "notice above 100,warning above 250 ms")
+        self.assertEqual(text.replace("\xa0", " "), "notes above 100,warns above 250 ms")
         await self.shoot(browser, "bands", whole=False)
 
 
@@ -233,13 +254,13 @@ class FiguresTest(PageCase):
             "state": "All well",
             "uptime": "up 3 d 2 h",
             "sessions": "72",
-            "sessions-note": "at most 50 today",
+            "sessions-note": "at most 76 today",
             "clients-note": "204 clients: 118 phones, 71 CLIs, 12 dashboards, 3 desktops",
-            "bundles": "1,147",
+            "bundles": "1,721",
             "bundles-note": "7 in the last minute",
-            "bundles-size": "17.2 GB in, 15.0 MB each",
+            "bundles-size": "25.8 GB in, 15.0 MB each",
             "sending": "2.77 MB/s",
-            "sending-today": "24.8 GB today, 131 GB since start",
+            "sending-today": "37.2 GB today, 131 GB since start",
             "reload": "0.84 s",
             "reload-note": "95% within 2.10 s, of 1,120 reloads",
             "reload-failed": "▲ 3 failures today",
@@ -257,7 +278,10 @@ class FiguresTest(PageCase):
 
     async def test_a_relay_of_an_older_version(self) -> None:
         browser = await self.show()
-        newer = ("reload", "capacity", "thresholds", "past_worries", "events", "day")
+        newer = (
+            *("reload", "capacity", "thresholds", "past_worries", "events"),
+            *("columns", "day", "month"),
+        )
         self.status = {key: value for key, value in self.status.items() if key not in newer}
         kept = ("session", "roles", "devices", "age_s", "idle_s", "bytes_in", "bytes_out", "slow")
         self.rows = [
@@ -379,10 +403,15 @@ class FiguresTest(PageCase):
             "text": "The event loop is 612 ms late",
             "advice_url": "javascript:alert(1)",
         }
+        memory = late | {
+            "name": "memory",
+            "text": "477 MiB of memory",
+            "advice_url": "/advice#memory",
+        }
         browser = await self.show(
             state="degraded",
             reasons=[late["text"]],
-            worries=[lower, higher, late],
+            worries=[lower, higher, late, memory],
             memory_bytes=500_000_000,
             loop_lag_ms=612,
         )
@@ -391,11 +420,13 @@ class FiguresTest(PageCase):
             "needs-list",
             "▲ Warning The event loop is 612 ms late since 11:46 (14 min) What to do "
             "▲ Warning The event loop takes 91% of its core: start another relay "
-            "since 11:46 (14 min) What to do",
+            "since 11:46 (14 min) What to do "
+            "▲ Warning 477 MiB of memory since 11:46 (14 min) What to do",
         )
         links = "[...document.querySelectorAll('#needs-list a')].map((a) => a.getAttribute('href'))"
         self.assertEqual(
-            await browser.until(links), ["#health", "https://docs.example/troubleshoot.html#cpu"]
+            await browser.until(links),
+            ["#health", "https://docs.example/troubleshoot.html#cpu", "./advice#memory"],
         )
         await browser.until("document.querySelector('[data-gauge=memory][data-level=warning]')")
         await browser.shows("lag-note", "▲ above 250 ms")

@@ -6,6 +6,7 @@ import hashlib
 
 from tests.live.harness import together
 from tests.live.page_case import LABEL, PHONE, SESSION, PageCase
+from tests.live.processes import MIB
 from tests.web import sample_status
 
 HASHES = "[...document.querySelectorAll('tr.session .opens')].map((one) => one.innerText).join()"
@@ -126,7 +127,7 @@ class RowsTest(PageCase):
         await browser.click(f"{row_of(failed)} .opens")
         text = (await browser.until(OPENED)).replace("\xa0", " ")
         for part in (
-            "Phone · Pixel 9, Android 192.0.2.14 okhttp/4.9.2 21.3 ms 8 min live",
+            "Phone · Pixel 9, Android 192.0.2.14 okhttp/4.9.2 21.3 ms, 3 min 30 s ago 8 min live",
             "9.30 MB, whole 0.21 s 0.90 s ▲ failed on Pixel 9 Pixel 9: SyntaxError: Unexpected",
             "▲ cut short: its sender left",
             "Quiet for 9 s.",
@@ -198,6 +199,62 @@ class RowsTest(PageCase):
         )
         await browser.until(f"{HASHES} === '1f2e3d4c'")
         self.assertEqual(await browser.run("return document.activeElement.id"), "find")
+
+
+class TrafficTest(PageCase):
+    """What real clients do, as the page tells it."""
+
+    async def test_why_a_phone_did_not_reload(self) -> None:
+        relay, node = await self.stage()
+        secret = {"Authorization": "Bearer correct-horse-battery-staple"}
+        cli = await node.join("cli", SESSION, headers=secret)
+        phone = await node.join(
+            "mobile",
+            SESSION,
+            "deviceId=d1&name=Pixel%209&platform=android",
+            headers=secret | {"User-Agent": "okhttp/4.9.2"},
+        )
+        browser = await self.page(relay)
+        row = f'document.querySelector("{row_of(LABEL)}")'
+        await browser.until(row)
+        await browser.run(f"{row}.click()")
+        await cli.push_filler(2 * MIB)
+        await phone.bundle()
+        await phone.send({"type": "bundle_ack", "success": True})
+        await cli.push_filler(MIB)
+        await phone.bundle()
+        error = "SyntaxError: Unexpected token <img src=x onerror=alert(1)>"
+        await phone.send({"type": "bundle_ack", "success": False, "error": error})
+        await node.refused("cli", SESSION, headers={"Authorization": "Bearer " + "x" * 20})
+        # The row: what the phone said, and the last reload.
+        await browser.until(f"{OPENED}.includes('failed on Pixel 9')")
+        text = await browser.until(f"{OPENED}.includes('acknowledged by Pixel 9') && {OPENED}")
+        self.assertIn(error, text)
+        self.assertIn("okhttp/4.9.2", text)
+        await browser.until(f"{row}.innerText.includes('▲ 1\u00a0failure')")
+        reload = "document.getElementById('reload').innerText"
+        self.assertRegex(await browser.until(f"{reload} !== '–' && {reload}"), r"^\d.*\sm?s$")
+        await browser.until(
+            "document.getElementById('reload-failed').innerText === '▲ 1\u00a0failure today'"
+        )
+        # The events: the refusal and why, and the failure.
+        events = "document.getElementById('event-rows').innerText"
+        for part in ("Refused", "Failed", "Connected", error):
+            await browser.until(f"{events}.includes({part!r})")
+        refused = "document.querySelector('#event-rows li[data-kind=refused]').innerText"
+        self.assertRegex(await browser.until(refused), r"403")
+        # The round trip, which the relay measures within 15 s.
+        agents = "[...document.querySelectorAll('.inner:first-child tbody tr')]"
+        mine = f"{agents}.find((tr) => tr.innerText.includes('okhttp')).cells[3].innerText"
+        self.assertRegex(await browser.until(f"{mine} !== '–' && {mine}"), r"^\d.*\sms$")
+        await self.shoot(browser, "failed")
+        await phone.close()
+        await browser.until(f"{events}.includes('Left')")
+        await browser.look_from(PHONE, "dark")
+        await browser.until("document.documentElement.clientWidth < 400")
+        await self.assertFits(browser)
+        await self.shoot(browser, "failed-phone")
+        self.assertEqual(await browser.complaints(), [])
 
 
 class ClosingTest(PageCase):

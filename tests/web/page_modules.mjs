@@ -107,7 +107,8 @@ test('what needs attention, the most serious first', () => {
 
 test('a link of a warning is one to a page, and no script', () => {
   const url = (advice_url, name = 'redis') => needs.advice({ name, advice_url });
-  for (const good of ['https://example.org/#x', '#sessions', '/docs']) assert.equal(url(good), good);
+  for (const good of ['https://example.org/#x', '#sessions']) assert.equal(url(good), good);
+  assert.equal(url('/advice#redis'), './advice#redis');
   for (const bad of ['javascript:alert(1)', '//evil.example', 'data:text/html,x', 5, null, undefined]) {
     assert.equal(url(bad), '#cluster');
   }
@@ -144,35 +145,43 @@ test('a history begins where the relay does', () => {
   const young = { now_ms: NOW, started_ms: NOW - 600_000, hour: [sample(590_000), sample(10_000)] };
   const { startMs, endMs, points, isWhole } = history.historyOf(young, 'hour');
   assert.deepEqual([startMs - NOW, endMs - NOW, points.length, isWhole], [-600_000, 0, 2, false]);
-  assert.equal(history.historyOf({ now_ms: NOW, started_ms: NOW - 1000, hour: [] }, 'hour').startMs, NOW - 120_000);
+  assert.equal(history.historyOf({ now_ms: NOW, started_ms: NOW - 1000, hour: [] }, 'hour').startMs, NOW - 60_000);
   const old = { now_ms: NOW, started_ms: NOW - 9e9, hour: [sample(5e6), sample(1000)] };
   assert.equal(history.historyOf(old, 'hour').startMs, NOW - 3_600_000);
   assert.equal(history.historyOf(old, 'hour').points.length, 1);
   assert.equal(history.historyOf(old, 'day').isKnown, false);
   assert.equal(history.historyOf(old, 'nonsense').range.name, 'hour');
+  const names = ({ charts }) => charts.map(({ name }) => name);
+  assert.deepEqual(names(history.historyOf(old, 'hour')), ['sessions', 'sending', 'lag']);
+  const newer = { ...old, columns: ['at_ms', 'sessions', 'reload_s'], hour: [[NOW - 1000, 1, null]] };
+  assert.deepEqual(names(history.historyOf(newer, 'hour')), ['sessions', 'reload']);
+  const [, reload] = history.historyOf(newer, 'hour').charts;
+  assert.equal(history.valueOf(reload, history.historyOf(newer, 'hour').points[0]), null);
 });
 
 test('the days, and their table', () => {
-  const day = (date, n) => ({ date, peak_sessions: n, peak_connections: n, bundles: n, bundle_bytes: 1e6 * n, bytes_out: 1e6 * n, connections: n });
+  const day = (date, n) => ({ date, peak_sessions: n, peak_connections: n, bundles: n, bundle_bytes: 1e6 * n, bytes_out: 1e6 * n, connections: n, reloads: n % 2, reload_median_ms: 840, failed: 1 });
   const status = { now_ms: NOW, today: day('2026-11-23', 3), days: [day('2026-11-22', 2), day('2026-11-20', 1), day('2026-09-01', 9)] };
   const month = history.historyOf(status, 'month');
   assert.deepEqual(month.points.map(({ date }) => date), ['2026-11-20', '2026-11-22', '2026-11-23']);
   assert.equal(month.endMs - month.startMs, 4 * 86_400_000);
+  assert.deepEqual(month.points.map(({ reload_s: s }) => s), [0.84, null, 0.84]);
   const { head, rows: texts } = history.tableOf(month);
   assert.equal(head.length, texts[0].length);
-  assert.deepEqual(texts[0].map(plain), ['Mon 23 Nov', '3', '3', '3', '3 MB', '3 MB', '3']);
+  assert.deepEqual(texts[0].map(plain), ['Mon 23 Nov', '3', '3', '3', '3', '3 MB', '3 MB', '0.84 s', '1']);
 });
 
 test('an hour as a table has what was highest in five minutes', () => {
   const hour = [[NOW - 20_000, 5, 9, 2e6, 1], [NOW - 10_000, 7, 8, 4e6, 30], [NOW, 1, 2, 0, 2]];
   const { rows: texts } = history.tableOf(history.historyOf({ now_ms: NOW, started_ms: 0, hour }, 'hour'));
   assert.deepEqual(texts.map((row) => row.map(plain)), [
-    ['12:00', '1', '2', '0 B/s', '2 ms'], ['11:55', '7', '9', '3 MB/s', '30 ms'],
+    ['12:00', '1', '2', '–', '0 B/s', '–', '–', '–', '2 ms'], ['11:55', '7', '9', '–', '3 MB/s', '–', '–', '–', '30 ms'],
   ]);
 });
 
 test('thresholds of a chart', () => {
-  const [sessions, , lag] = history.RANGES[0].charts;
+  const charts = history.RANGES[0].charts;
+  const [sessions, lag] = ['sessions', 'lag'].map((name) => charts.find((chart) => chart.name === name));
   const status = { thresholds: { sessions: { notice: 300, warning: null }, loop_lag_ms: { warning: 250 } } };
   assert.deepEqual(history.thresholdsOf(status, sessions), [{ level: 'notice', value: 300 }]);
   assert.deepEqual(history.thresholdsOf(status, lag), [{ level: 'warning', value: 250 }]);
@@ -188,14 +197,16 @@ test('the gauges of health', () => {
   const gauges = Object.fromEntries(health.gaugesOf(status).map((gauge) => [gauge.name, gauge]));
   assert.equal(gauges.cpu.level, 'notice');
   assert.deepEqual(gauges.cpu.marks, [{ level: 'notice', at: 0.5 }, { level: 'warning', at: 0.8 }]);
-  assert.deepEqual([gauges.lag.level, gauges.lag.part, plain(gauges.lag.note)], ['warning', 0.96, 'above 250 ms']);
+  assert.deepEqual([gauges.lag.level, gauges.lag.part, plain(gauges.lag.note)], ['notice', 0.96, 'above 250 ms']);
+  const [, warned] = health.gaugesOf({ ...status, worries: [warning('loop_lag', 'warning')] });
+  assert.equal(warned.level, 'warning');
   assert.deepEqual([gauges.memory.level, gauges.memory.part, plain(gauges.memory.note)], [null, 0.5, '50% of 100 B']);
   assert.equal(gauges.spool.level, 'notice');
   const older = health.gaugesOf({ loop_lag_ms: 1, memory_bytes: 5, memory_limit_bytes: null, descriptors: 1, descriptors_limit: 10, spool: null });
   assert.deepEqual(older.map(({ shown: [text] }) => text), ['–', '1', '5', '1', 'none']);
   assert.deepEqual(older.map(({ part }) => part), [null, null, null, 0.1, null]);
   const [, , , , off] = health.gaugesOf({ spool: { off: 'No space left', bundles: 0, used_bytes: 0, limit_bytes: 1 } });
-  assert.deepEqual([off.level, off.note], ['warning', 'No space left']);
+  assert.deepEqual([off.level, off.note], ['notice', 'No space left']);
 });
 
 const session = (hash, since, more) => ({ session: hash, since_ms: since, roles: ['cli'], devices: [], clients: [], ...more });

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from apptuner_relay.operator.history import COLUMNS
+
 NOW_MS = 1_795_435_200_000
 """2026-11-23 12:00 UTC."""
 
@@ -16,10 +18,14 @@ def day(date: str, scale: float = 1.0) -> dict[str, Any]:
         "bundle_bytes": round(28_680_000_000 * scale),
         "bytes_out": round(41_300_000_000 * scale),
         "connections": round(3120 * scale),
+        "reloads": round(1700 * scale),
+        "failed": round(9 * (1 - scale)),
+        "reload_median_ms": round(700 + 300 * scale),
+        "reload_p95_ms": round(2000 + 300 * scale),
     }
 
 
-def samples(count: int, every_ms: int) -> list[list[float]]:
+def samples(count: int, every_ms: int) -> list[list[float | None]]:
     """Samples of a history, the last of them now."""
     return [
         [
@@ -28,6 +34,10 @@ def samples(count: int, every_ms: int) -> list[list[float]]:
             round(160 + 50 * math.sin(i * 360 / count / 50)),
             max(0, 9e6 * math.sin(i / 9) * math.sin(i / 31) + 4e6),
             2 + 40 * (i % 97 == 0),
+            0.05 + 0.1 * (i % 97 == 0) + 0.02 * math.sin(i / 7),
+            i % 3,
+            0.6 + 0.3 * (i % 5) if i % 4 == 0 else None,
+            int(i % 90 == 0),
         ]
         for i in range(count)
     ]
@@ -35,6 +45,10 @@ def samples(count: int, every_ms: int) -> list[list[float]]:
 
 def status(**changes: Any) -> dict[str, Any]:
     """A busy relay's."""
+    days = [
+        day(f"2026-11-{22 - i:02d}" if i < 22 else f"2026-10-{53 - i:02d}", 1 - (i % 7) / 9)
+        for i in range(30)
+    ]
     return {
         "version": "0.1.0",
         "commit": "5e5866a",
@@ -69,11 +83,10 @@ def status(**changes: Any) -> dict[str, Any]:
         "cluster": None,
         "descriptors": 231,
         "descriptors_limit": 1024,
-        "today": day("2026-11-23", 0.6),
-        "days": [
-            day(f"2026-11-{22 - i:02d}" if i < 22 else f"2026-10-{53 - i:02d}", 1 - (i % 7) / 9)
-            for i in range(30)
-        ],
+        "today": day("2026-11-23", 0.9),
+        "days": days,
+        "month": [*days[:29][::-1], day("2026-11-23", 0.9)],
+        "columns": list(COLUMNS),
         "hour": samples(360, 10_000),
         "day": samples(288, 300_000),
         "worries": [],
@@ -231,6 +244,7 @@ def sessions(count: int = 4) -> list[dict[str, Any]]:
             | {
                 "deviceId": one["deviceId"],
                 "name": one["name"],
+                "platform": one["platform"],
                 "behind": i == 2 and n == 1,
             }
             for n, one in enumerate(devices)
@@ -278,7 +292,9 @@ def client(role: str, address: str, agent: str, i: int) -> dict[str, Any]:
         "agent": agent,
         "deviceId": None,
         "name": None,
+        "platform": None,
         "round_trip_ms": 12.3 + 3 * i,
+        "round_trip_at_ms": NOW_MS - 70_000 * i,
         "since_ms": NOW_MS - 1_000 * (300 + 60 * i),
         "behind": False,
         "through": None,

@@ -4,10 +4,10 @@
 import { bandsOf } from './bands.js';
 import { draw, make, setText } from './dom.js';
 import { clock, day } from './format.js';
-import { thresholdsOf, when } from './history.js';
+import { thresholdsOf, valueOf, when } from './history.js';
 import { nearest, reach, runs, timeTicks } from './scales.js';
 
-const HEIGHT = 150;
+const HEIGHT = 132;
 const TOP = 16; // room for the name of a threshold at the top
 const FLOOR = HEIGHT - 20; // below it: the time axis
 const RIGHT = 6; // room for the dot at the end of a line
@@ -38,7 +38,8 @@ export class Charts {
       history.points.at(-1), history.points.length, status.worries, status.past_worries, status.thresholds,
     ]);
     const isSame = marks === this.shown;
-    if (isOther) this.#make(history.range);
+    const names = history.charts.map(({ title }) => title).join();
+    if (names !== this.names) this.#make(history, names);
     // One that is pointed at isn't drawn anew below the finger.
     if (!isOther && (this.at !== null || (isSame && history.endMs - this.history.endMs < REDRAWN_MS))) return;
     this.history = history;
@@ -47,9 +48,10 @@ export class Charts {
     this.#draw();
   }
 
-  #make(range) {
+  #make({ charts }, names) {
     this.at = null;
-    this.figures = range.charts.map((chart) => {
+    this.names = names;
+    this.figures = charts.map((chart) => {
       const peak = make('span', { class: 'peak' });
       const value = make('span', { class: 'value' });
       const svg = draw('svg', { role: 'img', height: HEIGHT });
@@ -72,7 +74,7 @@ export class Charts {
     const { points, range } = this.history;
     figure.width = svg.clientWidth;
     if (!figure.width) return;
-    const values = points.map(chart.value);
+    const values = points.map((point) => valueOf(chart, point));
     const { top, near, far } = reach(values, chart.least, thresholdsOf(this.status, chart));
     const labels = [0, top / 2, top].map((value) => ({ value, text: value ? chart.show(value) : '0' }));
     figure.left = Math.ceil(Math.max(...labels.map(({ text }) => text.length)) * LETTER) + 8;
@@ -84,7 +86,7 @@ export class Charts {
       }),
       draw('text', { x: figure.left - 6, y: figure.y(value) + 4, 'text-anchor': 'end' }, text),
     ]);
-    parts.push(...this.#bands(figure), ...(range.isBars ? this.#bars(figure) : this.#lines(figure)));
+    parts.push(...this.#bands(figure), ...this.#data(figure));
     parts.push(...this.#thresholds(figure, near), ...this.#axis(figure));
     figure.mark = draw('g');
     svg.replaceChildren(...parts, figure.mark);
@@ -108,11 +110,30 @@ export class Charts {
     });
   }
 
-  #lines(figure) {
+  #data(figure) {
+    const points = this.history.points.filter((point) => valueOf(figure.chart, point) !== null);
+    if (this.history.range.isBars) return this.#bars(figure, points);
+    const { isDots, isStems } = figure.chart;
+    return isDots ? this.#dots(figure, points) : isStems ? this.#stems(figure, points) : this.#lines(figure, points);
+  }
+
+  #dots(figure, points) {
+    return points.map((p) => draw('circle', {
+      class: 'one', cx: this.#x(figure, p.ms).toFixed(1), cy: figure.y(valueOf(figure.chart, p)).toFixed(1), r: 2.25,
+    }));
+  }
+
+  #stems(figure, points) {
+    const stems = points.filter((p) => valueOf(figure.chart, p) > 0)
+      .map((p) => `M${this.#x(figure, p.ms).toFixed(1)},${FLOOR}V${figure.y(valueOf(figure.chart, p)).toFixed(1)}`);
+    return [draw('path', { class: 'stems', d: stems.join('') })];
+  }
+
+  #lines(figure, points) {
     const { chart, y } = figure;
-    const { points, range } = this.history;
+    const { range } = this.history;
     const parts = runs(points, range.gapMs).flatMap((run) => {
-      const path = run.map((p) => `${this.#x(figure, p.ms).toFixed(1)},${y(chart.value(p)).toFixed(1)}`);
+      const path = run.map((p) => `${this.#x(figure, p.ms).toFixed(1)},${y(valueOf(chart, p)).toFixed(1)}`);
       const [from, to] = [run[0], run.at(-1)].map((p) => this.#x(figure, p.ms).toFixed(1));
       return [
         draw('path', { class: 'area', d: `M${from},${FLOOR}L${path.join('L')}L${to},${FLOOR}Z` }),
@@ -120,21 +141,21 @@ export class Charts {
       ];
     });
     const last = points.at(-1);
-    if (last) parts.push(draw('circle', { class: 'end', cx: this.#x(figure, last.ms), cy: y(chart.value(last)), r: 3 }));
+    if (last) parts.push(draw('circle', { class: 'end', cx: this.#x(figure, last.ms), cy: y(valueOf(chart, last)), r: 3 }));
     return parts;
   }
 
-  #bars(figure) {
+  #bars(figure, points) {
     const { chart, y } = figure;
-    const { points, dayMs } = this.history;
-    return points.map((point, i) => {
+    const { dayMs, endMs } = this.history;
+    return points.map((point) => {
       const from = this.#x(figure, point.ms);
       const room = this.#x(figure, point.ms + dayMs) - from;
       const width = Math.max(1, Math.min(room - (room > 5 ? 2 : 1), 36));
-      const value = chart.value(point);
+      const value = valueOf(chart, point);
       const height = value ? Math.max(1, FLOOR - y(value)) : 0;
       return draw('rect', {
-        class: i === points.length - 1 ? 'bar today' : 'bar', x: from + (room - width) / 2, y: FLOOR - height, width, height,
+        class: point.ms + dayMs >= endMs ? 'bar today' : 'bar', x: from + (room - width) / 2, y: FLOOR - height, width, height,
       });
     });
   }
@@ -143,7 +164,7 @@ export class Charts {
     return near.flatMap(({ level, value }) => [
       draw('line', { class: 'threshold', 'data-level': level, x1: left, x2: width, y1: y(value), y2: y(value) }),
       draw('text', { class: 'threshold', 'data-level': level, x: width - 2, y: y(value) - 4, 'text-anchor': 'end' },
-        `${level} above ${chart.show(value)}`),
+        limitText(level, chart.show(value))),
     ]);
   }
 
@@ -152,7 +173,7 @@ export class Charts {
     const room = figure.width - figure.left;
     const times = range.isBars
       ? dayTicks(points, room).map((point) => ({ ms: point.ms + dayMs / 2, text: day(point.date).slice(4) }))
-      : timeTicks(startMs, endMs, Math.max(2, Math.floor(room / 58))).map((ms) => ({ ms, text: clock(ms) }));
+      : clockTicks(startMs, endMs, room);
     return times.flatMap(({ ms, text }) => {
       const x = this.#x(figure, ms);
       const half = (text.length * LETTER) / 2;
@@ -166,21 +187,24 @@ export class Charts {
 
   #caption({ chart, svg, peak, value }, far) {
     const { points, range } = this.history;
-    const beyond = far.map((one) => `${one.level} above ${chart.show(one.value)}`);
-    if (!points.length) {
+    const known = points.filter((point) => valueOf(chart, point) !== null);
+    const beyond = far.slice(0, 1).map((one) => limitText(one.level, chart.show(one.value)));
+    if (!known.length) {
       setText(peak, NOTHING);
       setText(value, '');
       svg.setAttribute('aria-label', `${chart.title}, ${range.title}: ${NOTHING}.`);
       return;
     }
-    const highest = points.reduce((a, b) => (chart.value(b) > chart.value(a) ? b : a));
-    const lowest = points.reduce((a, b) => (chart.value(b) < chart.value(a) ? b : a));
-    const now = chart.show(chart.value(points.at(-1)));
-    const at = `${chart.show(chart.value(highest))} ${range.isBars ? 'on' : 'at'} ${when(this.history, highest)}`;
+    const highest = known.reduce((a, b) => (valueOf(chart, b) > valueOf(chart, a) ? b : a));
+    const lowest = known.reduce((a, b) => (valueOf(chart, b) < valueOf(chart, a) ? b : a));
+    const last = known.at(-1);
+    const word = range.isBars ? (last === points.at(-1) ? 'today' : day(last.date)) : chart.isDots ? 'last' : 'now';
+    const now = chart.show(valueOf(chart, last));
+    const at = `${chart.show(valueOf(chart, highest))} ${range.isBars ? 'on' : 'at'} ${when(this.history, highest)}`;
     setText(peak, [`peak ${at}`, ...beyond].join(' · '));
-    setText(value, range.isBars ? `today ${now}` : now);
-    svg.setAttribute('aria-label', `${chart.title}, ${range.title}: ${range.isBars ? 'today' : 'now'} ${now}, `
-      + `highest ${at}, lowest ${chart.show(chart.value(lowest))}.${beyond.length ? ` It has a ${beyond.join(', a ')}.` : ''}`);
+    setText(value, word === 'now' ? now : `${word} ${now}`);
+    svg.setAttribute('aria-label', `${chart.title}, ${range.title}: ${word} ${now}, highest ${at}, `
+      + `lowest ${chart.show(valueOf(chart, lowest))}.${beyond.length ? ` The relay ${beyond}.` : ''}`);
   }
 
   #point(event) {
@@ -215,9 +239,9 @@ export class Charts {
       const x = this.#x(figure, range.isBars ? point.ms + dayMs / 2 : point.ms);
       mark?.replaceChildren(
         draw('line', { class: 'cross', x1: x, x2: x, y1: TOP, y2: FLOOR }),
-        draw('circle', { class: 'dot', cx: x, cy: y(chart.value(point)), r: 4 }),
+        ...(valueOf(chart, point) === null ? [] : [draw('circle', { class: 'dot', cx: x, cy: y(valueOf(chart, point)), r: 4 })]),
       );
-      setText(value, `${when(this.history, point)} · ${chart.show(chart.value(point))}`);
+      setText(value, `${when(this.history, point)} · ${chart.show(valueOf(chart, point))}`);
     }
   }
 
@@ -233,6 +257,15 @@ export class Charts {
     setText(this.said, '');
     this.#draw();
   }
+}
+
+const limitText = (level, value) => `${level === 'notice' ? 'notes' : 'warns'} above ${value}`;
+
+/** The times that an axis names; of a minute its beginning and its end. */
+function clockTicks(startMs, endMs, room) {
+  const ticks = timeTicks(startMs, endMs, Math.max(2, Math.floor(room / 58)));
+  if (ticks.length > 1) return ticks.map((ms) => ({ ms, text: clock(ms) }));
+  return [startMs, endMs].map((ms) => ({ ms, text: clock(ms, true) }));
 }
 
 /** The days that an axis names: today, and as many before it as there is room for. */

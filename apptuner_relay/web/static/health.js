@@ -5,20 +5,24 @@ import { count, counted, joined, memory, milliseconds, share } from './format.js
 
 const ROOM = 1.25; // of a bar without a limit of its own: so many times its threshold
 const NEAR = 0.8; // of a limit that has no threshold
+/** The warnings of each gauge. */
+const WORRIES = { cpu: /^cpu/, lag: /^loop_lag/, memory: /^memory/, descriptors: /^descriptors/, spool: /^spool/ };
 
 /**
  * The gauges of a status. `part` is how much of the bar is full, null for none; `marks` are the
- * thresholds on it, `[{level, at}]`; `level` is that of the highest threshold that is exceeded.
+ * thresholds on it, `[{level, at}]`; `level` is that of the highest threshold that is exceeded. A warning
+ * begins only when that lasts: until then it is no more than a notice.
  */
 export function gaugesOf(status) {
-  const { capacity, spool, thresholds = {} } = status;
+  const { capacity, spool, thresholds = {}, worries = [] } = status;
+  const isWarned = (name) => worries.some((one) => one.level === 'warning' && WORRIES[name].test(one.name));
   return [
     cpu(capacity, thresholds.busy_share),
     lag(status.loop_lag_ms, thresholds.loop_lag_ms),
     limited('memory', 'Memory', status.memory_bytes, status.memory_limit_bytes, memory, thresholds.memory_bytes),
     limited('descriptors', 'File descriptors', status.descriptors, status.descriptors_limit, (n) => [count(n)], thresholds.descriptors),
     cached(spool),
-  ];
+  ].map((gauge) => (gauge.level === 'warning' && !isWarned(gauge.name) ? { ...gauge, level: 'notice' } : gauge));
 }
 
 function cpu(capacity, thresholds) {

@@ -45,7 +45,9 @@ export function needsOf({ state, reasons = [], worries = [], now_ms: nowMs }) {
 
 /** The link of a warning; null where there is none. The relay's own word is taken for no script. */
 export function advice({ name, advice_url: url }) {
-  if (typeof url === 'string' && /^(https?:\/\/|#|\/(?!\/))/.test(url)) return url;
+  // A path of the relay is one below the page: a proxy may have both elsewhere than at its root.
+  if (typeof url === 'string' && /^\/(?!\/)/.test(url)) return `.${url}`;
+  if (typeof url === 'string' && /^(https?:\/\/|#)/.test(url)) return url;
   return PLACES.find(([pattern]) => pattern.test(name))?.[1] ?? null;
 }
 

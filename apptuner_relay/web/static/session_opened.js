@@ -5,6 +5,7 @@ import { make, setRows, setText } from './dom.js';
 import { duration, joined, milliseconds, moment, seconds, traffic, UNKNOWN } from './format.js';
 import { roleName } from './session_rows.js';
 
+const OLD_S = 120;
 const CLIENTS = ['Client', 'Address', 'Program', 'Round trip', 'Connected', 'State'];
 const BUNDLES = ['Bundle', 'Size', 'Arrived in', 'Reload', 'Outcome'];
 
@@ -34,20 +35,25 @@ export function updateOpened(tr, { row, goneMs }, id, nowMs) {
 }
 
 function showClients(part, row, nowMs) {
-  const platforms = new Map((row.devices ?? []).map(({ deviceId, platform }) => [deviceId, platform]));
   const items = (row.clients ?? []).map((client, i) => ({ client, key: `${client.role} ${client.deviceId ?? i}` }));
   fill(part, items, CLIENTS, (cells, { client }) => {
-    const { role, address, agent, deviceId, name, round_trip_ms: roundTrip, since_ms: sinceMs, behind, through } = client;
+    const { role, address, agent, deviceId, name, platform, since_ms: sinceMs, behind, through } = client;
     const device = name ?? deviceId;
-    const system = { ios: 'iOS', android: 'Android' }[platforms.get(deviceId)];
+    const system = { ios: 'iOS', android: 'Android' }[platform];
     const state = [behind ? '▲ behind' : 'live', through && `through ${through}`].filter(Boolean).join(', ');
     [
       [roleName(role), device && `${device}${system ? `, ${system}` : ''}`].filter(Boolean).join(' · '),
-      address ?? UNKNOWN, agent ?? UNKNOWN, joined(milliseconds(roundTrip)),
+      address ?? UNKNOWN, agent ?? UNKNOWN, roundTrip(client, nowMs),
       sinceMs === undefined ? UNKNOWN : duration((nowMs - sinceMs) / 1000), behind === undefined ? UNKNOWN : state,
     ].forEach((text, i) => setText(cells[i].firstChild, text));
     cells[5].toggleAttribute('data-bad', Boolean(behind));
   });
+}
+
+/** "12.3 ms", and how old that is: the relay pings seldom, as a ping wakes a phone. */
+function roundTrip({ round_trip_ms: ms, round_trip_at_ms: atMs }, nowMs) {
+  const agoS = atMs ? (nowMs - atMs) / 1000 : 0;
+  return `${joined(milliseconds(ms))}${agoS >= OLD_S ? `, ${duration(agoS)} ago` : ''}`;
 }
 
 function showBundles(part, bundles, nowMs) {
