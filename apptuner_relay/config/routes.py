@@ -13,7 +13,7 @@ OWN: dict[bytes, frozenset[bytes] | None] = {
     **dict.fromkeys((b"cli", b"dashboard", b"desktop", b"mobile", b"peer", b"bundles"), None),
     **dict.fromkeys((b"health", b"ready", b"live", b"metrics", b"static"), None),
     b"api": frozenset((b"status", b"events", b"sessions", b"nodes", b"login", b"logout")),
-    b"s": frozenset((b"",)),
+    **dict.fromkeys((b"s", b"advice"), frozenset((b"",))),
     b"session": frozenset((b"state", b"replay", b"qr")),
 }
 """The first segments of the relay's own paths, each with the second segments that are the relay's:

@@ -1,19 +1,21 @@
-"""``GET /``, ``/advice`` and ``/static/…``: the status page and its files.
+"""``GET /``, ``/s``, ``/advice`` and ``/static/…``: the status page, that of a session, and their
+files.
 
-The files are in ``static/`` and are read once. They hold no metrics: the page's script gets those
-from ``/api/``. They load nothing from other hosts; their Content-Security-Policy (W3C CSP3) forbids
-it.
+The files are in ``static/`` and are read once. They hold no metrics: the pages' scripts get those
+from ``/api/`` and ``/session/``. They load nothing from other hosts; their
+Content-Security-Policy (W3C CSP3) forbids it.
 """
 
 import hashlib
 from importlib.resources import files
 
 from twisted.web.http import CACHED
+from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from apptuner_relay.web.guard import Denied, Guard
 from apptuner_relay.web.headers import header
-from apptuner_relay.web.json_body import JsonResource, write_json
+from apptuner_relay.web.json_body import ErrorResource, JsonResource, write_json
 
 POLICY = "; ".join(
     [
@@ -88,6 +90,33 @@ class AdviceResource(JsonResource):
     def render_GET(self, request: Request) -> bytes:
         request.setHeader(b"cache-control", b"no-cache")
         return _write(request, "advice.html", self._static["advice.html"])
+
+
+class SessionPageResource(JsonResource):
+    """``GET /s``: the page of one session, for everybody. Which session, only the browser knows:
+    its id is behind the ``#``, and no browser sends that."""
+
+    def __init__(self, static: dict[str, bytes]) -> None:
+        super().__init__()
+        self._body = static["session.html"]
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        if not path and not request.postpath:
+            return _BackResource()
+        return ErrorResource(404, "Not found: a session's page is /s#ID, with its id behind a #")
+
+    def render_GET(self, request: Request) -> bytes:
+        request.setHeader(b"cache-control", b"no-store")
+        return _write(request, "session.html", self._body)
+
+
+class _BackResource(JsonResource):
+    """``/s/``, in which the page's relative URLs would name nothing."""
+
+    def render_GET(self, request: Request) -> bytes:
+        body = write_json(request, {"error": "The page is at /s"}, 308)
+        request.setHeader(b"location", b"../s")
+        return body
 
 
 class StaticResource(JsonResource):

@@ -14,7 +14,7 @@ def is_known(relay: RelayService, key: str) -> bool:
     or a record of one."""
     if key in relay.sessions or (relay.store is not None and relay.store.keeps(key)):
         return True
-    return bool(_rows(relay, key))
+    return bool(relay.meters.bundles.recent(key))
 
 
 def session_state(relay: RelayService, key: str, claim: Claim | None) -> dict[str, object]:
@@ -37,26 +37,21 @@ def session_state(relay: RelayService, key: str, claim: Claim | None) -> dict[st
         "tokens": claim is not None and claim.tokens,
         "clients": [_client(one) for role in Role for one in members if one.role is role],
         "kept": _kept(relay, key),
-        "bundles": _rows(relay, key),
+        "bundles": meters.bundles.rows(key),
     }
 
 
-def _rows(relay: RelayService, key: str) -> list[dict[str, object]]:
-    records = getattr(relay.meters, "bundles", None)
-    return [] if records is None else list(records.rows(key))
-
-
 def _client(member: Member) -> dict[str, object]:
-    device = member.device
+    device, round_trip_s = member.device, member.round_trip_s
     return {
         "role": member.role.value,
         "deviceId": device and device.device_id,
         "name": device and device.name,
         "platform": device and device.platform,
-        "agent": None,
-        "since_ms": member.admission.since_ms,
-        "round_trip_ms": None,
-        "behind": False,
+        "agent": member.agent,
+        "since_ms": member.since_ms,
+        "round_trip_ms": None if round_trip_s is None else round(round_trip_s * 1000, 1),
+        "behind": member.is_behind,
         "through": member.through,
     }
 

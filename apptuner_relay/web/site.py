@@ -26,7 +26,13 @@ from apptuner_relay.web.guard import Guard, Guarded
 from apptuner_relay.web.json_body import ErrorResource, JsonResource, write_json
 from apptuner_relay.web.metrics import MetricsResource
 from apptuner_relay.web.node_list import NodesResource
-from apptuner_relay.web.page import AdviceResource, PageResource, StaticResource, read_static
+from apptuner_relay.web.page import (
+    AdviceResource,
+    PageResource,
+    SessionPageResource,
+    StaticResource,
+    read_static,
+)
 from apptuner_relay.web.probes import HealthResource, LiveResource, ReadyResource
 from apptuner_relay.web.request import RelayRequest, RequestTaker
 from apptuner_relay.web.session_api import BODY_LIMITS, make_session_api
@@ -176,6 +182,7 @@ def make_site(
     root.putChild(b"", PageResource(guard, static))
     root.putChild(b"advice", AdviceResource(static))
     root.putChild(b"static", StaticResource(static))
+    root.putChild(b"s", SessionPageResource(static))
     root.putChild(b"session", make_session_api(relay, peers and peers.sessions, listening, reactor))
     root.putChild(b"api", Guarded(guard, make_api(relay, guard)))
     root.putChild(b"health", HealthResource(relay))

@@ -51,6 +51,19 @@ class Page(SynchronousTestCase):
             self.assertEqual(answer.status, 403)
             self.assertTrue(answer.error)
 
+    def test_the_page_of_a_session_is_for_everybody(self) -> None:
+        for requester in (Requester(Relay().service, REMOTE), Requester(Relay().service)):
+            answer = requester.ask("/s", Sec_Fetch_Site="cross-site")
+            self.assertPage(answer, 200, b"Which session?")
+            self.assertEqual(answer.headers["cache-control"], "no-store")
+        back = requester.ask("/s/")
+        self.assertEqual((back.status, back.headers["location"]), (308, "../s"))
+        # Whoever puts an id into the path is told where it belongs.
+        for path in ("/s/ABC234", "/s//", "/s/ABC234/"):
+            answer = requester.ask(path)
+            self.assertEqual(answer.status, 404)
+            self.assertIn("/s#ID", answer.error)
+
     def test_other_paths_are_nowhere(self) -> None:
         here = Requester(Relay().service)
         for path in ("/x", "/index.html", "/static", "/static/", "/static/status.html"):
