@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,82 @@ class UnreadTest(LiveCase):
         await relay.get("/live")
         await relay.stop()
         self.assertIn("Server Shut Down.", relay.log.splitlines()[-1])
+
+
+class LinesTest(LiveCase):
+    """What stands in the log of a relay that real clients come to."""
+
+    async def test_the_first_line_and_no_noise(self) -> None:
+        relay = await self.relay("--max-mobiles", "3", "--admin-token", "correct-horse-battery")
+        await relay.get("/live")
+        await relay.stop()
+        lines = relay.log.splitlines()
+        self.assertRegex(
+            lines[0],
+            rf"AppTuner Relay \d\S+ (\(\w+(-dirty)?\) )?starts: listens on "
+            rf"tcp:127\.0\.0\.1:{relay.port}; options --admin-token \*\*\*, --max-mobiles 3",
+        )
+        self.assertNotIn("correct-horse", relay.log)
+        for noise in ("factory", "reactor class", "starting", "Closed)", "Main loop"):
+            self.assertNotIn(noise, relay.log)
+
+    async def test_the_first_line_as_json(self) -> None:
+        relay = await self.relay("--log-format", "json", "--max-mobiles", "3")
+        line = json.loads(relay.log.splitlines()[0])
+        self.assertEqual(line["listening"], [f"tcp:127.0.0.1:{relay.port}"])
+        self.assertEqual(line["options"]["max-mobiles"], "3")
+        self.assertTrue(line["message"].startswith("AppTuner Relay"), line)
+
+    async def test_who_comes_and_goes(self) -> None:
+        relay, node = await self.stage()
+        cli = await node.join("cli", "ABC234", headers={"User-Agent": "apptuner/3.1"})
+        phone = await node.join(
+            "mobile", "ABC234", "deviceId=5f2b&name=Pixel+9%1b[1m&platform=android&agent=kit/1.0"
+        )
+        label = (await relay.logged(r"session (\w{8}): cli connected from 127\.0\.0\.1"))[1]
+        came = await relay.logged(rf"session {label}: cli connected from 127\.0\.0\.1(.*)")
+        self.assertEqual(came[1], "; apptuner/3.1")
+        came = await relay.logged(rf"session {label}: mobile connected from 127\.0\.0\.1(.*)")
+        self.assertEqual(came[1], '; "Pixel 9[1m", android, 5f2b; kit/1.0')
+        await phone.close(4001, "enough")
+        gone = await relay.logged(rf"session {label}: mobile disconnected: (.*)")
+        self.assertRegex(
+            gone[1],
+            r'^closed by the client \(4001\), after \d s; "Pixel 9\[1m", android, 5f2b; kit/1\.0$',
+        )
+        await cli.close()
+        await relay.logged(rf"session {label}: cli disconnected: closed by the client \(1000\)")
+        self.assertNotIn("ABC234", relay.log)
+
+    async def test_who_is_refused_and_why(self) -> None:
+        relay, node = await self.stage("--max-mobiles", "1")
+        await node.join("mobile", "ABC234")
+        for _ in range(5):
+            await node.refused("mobile", "ABC234")
+        await node.refused("mobile", "no.id")
+        line = await relay.logged("a handshake from (.*403.*)")
+        self.assertRegex(
+            line[1],
+            r"^127\.0\.0\.1 as mobile of session \w{8} was refused with 403: This session already "
+            r"has 1 phones, the most it may have \(1 such since the last such line\)$",
+        )
+        await relay.logged("was refused with 400: Bad session id")
+        self.assertEqual(relay.log.count("refused with 403"), 1)
+        for secret in ("ABC234", "no.id"):
+            self.assertNotIn(secret, relay.log)
+        events = (await relay.get("/api/status")).json()["events"]
+        full = next(one for one in events if "with 403" in one["text"])
+        self.assertEqual((full["kind"], full["count"]), ("refused", 5))
+
+    async def test_a_minute_in_which_nothing_happens_is_none(self) -> None:
+        relay, node = await self.stage("--log-format", "json", "--tune", "log-interval=1s")
+        cli = await node.join("cli", "ABC234")
+        await relay.logged('"kind":"minute","connections":1')
+        await cli.close()
+        await relay.logged('"kind":"minute","connections":0')
+        lines = [json.loads(line) for line in relay.log.splitlines()]
+        minutes = [line["connections"] for line in lines if line.get("kind") == "minute"]
+        self.assertEqual(minutes, [one for one, _ in groupby(minutes)])
 
 
 def process_is_there(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """What an operator has of a relay that runs: log lines, metrics, alerts, and days that survive."""
 
+import hashlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.inotify import IN_MOVED_TO, INotify
+from twisted.internet.task import deferLater
 from twisted.python.filepath import FilePath
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
@@ -145,6 +147,44 @@ class HttpTest(OperatorCase):
         self.assertEqual(values["apptuner_relay_connections", "mobile"], 0)
         self.assertEqual(values["apptuner_relay_closes_total", "other"], 1)
         self.assertEqual(values["apptuner_relay_closes_total", "1000"], 1)
+
+    async def test_who_is_there_and_what_has_happened(self) -> None:
+        relay, node = await self.stage("--ping-interval", "2s")
+        cli = await node.join("cli", "ABC234", headers={"User-Agent": "apptuner/3.1"})
+        phone = await node.join("mobile", "ABC234", "deviceId=d1&name=Pixel+9&platform=android")
+        await cli.push_filler(FILLER)
+        await phone.bundle()
+        await phone.send({"type": "bundle_ack", "success": True})
+        await cli.expect("bundle_ack")
+
+        async def status() -> Any:
+            return (await relay.get("/api/status")).json()
+
+        while not (now := await status())["reload"]["count"]:
+            await deferLater(reactor, 0.05)
+        bundle, *others = now["events"]
+        self.assertEqual((bundle["kind"], others[0]["kind"]), ("bundle", "connected"))
+        self.assertRegex(
+            bundle["text"], r"^3\.0 MB in \d.\d\d s; 1 of 1 phone in .* s; acknowledged after \d"
+        )
+        self.assertGreater(now["reload"]["median_s"], 0)
+        self.assertLess(len(now["hour"]), 5)
+
+        async def rows(query: str) -> Any:
+            return (await relay.get(f"/api/sessions?{query}")).json()["sessions"]
+
+        session = hashlib.sha256(b"ABC234").hexdigest()
+        while True:
+            (row,) = await rows(f"session={session}")
+            if all(one["round_trip_ms"] is not None for one in row["clients"]):
+                break
+            await deferLater(reactor, 0.1)
+        self.assertEqual([one["agent"] for one in row["clients"]], ["apptuner/3.1", None])
+        (shown,) = row["bundles"]
+        self.assertEqual((shown["phones"][0]["state"], row["failed"]), ("acknowledged", 0))
+        self.assertEqual(row["reload_s"], shown["acknowledged_s"])
+        self.assertEqual(await rows("session=" + "0" * 64), [])
+        self.assertEqual((await relay.get("/advice")).status, 200)
 
     async def test_the_token_is_asked_for(self) -> None:
         token = self.directory()

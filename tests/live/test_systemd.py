@@ -257,9 +257,9 @@ class AdoptedTest(LiveCase):
             await relay.logged(rf"listening on tcp:\[::\]:{relay.port}")
             node = await self.node(relay)
             await node.join("cli", "ABC234")
-            await relay.logged("cli connected from 127\\.0\\.0\\.1$")
+            await relay.logged("cli connected from 127\\.0\\.0\\.1(;|$)")
             phone = await node.join("mobile", "ABC234", headers={"X-Forwarded-For": "192.0.2.7"})
-            await relay.logged("mobile connected from 192\\.0\\.2\\.7$")
+            await relay.logged("mobile connected from 192\\.0\\.2\\.7(;|$)")
             await phone.close()
             await relay.stop()
 
