@@ -34,6 +34,17 @@ class Phone:
         return (name or shown_id) + (f" ({', '.join(inside)})" if inside else "")
 
 
+def called(phone: Phone, others: Iterable[Phone]) -> str:
+    """The phone for a reader, as short as it can be among others: its name, if no other has it.
+
+    Safe to print.
+    """
+    name = printable(phone.name, limit=MAX_SHOWN_NAME)
+    if not name or any(one.name == phone.name and one.id != phone.id for one in others):
+        return str(phone)
+    return name
+
+
 class PhoneRoster:
     """The phones that are connected, as far as the relay has told."""
 
@@ -111,12 +122,18 @@ class Acknowledgement:
     success: bool
     error: str = ""
     """Untrusted."""
+    name: str = ""
+    """Of the phone, where the relay says it. Untrusted."""
 
     @classmethod
     def in_message(cls, ack: Mapping[str, Any]) -> Acknowledgement:
         """The answer in a `bundle_ack`. Anything but a plain true is a failure."""
-        error = ack.get("error")
-        return cls(ack.get("success") is True, error if isinstance(error, str) else "")
+        error, name = ack.get("error"), ack.get("deviceName")
+        return cls(
+            ack.get("success") is True,
+            error if isinstance(error, str) else "",
+            name if isinstance(name, str) else "",
+        )
 
 
 class Answers:
@@ -142,7 +159,7 @@ class Answers:
             self._loose.append(answer)
             return None
         self._by_phone[device] = answer
-        return self._expected.get(device) or here.get(device) or Phone(device)
+        return self._expected.get(device) or here.get(device) or Phone(device, answer.name)
 
     def _only_candidate(self, here: Mapping[str, Phone]) -> str | None:
         if self._unnamed:

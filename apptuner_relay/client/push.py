@@ -21,6 +21,7 @@ from apptuner_relay.client.command import (
 from apptuner_relay.client.credentials import add_key_argument
 from apptuner_relay.client.member_connection import ClientPings, Target
 from apptuner_relay.client.membership import Membership
+from apptuner_relay.client.no_phone_hint import hint_for
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
 from apptuner_relay.client.push_watch import add_watch_arguments, start_watch
@@ -103,14 +104,17 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Comma
         raise UsageError("--tokens goes with --key: tokens are signed with the session's secret")
     if arguments.poll is not None and not arguments.watch:
         raise UsageError("--poll goes with --watch: without it, the file is read once")
-    query = {"tokens": "1"} if arguments.tokens else {}
+    # So that a relay which knows that says which phone each acknowledgement is from.
+    query = {"acks": "1"}
+    if arguments.tokens:
+        query["tokens"] = "1"
     if arguments.watch and arguments.managed is None:
         query["patch"] = "1"
     target = Target(
         arguments.relay,
         "cli",
         arguments.session,
-        query or None,
+        query,
         arguments.key,
         claims=arguments.key is not None,
     )
@@ -145,7 +149,8 @@ def _start_once(
             patience,
             screen,
         )
-    push = Push(order, carrier, membership, reactor, screen)
+    hint = hint_for(arguments, reactor, screen)
+    push = Push(order, carrier, membership, reactor, screen, hint)
     membership.start(push)
     membership.done.addBoth(_tidied, push)
     return membership

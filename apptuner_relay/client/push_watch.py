@@ -13,6 +13,7 @@ from apptuner_relay.client.command import checked
 from apptuner_relay.client.file_watch import FileWatch
 from apptuner_relay.client.member_connection import ClientPings, Target
 from apptuner_relay.client.membership import Membership
+from apptuner_relay.client.no_phone_hint import hint_for
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
 from apptuner_relay.client.save_parcels import SaveMessages, SaveParcels, SaveUploads
@@ -110,7 +111,8 @@ def start_watch(
         parcels = SaveUploads(
             reactor, arguments.relay, arguments.session, arguments.key, patience, screen
         )
-    push = SavePush(arguments.bundle.name, arguments.timeout, parcels, reactor, screen)
+    hint = hint_for(arguments, reactor, screen)
+    push = SavePush(arguments.bundle.name, arguments.timeout, parcels, reactor, screen, hint)
     watch = FileWatch(
         arguments.bundle,
         seen,

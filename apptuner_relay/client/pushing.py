@@ -6,7 +6,7 @@ and no files; the command line for it is in `push`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -16,8 +16,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from apptuner_relay.client.bundles import BundleError
 from apptuner_relay.client.carriers import Carrier, Sending
 from apptuner_relay.client.membership import Membership
+from apptuner_relay.client.no_phone_hint import NoPhoneHint
 from apptuner_relay.client.outcome import Exit
-from apptuner_relay.client.phones import Acknowledgement, Answers, Phone, PhoneRoster
+from apptuner_relay.client.phones import Acknowledgement, Answers, Phone, PhoneRoster, called
+from apptuner_relay.client.push_lines import phones as some_phones
+from apptuner_relay.client.push_report import PushReport
 from apptuner_relay.client.screen import Bar, Screen
 
 SETTLE_SECONDS = 0.25
@@ -43,7 +46,10 @@ class _State(Enum):
 
 
 class Push:
-    """One bundle's way to the phones."""
+    """One bundle's way to the phones.
+
+    :param hint: what is told when no phone comes, if anything.
+    """
 
     def __init__(
         self,
@@ -52,12 +58,15 @@ class Push:
         membership: Membership,
         clock: IReactorTime,
         screen: Screen,
+        hint: NoPhoneHint | None = None,
     ) -> None:
         self._order = order
         self._carrier = carrier
         self._membership = membership
         self._clock = clock
         self._screen = screen
+        self._hint = hint
+        self._report = PushReport(clock, screen)
         self._state = _State.AWAY
         self._roster = PhoneRoster()
         self._answers: Answers | None = None
@@ -81,10 +90,12 @@ class Push:
         whom = f"device {self._order.device}" if self._order.device else "a phone"
         self._screen.say(f"connected; waiting for {whom} (at most {self._order.wait_seconds:g} s)")
         self._set_deadline(self._order.wait_seconds, self._nobody_came)
+        self._tell_hint()
         self._look_around(settled=False)
 
     def disconnected(self) -> None:
         self._state = _State.AWAY
+        self._report.stopped()
         self._roster.clear()
         self._served.clear()
         self.tidy()
@@ -92,6 +103,7 @@ class Push:
     def received(self, message: Mapping[str, Any]) -> None:
         if self._roster.heed(message):
             self._served &= self._roster.known.keys()
+            self._tell_hint()
         match message["type"]:
             case "mobile_connected":
                 self._look_around(settled=False)
@@ -104,6 +116,8 @@ class Push:
 
     def tidy(self) -> None:
         """Stop the clocks and what is being sent, and take the progress bar away."""
+        if self._hint is not None:
+            self._hint.stop()
         sending, self._sending = self._sending, None
         if sending is not None:
             sending.stop()
@@ -116,6 +130,12 @@ class Push:
             self._bar = None
 
     # Who is there.
+
+    def _tell_hint(self) -> None:
+        if self._hint is not None:
+            device = self._order.device
+            is_there = device in self._roster.known if device else len(self._roster) > 0
+            self._hint.look(is_there)
 
     def _look_around(self, *, settled: bool) -> None:
         """Send, if somebody is there who needs the bundle.
@@ -159,7 +179,7 @@ class Push:
             self._give_up_on_answers()
             return
         if self._order.device:
-            here = ", ".join(str(phone) for phone in self._roster.known.values())
+            here = ", ".join(map(str, self._roster.known.values()))
             self._screen.complain(
                 f"device {self._order.device} did not come within "
                 f"{self._order.wait_seconds:g} s; here: {here or 'nobody'}"
@@ -186,8 +206,6 @@ class Push:
         self._served |= {phone.id for phone in phones}
         self._sends_left -= 1
         self._state = _State.SENDING
-        whom = ", ".join(map(str, phones)) or _phones(self._roster.unnamed)
-        self._screen.say(f"sending {'again ' if again else ''}to {whom}")
         try:
             parcel = self._carrier.pack(targets)
         except BundleError as error:
@@ -195,9 +213,10 @@ class Push:
             self._end(Exit.FAILED)
             return
         self._whole_at = parcel.first_bytes
+        self._report.sending(phones, 0 if phones else self._roster.unnamed, again=again)
         self._bar = self._screen.bar(parcel.size_bytes, self._clock.seconds)
         sending = self._sending = parcel.start(self._progressed)
-        sending.done.addCallback(self._sent, sending, parcel.size_bytes)
+        sending.done.addCallback(self._sent, sending)
 
     def _progressed(self, sent_bytes: int) -> None:
         self._out = self._out or sent_bytes >= self._whole_at
@@ -213,15 +232,16 @@ class Push:
         self._answers = Answers(phones, unnamed)
         return phones, [device]
 
-    def _sent(self, whole: bool, sending: Sending, total: int) -> None:
+    def _sent(self, whole: bool, sending: Sending) -> None:
         if self._sending is not sending:
             return  # It was given up.
         self._sending = None
         self.tidy()
         if self._relay_failed or not whole:
+            self._report.stopped()
             self._end(Exit.FAILED)
             return
-        self._screen.say(f"sent {total:,} bytes; waiting for acknowledgements")
+        self._report.sent(self._whole_at)
         self._await_answers()
         if self._state is _State.LISTENING:
             self._look_around(settled=True)
@@ -242,11 +262,7 @@ class Push:
             return
         known = self._roster.known
         phone = answers.take(device if isinstance(device, str) else None, answer, known)
-        who = str(phone) if phone else "a phone"
-        if answer.success:
-            self._screen.tell(f"{who}: success", "green")
-        else:
-            self._screen.tell(f"{who}: failed: {answer.error or 'it does not say why'}", "red")
+        self._report.answered(phone, answer, known.values())
         if self._state is not _State.SENDING:
             self._end_if_answered()
 
@@ -257,15 +273,16 @@ class Push:
 
     def _give_up_on_answers(self) -> None:
         assert self._answers is not None
-        owing = [
-            str(phone) + ("" if phone.id in self._roster.known else ", which left")
-            for phone in self._answers.owing()
-        ]
-        who = _phones(self._answers.missing)
-        if owing and not self._answers.countable_only:
-            who = "; ".join(owing)
-        self._screen.complain(f"no acknowledgement in time from {who}")
+        phones = self._answers.owing()
+        who = some_phones(self._answers.missing)
+        if phones and not self._answers.countable_only:
+            who = "; ".join(self._said_of(phone, phones) for phone in phones)
+        self._report.unanswered(who, self._order.timeout_seconds)
         self._end(Exit.FAILED if self._answers.failed else Exit.NO_ACK)
+
+    def _said_of(self, phone: Phone, phones: Sequence[Phone]) -> str:
+        left = "" if phone.id in self._roster.known else ", which left"
+        return called(phone, phones) + left
 
     def _heed_error(self, message: Mapping[str, Any]) -> None:
         error = message.get("error")
@@ -288,7 +305,3 @@ class Push:
         self._state = _State.AWAY
         self.tidy()
         self._membership.leave(code)
-
-
-def _phones(number: int) -> str:
-    return "a phone" if number == 1 else f"{number} phones"

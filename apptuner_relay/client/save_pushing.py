@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from apptuner_relay.client.bundles import BundleError
 from apptuner_relay.client.carriers import Sending
 from apptuner_relay.client.newcomers import Newcomers
+from apptuner_relay.client.no_phone_hint import NoPhoneHint
 from apptuner_relay.client.phones import Acknowledgement, Answers, PhoneRoster, phone_in
 from apptuner_relay.client.pushing import SETTLE_SECONDS
 from apptuner_relay.client.save_parcels import SaveParcel, SaveParcels
@@ -38,6 +39,7 @@ class SavePush:
 
     :param name: what the file is called.
     :param timeout_seconds: how long phones may take to answer once a save is out.
+    :param hint: what is told when no phone comes, if anything.
     """
 
     _log = Logger()
@@ -49,8 +51,10 @@ class SavePush:
         parcels: SaveParcels,
         clock: IReactorTime,
         screen: Screen,
+        hint: NoPhoneHint | None = None,
     ) -> None:
         self._name = name
+        self._hint = hint
         self._timeout = timeout_seconds
         self._parcels = parcels
         self._clock = clock
@@ -85,15 +89,18 @@ class SavePush:
     def welcomed(self) -> None:
         self._takes_patches = False
         self._happens(SaveEvent.WELCOMED, SETTLE_SECONDS, self._looked)
+        self._look_for_phones()
 
     def disconnected(self) -> None:
         self._happens(SaveEvent.LOST)
+        self._stop_hint()
         self._roster.clear()
         self._newcomers.connection_lost()
         self._queue.connection_lost()
 
     def received(self, message: Mapping[str, Any]) -> None:
-        self._roster.heed(message)
+        if self._roster.heed(message):
+            self._look_for_phones()
         match message["type"]:
             case "connected":
                 self._takes_patches = message.get("patch") is True
@@ -117,10 +124,19 @@ class SavePush:
     def tidy(self) -> None:
         """Stop the clocks and what is being sent, and take the progress bar away."""
         self._happens(SaveEvent.LOST)
+        self._stop_hint()
         self._newcomers.connection_lost()
         self._queue.leave()
 
     # Who is there.
+
+    def _look_for_phones(self) -> None:
+        if self._hint is not None:
+            self._hint.look(len(self._roster) > 0)
+
+    def _stop_hint(self) -> None:
+        if self._hint is not None:
+            self._hint.stop()
 
     def _looked(self) -> None:
         self._happens(SaveEvent.TOLD)
@@ -216,7 +232,7 @@ class SavePush:
             return  # It went down with its connection.
         self._sending = None
         if to_all and whole:
-            report.sent_bytes += made.parcel.size_bytes
+            report.sent(made.parcel.size_bytes, self._clock.seconds())
             self._queue.wait_for_answers(self._timeout)
             if self._parcels.is_kept:
                 self._kept, self._queue.reached = report.save, True
@@ -227,7 +243,7 @@ class SavePush:
                 self._happens(SaveEvent.ASKED, KEPT_SECONDS, self._be_done)
                 return
         elif to_all and self._parcels.refusal and self._queue.pending is None:
-            report.sent_bytes += made.parcel.size_bytes
+            report.sent(made.parcel.size_bytes, self._clock.seconds())
             self._screen.say(f"the bundle is wanted whole ({self._parcels.refusal})")
             self._happens(SaveEvent.DONE)
             self._send_whole()
@@ -307,7 +323,8 @@ class SavePush:
             # It may be of the one before, and the relay has yet to say what became of this one.
             self._queue.reached = True
         known = self._roster.known
-        told, phone = current.take(device if isinstance(device, str) else None, answer, known)
+        device = device if isinstance(device, str) else None
+        told, phone = current.take(device, answer, known, self._clock.seconds())
         if phone is not None:
             self._newcomers.answered(phone.id)
         if not current.closed:
@@ -315,7 +332,7 @@ class SavePush:
         elif answer.success:
             self._screen.tell(told, "green")
         else:
-            self._screen.complain(told)
+            self._screen.complain(told, lines=True)
 
     def _close_if_answered(self, report: SaveReport) -> None:
         nobody_is_there = self._state is SaveState.READY and not report.answers.missing

@@ -79,7 +79,7 @@ class SaveQueue:
         """Print the line of a save, if it isn't yet; see `SaveReport`."""
         if report is self.current:
             self._cancel_due()
-        report.close(self._clock.seconds(), self._roster.known, self._screen, end=end, error=error)
+        report.close(self._roster.known, self._screen, end=end, error=error)
 
     def leave(self) -> None:
         """There will be no more."""

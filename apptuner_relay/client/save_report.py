@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apptuner_relay.client.phones import Acknowledgement, Answers, Phone
+from apptuner_relay.client import push_lines
+from apptuner_relay.client.amounts import data
+from apptuner_relay.client.phones import Acknowledgement, Answers, Phone, called
 from apptuner_relay.client.saved_file import Save
 from apptuner_relay.client.screen import Screen
 
@@ -17,14 +19,14 @@ class SaveReport:
         self.out = False
         """Whether all of it was sent once: before that nobody can have it."""
         self.is_patch = False
-        self.sent_bytes = 0
-        """All that was sent for it, to all phones at once."""
         self.answers = Answers(())
         self.closed = False
         """Whether its line is printed."""
         self._name = name
         self._began = began
-        self._took: list[str] = []
+        self._sent_bytes = 0
+        self._sent_s = 0.0
+        self._took: dict[str, float] = {}
         self._failed: list[str] = []
 
     def expect(self, answers: Answers) -> None:
@@ -33,28 +35,32 @@ class SaveReport:
         self._took.clear()
         self._failed.clear()
 
+    def sent(self, size_bytes: int, now: float) -> None:
+        """So much was sent for it, to all phones at once, and perhaps not for the first time."""
+        self._sent_bytes += size_bytes
+        self._sent_s = now - self._began
+
     @property
     def answered(self) -> bool:
         """Whether an answer came, and none is missing."""
         return not self.answers.none_yet and not self.answers.missing
 
     def take(
-        self, device: str | None, answer: Acknowledgement, here: Mapping[str, Phone]
+        self, device: str | None, answer: Acknowledgement, here: Mapping[str, Phone], now: float
     ) -> tuple[str, Phone | None]:
         """Note an answer. Returns what to tell of it, and the phone that it is from, if known."""
         phone = self.answers.take(device, answer, here)
-        who = str(phone) if phone else "a phone"
+        who = called(phone, here.values()) if phone else "a phone"
+        seconds = now - self._began
         if answer.success:
-            if who not in self._took:
-                self._took.append(who)
-            return f"{who}: success", phone
-        failure = f"{who}: failed: {answer.error or 'it does not say why'}"
+            self._took.setdefault(who, seconds)
+            return push_lines.acknowledged(who, seconds), phone
+        failure = push_lines.failed(who, seconds, answer.error)
         self._failed.append(failure)
         return failure, phone
 
     def close(
         self,
-        now: float,
         here: Mapping[str, Phone],
         screen: Screen,
         *,
@@ -66,27 +72,33 @@ class SaveReport:
         if self.closed:
             return
         self.closed = True
-        parts = [f"{self._name}: {len(self.save.code):,} bytes"]
-        if self.sent_bytes:
-            parts.append(f"{self.sent_bytes:,} sent{' as a patch' if self.is_patch else ', whole'}")
-        parts.append(f"{now - self._began:.2f} s")
-        if self._took:
-            parts.append(f"acknowledged by {', '.join(self._took)}")
+        parts = [f"{self._name}: {self._size()}"]
+        parts += push_lines.all_acknowledged(list(self._took.items()))
         missing = "" if end or error else self._missing(here)
         if self.out and not (end or error or missing) and not (self._took or self._failed):
             parts.append("no phone is there")
-        line = "; ".join([", ".join(parts), *self._failed, *filter(None, (missing, end, error))])
+        parts += filter(None, (*self._failed, missing, end, error))
+        line = push_lines.dot(screen.can_show).join(parts)
         if self._failed or missing or error:
-            screen.complain(line)
+            screen.complain(line, lines=True)
         else:
             screen.tell(line, "" if end else "green")
+
+    def _size(self) -> str:
+        size = data(len(self.save.code))
+        if not self._sent_bytes:
+            return size
+        sent = data(self._sent_bytes)
+        how = f"{sent} as a patch of {size}" if self.is_patch else f"{sent} whole"
+        return f"{how} in {self._sent_s:.2f} s"
 
     def _missing(self, here: Mapping[str, Phone]) -> str:
         """Who has not answered."""
         answers = self.answers
         if not answers.missing:
             return ""
-        owing = [f"{p}{'' if p.id in here else ', which left'}" for p in answers.owing()]
+        phones = answers.owing()
+        owing = [called(p, phones) + ("" if p.id in here else ", which left") for p in phones]
         if not owing or answers.countable_only:
-            owing = ["a phone" if answers.missing == 1 else f"{answers.missing} phones"]
+            owing = [push_lines.phones(answers.missing)]
         return f"no answer from {', '.join(owing)}"

@@ -82,12 +82,12 @@ class Screen:
         with contextlib.suppress(OSError):
             self._err.print(Text(printable(question)), end="")
 
-    def complain(self, text: str, *, prefix: str = "") -> None:
+    def complain(self, text: str, *, prefix: str = "", lines: bool = False) -> None:
         """What went wrong: standard error. With `--json` it is the error of a run that fails,
-        without the prefix."""
+        without the prefix. With `lines`, a text of several stays one."""
         if self._json is not None:
             self._json.went_wrong(printable(text))
-        self._note(Text(printable(prefix + text), style="red"))
+        self._note(Text(printable(prefix + text, lines=lines), style="red"))
 
     def tell(self, text: str, style: str = "") -> None:
         """What the command is for: standard output, and nothing of it with --quiet."""
@@ -165,6 +165,19 @@ class Screen:
         except (LookupError, UnicodeEncodeError):
             return False
         return True
+
+    def draw(self, picture: str) -> None:
+        """A picture made of characters and colours, for whoever looks at standard error: nothing
+        where that is no terminal, nor with --quiet. It must be safe already."""
+        if self.err_is_terminal and not self._quiet:
+            with contextlib.suppress(OSError):
+                self._err.file.write(picture + "\n")
+                self._err.file.flush()
+
+    @property
+    def err_is_terminal(self) -> bool:
+        """Whether somebody looks at standard error, and no file keeps it."""
+        return self._err.is_terminal
 
     @property
     def out_is_terminal(self) -> bool:

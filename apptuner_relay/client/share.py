@@ -6,27 +6,22 @@ Nothing is sent: whoever has the session's secret can sign tokens alone.
 from __future__ import annotations
 
 import argparse
-import io
 import re
 from datetime import UTC, datetime
 from time import time as wall_s
 from typing import Any
 
-import segno
 from twisted.internet.defer import Deferred, succeed
 
-from apptuner_relay.access.tokens import sign_token
 from apptuner_relay.client.command import Command, add_session_arguments, checked
 from apptuner_relay.client.credentials import add_key_argument
+from apptuner_relay.client.join_url import TOKEN_LASTS_S, join_token, join_url, qr_code
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.screen import Screen
-from apptuner_relay.session.session import session_hash
 
 _DURATION = re.compile(r"([0-9]{1,6})(m|h|d)")
 _UNITS_S = {"m": 60, "h": 3600, "d": 86400}
 _LONGEST_S = 366 * 86400
-_BORDER_MODULES = 2
-_WHITE_ON_BLACK, _PLAIN = "\x1b[38;5;231;48;5;16m", "\x1b[0m"
 
 
 class Shared:
@@ -48,13 +43,6 @@ def lasting(text: str) -> int:
     return seconds
 
 
-def qr_code(text: str) -> str:
-    """A QR code in half blocks, in colours of its own: a terminal may be light or dark."""
-    out = io.StringIO()
-    segno.make(text, error="l", micro=False).terminal(out, border=_BORDER_MODULES, compact=True)
-    return "\n".join(f"{_WHITE_ON_BLACK}{line}{_PLAIN}" for line in out.getvalue().splitlines())
-
-
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
     add_key_argument(parser, "the session's secret, with which its CLI connects")
@@ -62,7 +50,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lasts",
         metavar="TIME",
         type=checked(lasting),
-        default=lasting("8h"),
+        default=int(TOKEN_LASTS_S),
         help="how long phones may join with it: 30m, 8h, 7d (default: 8h). A phone that has joined "
         "stays",
     )
@@ -73,11 +61,8 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Share
     if arguments.key is None:
         raise UsageError("--key: the session's secret is needed to sign a token")
     expires_s = wall_s() + arguments.lasts
-    token = sign_token(arguments.key, session_hash(arguments.session), expires_s)
-    relay = arguments.relay
-    url = f"{str(relay).removesuffix(relay.prefix)}" + relay.resource(
-        "mobile", arguments.session, {"token": token}
-    )
+    token = join_token(arguments.key, arguments.session, expires_s)
+    url = join_url(arguments.relay, arguments.session, token)
     screen.tell_raw(url)
     if not arguments.no_qr and screen.out_is_terminal:
         screen.tell_raw(qr_code(url))

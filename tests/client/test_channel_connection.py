@@ -299,7 +299,7 @@ class PushTests(ChannelCase):
         # It may come before the relay's own answer.
         cli.tell({"type": "bundle_ack", "success": True, "deviceId": "ann"})
         self.assertEqual(await push.done, Exit.DONE)
-        self.assertIn("Ann's (ios, ann): success", screen.out.getvalue())
+        self.assertIn("Ann's acknowledged after", screen.out.getvalue())
 
     async def test_an_upload_that_is_refused(self) -> None:
         for status, said in ((413, "too big"), (409, "a later one"), (507, "the spool is off")):

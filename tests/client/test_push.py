@@ -31,7 +31,7 @@ class PushAndJoinTests(MemberCommandCase):
         self.assertEqual((self.here / "got.js").read_bytes(), text.encode())
         names = {path.name for path in self.here.iterdir()}
         self.assertEqual(names - {"x.map"}, {"bundle.js", "got.js"})
-        self.assertIn("Ann's (ann): success", said.out.getvalue())
+        self.assertIn("Ann's acknowledged after ", said.out.getvalue())
         self.assertIn(f"{len(text.encode())} bytes  sha256 ", heard.out.getvalue())
         cli = next(peer for peer in self.relay.all_peers if peer.role == "cli")
         return cli, phone
@@ -88,7 +88,10 @@ class PushAndJoinTests(MemberCommandCase):
         yield opened
         push, said = self.begin("push", self.file("x"))
         self.assertEqual((yield push.done), Exit.DONE)
-        self.assertRegex(said.out.getvalue(), "^join-[0-9a-f]{8}: success\n$")
+        self.assertRegex(
+            said.out.getvalue(),
+            r"^\d+ B in \d\.\d\d s · join-[0-9a-f]{8} acknowledged after \d\.\d\d s\n$",
+        )
 
     @inlineCallbacks
     def test_a_phone_that_comes_later(self) -> Any:
@@ -141,7 +144,10 @@ class PushTests(MemberCommandCase):
         )
         push, said = self.begin("push", self.file("x"))
         self.assertEqual((yield push.done), Exit.FAILED)
-        self.assertIn("X (x): failed: bad", said.out.getvalue())
+        self.assertRegex(
+            said.err.getvalue(), r"\d+ B in \d.\d\d s · X failed after \d.\d\d s: bad\n"
+        )
+        self.assertEqual(said.out.getvalue(), "")
 
     @inlineCallbacks
     def test_a_lost_connection(self) -> Any:

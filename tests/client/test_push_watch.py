@@ -72,32 +72,32 @@ class PushWatchTest(MemberCommandCase):
         self.takes_patches()
         got, heard, _ = yield self.joined("--patch")
         push, screen = self.watching()
-        yield said(screen, "sent, whole")
+        yield said(screen, " whole in ")
         for number in range(3):
             text = LINES + f"// {number}\n"
             self.save(text)
-            yield said(screen, "sent as a patch", number + 1)
+            yield said(screen, " as a patch ", number + 1)
             self.assertEqual(got.read_text(), text)
         push.leave(Exit.INTERRUPTED)
         self.assertEqual((yield push.done), Exit.DONE)
         [cli] = [peer for peer in self.relay.all_peers if peer.role == "cli"]
-        self.assertEqual(cli.query, {"patch": "1"})
+        self.assertEqual(cli.query, {"acks": "1", "patch": "1"})
         self.assertEqual(
             [message["type"] for message in cli.messages], ["bundle_update"] + ["bundle_patch"] * 3
         )
         self.assertEqual(cli.closed[1], 1000)
         size = len(cli.messages[-1]["_raw"])
-        self.assertIn(f", {size} sent as a patch, ", screen.out.getvalue())
+        self.assertIn(f"app.js: {size} B as a patch of ", screen.out.getvalue())
         self.assertIn(f"patch: {size} bytes -> ", heard.out.getvalue())
-        self.assertEqual(screen.out.getvalue().count("acknowledged by ann"), 4)
+        self.assertEqual(screen.out.getvalue().count("ann acknowledged after "), 4)
 
     @inlineCallbacks
     def test_a_relay_of_an_earlier_version(self) -> Any:
         got, _, _ = yield self.joined("--patch")
         _, screen = self.watching()
-        yield said(screen, "sent, whole")
+        yield said(screen, " whole in ")
         self.bundle.write_text(LINES + "// in place")
-        yield said(screen, "sent, whole", 2)
+        yield said(screen, " whole in ", 2)
         self.assertEqual(got.read_text(), LINES + "// in place")
         self.assertIn("sent whole: it takes no patches", screen.err.getvalue())
 
@@ -106,7 +106,7 @@ class PushWatchTest(MemberCommandCase):
         self.takes_patches()
         yield self.joined("--patch")
         _, screen = self.watching()
-        yield said(screen, "sent, whole")
+        yield said(screen, " whole in ")
         [cli] = self.relay.of_role("cli")
         self.relay.welcomes = False
         opened = self.relay.once("open")
@@ -114,7 +114,7 @@ class PushWatchTest(MemberCommandCase):
         cli = yield opened
         self.save(LINES + "// new\n")
         cli.say("connected", sessionId="0" * 64, clientType="cli")
-        yield said(screen, "sent as a patch")
+        yield said(screen, " as a patch ")
         [patch] = [message for message in cli.messages if message["type"] == "bundle_patch"]
         code = patched_code(patch, LINES.encode(), sha256(LINES.encode()))
         self.assertEqual(code.decode(), LINES + "// new\n")
@@ -127,7 +127,7 @@ class PushWatchTest(MemberCommandCase):
         got, heard, _ = yield self.joined()
         yield said(heard, "sha256")
         self.assertEqual(got.read_text(), LINES)
-        yield said(screen, "ann: success")
+        yield said(screen, "ann acknowledged after")
 
     @inlineCallbacks
     def test_one_that_is_not_there_yet(self) -> Any:
@@ -159,7 +159,7 @@ class PushWatchTest(MemberCommandCase):
             for _ in range(2):
                 cli.say("mobile_connected", deviceId="bob", deviceName="Bob's", platform="ios")
             cli.say("bundle_ack", deviceId="bob", **answer)
-        yield said(screen, "failed: no")
+        yield said(screen, "failed after")
         self.assertEqual(screen.out.getvalue(), "")
         self.assertEqual(len(screen.err.getvalue().splitlines()), 1)
 
@@ -177,7 +177,7 @@ class PushWatchTest(MemberCommandCase):
         _, screen = self.watching()
         yield said(screen, "no phone is there")
         self.save(LINES + "// new")
-        yield said(screen, "sent as a patch")
+        yield said(screen, " as a patch ")
         self.assertEqual(len(threads), 1)
         self.assertIsNot(threads[0], threading.current_thread())
 

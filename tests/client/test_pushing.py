@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.client.bundles import Form, ReadBundle
 from apptuner_relay.client.carriers import MessageCarrier
+from apptuner_relay.client.no_phone_hint import AFTER_SECONDS, NoPhoneHint
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.pushing import SETTLE_SECONDS, Order, Push
 
@@ -61,10 +62,10 @@ class PushTests(SynchronousTestCase):
         self.membership = FakeMembership()
         self.screen = Recorder()
 
-    def push(self, **order: Any) -> Push:
+    def push(self, hint: NoPhoneHint | None = None, **order: Any) -> Push:
         bundle = order.pop("bundle", ReadBundle.of("let x"))
         carrier = MessageCarrier(bundle, self.membership)
-        self.part = Push(Order(**order), carrier, self.membership, self.clock, self.screen)
+        self.part = Push(Order(**order), carrier, self.membership, self.clock, self.screen, hint)
         self.part.welcomed()
         return self.part
 
@@ -106,8 +107,38 @@ class PushTests(SynchronousTestCase):
         self.assertIsNone(self.membership.left)
         self.ack(ANN)
         self.assertEqual(self.membership.left, Exit.DONE)
-        self.assertSaid("Ann's (ios, ann): success")
+        self.assertEqual(
+            self.screen.out.getvalue(), "77 B in 0.00 s · Ann's acknowledged after 0.00 s\n"
+        )
         self.assertIdle()
+
+    def test_a_hint_when_nobody_comes(self) -> None:
+        told: list[float] = []
+        hint = NoPhoneHint(self.clock, lambda: told.append(self.clock.seconds()))
+        self.push(hint)
+        self.clock.advance(AFTER_SECONDS)
+        self.assertEqual(told, [AFTER_SECONDS])
+        self.come(ANN)
+        self.membership.uploads[0].finish()
+        self.ack(ANN)
+        self.assertEqual((told, self.membership.left), ([AFTER_SECONDS], Exit.DONE))
+        self.assertIdle()
+
+    def test_no_hint_when_somebody_comes_or_the_connection_is_lost(self) -> None:
+        told: list[str] = []
+        for happens in (lambda: self.come(ANN), lambda: self.part.disconnected()):
+            self.push(NoPhoneHint(self.clock, lambda: told.append("")))
+            self.clock.advance(AFTER_SECONDS - 1)
+            happens()
+            self.clock.advance(2)
+            self.assertEqual(told, [])
+
+    def test_a_hint_when_another_phone_comes_than_the_one_that_is_waited_for(self) -> None:
+        told: list[str] = []
+        self.push(NoPhoneHint(self.clock, lambda: told.append("")), device="bob")
+        self.come(ANN)
+        self.clock.advance(AFTER_SECONDS)
+        self.assertEqual(told, [""])
 
     def test_without_a_list_it_waits_for_the_others_to_be_announced(self) -> None:
         self.push()
@@ -132,7 +163,7 @@ class PushTests(SynchronousTestCase):
         self.assertIsNone(self.membership.left)
         self.ack()
         self.assertEqual(self.membership.left, Exit.DONE)
-        self.assertSaid("sending to 2 phones", "a phone: success")
+        self.assertSaid("sending to 2 phones", "to 2 phones\n", "a phone acknowledged after")
 
     def test_nobody_comes(self) -> None:
         self.push(wait_seconds=3.0)
@@ -160,7 +191,8 @@ class PushTests(SynchronousTestCase):
         self.assertIsNone(self.membership.left)
         self.ack(BOB)
         self.assertEqual(self.membership.left, Exit.FAILED)
-        self.assertSaid("Ann's (ios, ann): failed: \\x1b[2Jsyntax", "Bob's (android, bob): success")
+        self.assertSaid("Ann's failed after 0.00 s: \\x1b[2Jsyntax", "Bob's acknowledged after")
+        self.assertIn("\\x1b[2Jsyntax", self.screen.err.getvalue())
 
     def test_a_phone_may_say_no_before_everything_is_sent(self) -> None:
         self.push()
@@ -200,7 +232,7 @@ class PushTests(SynchronousTestCase):
         self.hear("mobile_disconnected", **BOB)
         self.clock.advance(5)
         self.assertEqual(self.membership.left, Exit.NO_ACK)
-        self.assertSaid("no acknowledgement in time from Bob's (android, bob), which left")
+        self.assertSaid("no acknowledgement within 5 s from Bob's, which left")
         self.assertIdle()
 
     def test_failure_outweighs_silence(self) -> None:
@@ -218,7 +250,7 @@ class PushTests(SynchronousTestCase):
         self.ack()
         self.clock.advance(5)
         self.assertEqual(self.membership.left, Exit.NO_ACK)
-        self.assertSaid("no acknowledgement in time from a phone")
+        self.assertSaid("no acknowledgement within 5 s from a phone")
 
     def test_one_device(self) -> None:
         self.push(device="bob")

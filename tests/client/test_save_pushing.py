@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from apptuner_relay.client.bundles import BundleError
 from apptuner_relay.client.carriers import Parcel
 from apptuner_relay.client.newcomers import GRACE_SECONDS
+from apptuner_relay.client.no_phone_hint import AFTER_SECONDS, NoPhoneHint
 from apptuner_relay.client.pushing import SETTLE_SECONDS
 from apptuner_relay.client.save_parcels import SaveParcel
 from apptuner_relay.client.save_pushing import KEPT_SECONDS, VERDICT_SECONDS, SavePush
@@ -149,8 +150,8 @@ class PatchTest(SavePushCase):
         self.assertSaid("saves of app.js are sent as patches")
         self.assertEqual(
             self.lines,
-            ["app.js: 5 bytes, 1,000 sent, whole, 0.00 s, acknowledged by Ann's (ios, ann), "
-             "Bob's (android, bob)"],
+            ["app.js: 1 kB whole in 0.00 s · Ann's acknowledged after 0.00 s · "
+             "Bob's acknowledged after 0.00 s"],
         )  # fmt: skip
         for base, save in ((A, B), (B, C), (C, A)):
             self.part.saved(save)
@@ -162,7 +163,7 @@ class PatchTest(SavePushCase):
             self.ack(BOB)
             [line] = self.lines[before:]
             self.assertRegex(
-                line, r"^app.js: 5 bytes, 100 sent as a patch, 0.25 s, acknowledged by"
+                line, r"^app.js: 100 B as a patch of 5 B in 0.00 s · \S+ acknowledged after 0.25 s"
             )
         self.assertEqual((len(self.lines), self.complaints), (4, []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -186,7 +187,7 @@ class PatchTest(SavePushCase):
         self.assertSaid("the bundle is wanted whole (base)")
         self.go(B, None, None)
         self.ack(ANN)
-        self.assertIn("1,100 sent, whole", self.lines[-1])
+        self.assertIn("1.1 kB whole", self.lines[-1])
         self.kept(B)
         self.part.saved(C)
         self.go(C, B, None)
@@ -224,7 +225,7 @@ class PatchTest(SavePushCase):
         self.assertSaid("sending all of it: too different")
         self.go(B, None, None)
         self.ack(ANN)
-        self.assertIn("1,000 sent, whole", self.lines[-1])
+        self.assertIn("1 kB whole", self.lines[-1])
 
     def test_a_relay_that_takes_no_patches(self) -> None:
         self.first(ANN, patches=False)
@@ -286,7 +287,7 @@ class NewestTest(SavePushCase):
         self.parcels.sent[0].finish()
         self.go(A, None, None)
         self.ack(ANN)
-        self.assertIn("acknowledged by", self.lines[-1])
+        self.assertIn("acknowledged after", self.lines[-1])
 
     def test_back_to_what_is_there(self) -> None:
         self.first(ANN)
@@ -311,7 +312,7 @@ class NewestTest(SavePushCase):
         self.first(ANN)
         self.parcels.too_large = [B]
         self.part.saved(B)
-        self.assertEqual(self.complaints, ["app.js: 5 bytes, 0.00 s; not sent: it is too large"])
+        self.assertEqual(self.complaints, ["app.js: 5 B · not sent: it is too large"])
         self.connection_lost_and_back(ANN)
         self.part.saved(C)
         self.go(C, None, None)
@@ -337,7 +338,7 @@ class ReconnectTest(SavePushCase):
         self.go(C, A, None)
         self.kept(C)
         self.ack(ANN)
-        self.assertIn(" 5.00 s, acknowledged by", self.lines[-1])
+        self.assertIn(" acknowledged after 5.00 s", self.lines[-1])
 
     def test_another_relay_has_no_base(self) -> None:
         self.first(ANN)
@@ -369,7 +370,7 @@ class ReconnectTest(SavePushCase):
         self.kept(B)
         self.ack(ANN)
         self.assertEqual((len(self.lines), self.complaints), (2, []))
-        self.assertIn(" 200 sent as a patch", self.lines[-1])
+        self.assertIn(" 200 B as a patch", self.lines[-1])
 
     def test_an_acknowledgement_is_not_the_relays_word(self) -> None:
         self.first(ANN)
@@ -407,7 +408,9 @@ class ReconnectTest(SavePushCase):
         self.clock.advance(GRACE_SECONDS)
         self.go(A, None, "bob")
         self.ack(BOB)
-        self.assertIn("acknowledged by Ann's (ios, ann), Bob's (android, bob)", self.lines[-1])
+        self.assertIn(
+            "Ann's acknowledged after 0.00 s · Bob's acknowledged after 1.00 s", self.lines[-1]
+        )
         self.assertSent(2)
 
     def test_what_nobody_was_there_for_is_sent_again_with_a_line_of_its_own(self) -> None:
@@ -415,7 +418,7 @@ class ReconnectTest(SavePushCase):
         self.connect(patches=False)
         self.go(A, None, None)
         [line] = self.lines
-        self.assertEqual(line, "app.js: 5 bytes, 1,000 sent, whole, 0.25 s, no phone is there")
+        self.assertEqual(line, "app.js: 1 kB whole in 0.25 s · no phone is there")
         self.part.disconnected()
         self.connect(ANN, patches=False)
         self.go(A, None, None)
@@ -441,8 +444,8 @@ class AnswersTest(SavePushCase):
         self.ack(BOB)
         self.assertEqual(
             self.complaints,
-            ["app.js: 5 bytes, 100 sent as a patch, 0.00 s, acknowledged by Bob's (android, bob); "
-             "Ann's (ios, ann): failed: out of memory"],
+            ["app.js: 100 B as a patch of 5 B in 0.00 s · Bob's acknowledged after 0.00 s · "
+             "Ann's failed after 0.00 s: out of memory"],
         )  # fmt: skip
 
     def test_no_answer(self) -> None:
@@ -455,7 +458,7 @@ class AnswersTest(SavePushCase):
         self.clock.advance(TIMEOUT)
         self.assertEqual(len(self.complaints), 1)
         self.assertIn(
-            "acknowledged by Ann's (ios, ann); no answer from Bob's (android, bob), which left",
+            "Ann's acknowledged after 0.00 s · no answer from Bob's, which left",
             self.complaints[0],
         )
         self.part.saved(C)
@@ -468,9 +471,9 @@ class AnswersTest(SavePushCase):
         self.kept(B)
         self.clock.advance(TIMEOUT)
         self.ack(ANN)
-        self.assertEqual(self.lines[-1], "Ann's (ios, ann): success")
+        self.assertEqual(self.lines[-1], f"Ann's acknowledged after {TIMEOUT:.2f} s")
         self.ack(ANN, "no")
-        self.assertSaid("Ann's (ios, ann): failed: no")
+        self.assertSaid(f"Ann's failed after {TIMEOUT:.2f} s: no")
 
     def test_an_answer_to_one_before(self) -> None:
         self.part.saved(A)
@@ -489,7 +492,39 @@ class AnswersTest(SavePushCase):
         self.ack()
         self.assertEqual(self.lines, [])
         self.clock.advance(TIMEOUT)
-        self.assertIn("acknowledged by a phone; no answer from a phone", self.complaints[0])
+        self.assertIn(
+            "a phone acknowledged after 0.25 s · no answer from a phone", self.complaints[0]
+        )
+
+
+class HintTest(SavePushCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.told = 0
+        hint = NoPhoneHint(self.clock, self.tell)
+        self.part = SavePush("app.js", TIMEOUT, self.parcels, self.clock, self.screen, hint)
+
+    def tell(self) -> None:
+        self.told += 1
+
+    def test_nobody_comes(self) -> None:
+        self.part.saved(A)
+        self.connect()
+        self.clock.advance(AFTER_SECONDS)
+        self.part.disconnected()
+        self.connect()
+        self.clock.advance(AFTER_SECONDS)
+        self.assertEqual(self.told, 1)
+
+    def test_somebody_is_there(self) -> None:
+        self.first(ANN)
+        self.clock.advance(AFTER_SECONDS)
+        self.assertEqual(self.told, 0)
+
+    def test_it_ends_before(self) -> None:
+        self.connect()
+        self.part.tidy()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class OthersTest(SavePushCase):
@@ -500,7 +535,7 @@ class OthersTest(SavePushCase):
         self.go(A, None, "bob")
         self.assertSaid("sending 5 bytes to Bob's (android, bob), which has come")
         self.ack(BOB)
-        self.assertEqual(self.lines[-1], "Bob's (android, bob): success")
+        self.assertEqual(self.lines[-1], f"Bob's acknowledged after {GRACE_SECONDS:.2f} s")
         self.part.saved(B)
         self.go(B, A, None)
 
@@ -557,7 +592,7 @@ class OthersTest(SavePushCase):
             self.part.saved(save)
             self.go(save, base, None)
             self.ack(ANN)
-            self.assertIn("100 sent as a patch", self.lines[-1])
+            self.assertIn("100 B as a patch", self.lines[-1])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_patch_that_is_refused_over_http(self) -> None:
@@ -575,7 +610,7 @@ class OthersTest(SavePushCase):
                 self.assertSaid("the bundle is wanted whole (base)")
                 self.go(B, None, None)
                 self.ack(ANN)
-                self.assertIn("1,100 sent, whole", self.lines[-1])
+                self.assertIn("1.1 kB whole", self.lines[-1])
             else:
                 self.assertIs(self.parcels.sent[-1].what[0], C)
             self.part.tidy()
@@ -612,7 +647,7 @@ class OthersTest(SavePushCase):
         self.parcels.sent[-1].finish()
         self.assertEqual(
             self.complaints,
-            ["app.js: 5 bytes, 0.00 s; not sent: the relay reports: it is too large"],
+            ["app.js: 5 B · not sent: the relay reports: it is too large"],
         )
         self.part.saved(B)
         self.go(B, None, None)

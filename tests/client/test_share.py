@@ -15,11 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.access.tokens import check_token, expiry_of, make_proof, sign_token
 from apptuner_relay.client import share
+from apptuner_relay.client.join_url import qr_code
 from apptuner_relay.client.main import make_parser
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.share import COMMAND as SHARE
-from apptuner_relay.client.share import lasting, qr_code
+from apptuner_relay.client.share import lasting
 from apptuner_relay.session.session import session_hash
 
 KEY = "0123456789abcdef+SECRET/"

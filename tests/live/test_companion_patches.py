@@ -138,7 +138,7 @@ class PushWatchTest(WatchCase):
         push.child.signal("INT")
         await within_patience(push.child.over(), lambda: repr(push.child))
         self.assertEqual(push.child.exit_code, 0, repr(push.child))
-        sent = re.findall(r"(?m), (\d+) sent as a patch, ", push.child.out + push.child.err)
+        sent = re.findall(r"(?m)^app.js: (\d+) B as a patch of ", push.child.out + push.child.err)
         self.assertEqual(len(sent), 3, repr(push.child))
         self.assertTrue(all(int(size) < 1000 for size in sent))
 
@@ -147,18 +147,20 @@ class PushWatchTest(WatchCase):
         join, _ = await self.joined(relay, "Ann", "--patch")
         other, got = await self.joined(relay, "Bob")
         push = self.watching(relay)
-        line = await push.prints("acknowledged by")
-        self.assertRegex(line, r"^app.js: [\d,]+ bytes, [\d,]+ sent, whole, [\d.]+ s, ack")
+        line = await push.prints(" acknowledged after ")
+        self.assertRegex(
+            line, r"^app.js: [\d.]+ MB whole in [\d.]+ s · \w+ acknowledged after [\d.]+ s · "
+        )
         for name in ("Ann", "Bob"):
-            self.assertIn(f"{name} (join-", line)
+            self.assertIn(f"{name} acknowledged after ", line)
         digest = self.save()
-        line = await push.prints("acknowledged by")
-        self.assertRegex(line, r"^app.js: [\d,]+ bytes, \d+ sent as a patch, [\d.]+ s, ack")
+        line = await push.prints(" acknowledged after ")
+        self.assertRegex(line, r"^app.js: \d+ B as a patch of [\d.]+ MB in [\d.]+ s · \w+ ack")
         await join.prints(digest)
         await other.prints(digest)
         late, late_got = await self.joined(relay, "Cid", "--once")
         await within_patience(late.child.over(), lambda: repr(late.child))
-        await push.prints("Cid (join-")
+        await push.prints("Cid acknowledged after")
         for file in (got, late_got):
             self.assertEqual(file.read_text("utf-8"), self.code)
 
@@ -167,7 +169,7 @@ class PushWatchTest(WatchCase):
         join, got = await self.joined(relay, "Ann", "--patch")
         push = self.watching(relay)
         for _ in range(2):
-            await push.prints("sent, whole")
+            await push.prints(" whole in ")
             await join.prints(sha256(self.code))
             self.assertEqual(got.read_text("utf-8"), self.code)
             self.save()
@@ -179,16 +181,16 @@ class PushWatchTest(WatchCase):
         relay = await self.begin(*options)
         join, got = await self.joined(relay, "Ann", "--patch")
         push = self.watching(relay)
-        await push.prints("acknowledged by Ann")
+        await push.prints("Ann acknowledged")
         await relay.stop()
         digest = self.save()
         relay = await self.begin(*options)
         await join.prints(digest)
-        await push.prints("acknowledged by Ann")
+        await push.prints("Ann acknowledged")
         digest = self.save()
         await join.prints("patch: ")
         await join.prints(digest)
-        await push.prints("sent as a patch")
+        await push.prints(" as a patch ")
         self.assertEqual(got.read_text("utf-8"), self.code)
 
     async def begin(self, *options: str) -> RelayProcess:
@@ -202,8 +204,8 @@ class PushWatchTest(WatchCase):
         relay = await self.relay("--managed", url)
         join, got = await self.joined(relay, "Ann", "--managed", url)
         push = self.watching(relay, "--managed", url)
-        for how in ("sent, whole", "sent as a patch", "sent as a patch"):
-            self.assertIn(how, await push.prints("acknowledged by Ann"))
+        for how in (" whole in ", " as a patch ", " as a patch "):
+            self.assertIn(how, await push.prints("Ann acknowledged"))
             await join.prints(sha256(self.code))
             self.assertEqual(got.read_text("utf-8"), self.code)
             self.save()
