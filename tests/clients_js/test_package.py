@@ -44,6 +44,8 @@ class VersionTest(SynchronousTestCase):
         )
         line = (KIT / "src/channel_line.js").read_text("utf-8")
         self.assertIn(f"&version={__version__}`", line)
+        client = (KIT / "src/session_client.js").read_text("utf-8")
+        self.assertIn(f"'apptuner-relay-js/{__version__}'", client)
 
 
 class CompareTest(SynchronousTestCase):

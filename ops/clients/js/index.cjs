@@ -1406,6 +1406,7 @@ function relayLine({ WebSocket, place, role, session, query, credential }) {
 }
 
 // src/session_client.js
+var AGENT = "apptuner-relay-js/0.2.0";
 function readPlace({ url, relay, session, WebSocket, fetch }) {
   const scope = globalThis;
   const Socket = WebSocket || scope.WebSocket;
@@ -1430,15 +1431,16 @@ function readPlace({ url, relay, session, WebSocket, fetch }) {
 function joinSession(where, { role, fields, query, credential, channelPrefix, pings, on, timers }) {
   const { WebSocket, fetch, place, service, session } = where;
   const common = { WebSocket, place, role, session, credential };
+  const said = () => ({ ...fields(), agent: AGENT });
   const open = where.isChannel ? channelLine({
     ...common,
     fetch,
     service,
-    fields,
+    fields: said,
     channel: channelName(session, channelPrefix),
     memory: createChannelMemory(),
     timers: timers || globalThis
-  }) : relayLine({ ...common, query: () => ({ ...fields(), ...query() }) });
+  }) : relayLine({ ...common, query: () => ({ ...said(), ...query() }) });
   return keepConnection({ open, pings, on, timers });
 }
 function credentialOf({ secret, token }) {

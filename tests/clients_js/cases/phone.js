@@ -70,7 +70,7 @@ function said(socket, type) {
 }
 
 function query(socket) {
-  return socket.url.split('?')[1].split('&').sort();
+  return socket.url.split('?')[1].replace(/%2F[\d.]+/, '').split('&').sort();
 }
 
 export const phone = {
@@ -78,7 +78,7 @@ export const phone = {
     const { sockets, ran, labels } = started();
     const [socket] = sockets;
     equal(socket.url.split('?')[0], 'wss://relay.example.com/mobile/ABC234');
-    equal(query(socket), ['deviceId=pixel', 'patch=1', 'replay=1']);
+    equal(query(socket), ['agent=apptuner-relay-js', 'deviceId=pixel', 'patch=1', 'replay=1']);
     socket.hear(whole(CODE));
     socket.hear(label(ONE, CODE));
     return soon()
@@ -143,7 +143,7 @@ export const phone = {
     equal(sockets.length, 1);
     time.advance(1000);
     equal(sockets.length, 2);
-    equal(query(sockets[1]), ['deviceId=pixel', `have=${ONE}`, 'patch=1', 'replay=1']);
+    equal(query(sockets[1]), ['agent=apptuner-relay-js', 'deviceId=pixel', `have=${ONE}`, 'patch=1', 'replay=1']);
     sockets[1].welcome();
     sockets[1].hear({ type: 'bundle_chunk', index: 1, totalChunks: 2, data: 'b' });
     equal(ran.map(([code]) => code), [CODE]);

@@ -7,6 +7,9 @@ import { createChannelMemory } from './channel_talk.js';
 import { keepConnection } from './connection.js';
 import { relayLine } from './relay_line.js';
 
+/** What a relay's log calls it: React Native and browsers let nobody set User-Agent. */
+const AGENT = 'apptuner-relay-js/0.2.0';
+
 /**
  * Where a client goes, out of the options that its user gave: {isChannel, place, session, service,
  * WebSocket, fetch}. Throws TypeError for what can't be right.
@@ -42,17 +45,18 @@ export function readPlace({ url, relay, session, WebSocket, fetch }) {
 export function joinSession(where, { role, fields, query, credential, channelPrefix, pings, on, timers }) {
   const { WebSocket, fetch, place, service, session } = where;
   const common = { WebSocket, place, role, session, credential };
+  const said = () => ({ ...fields(), agent: AGENT });
   const open = where.isChannel
     ? channelLine({
         ...common,
         fetch,
         service,
-        fields,
+        fields: said,
         channel: channelName(session, channelPrefix),
         memory: createChannelMemory(),
         timers: timers || globalThis,
       })
-    : relayLine({ ...common, query: () => ({ ...fields(), ...query() }) });
+    : relayLine({ ...common, query: () => ({ ...said(), ...query() }) });
   return keepConnection({ open, pings, on, timers });
 }
 
