@@ -16,12 +16,15 @@ class SessionRows:
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
 
-    def rows(self, most: int | None = None, prefix: str = "") -> list[dict[str, object]]:
+    def rows(
+        self, most: int | None = None, prefix: str = "", has_bundles: bool = True
+    ) -> list[dict[str, object]]:
         """A row for each session, in the order in which they began.
 
         :param most: no more than so many: first those that have a slow client or several CLIs, and
             then those that were sent the most bytes.
         :param prefix: only those whose hash begins with it.
+        :param has_bundles: whether the rows have the last bundles, which are most of a row.
         """
 
         def weight(session: SessionView) -> tuple[bool, int]:
@@ -35,10 +38,11 @@ class SessionRows:
         if most is not None and len(found) > most:
             found = nlargest(most, found, lambda one: weight(one[2]))
         return [
-            self._row(key, session) for _, key, session in sorted(found, key=lambda one: one[:2])
+            self._row(key, session, has_bundles)
+            for _, key, session in sorted(found, key=lambda one: one[:2])
         ]
 
-    def _row(self, key: str, session: SessionView) -> dict[str, object]:
+    def _row(self, key: str, session: SessionView, has_bundles: bool) -> dict[str, object]:
         meters = self._meters
         now_s = meters.now_s
         members: list[ClientView] = [
@@ -60,7 +64,7 @@ class SessionRows:
                 if phone.device is not None
             ],
             "clients": [self._client(one) for one in members],
-            "bundles": [record.row() for record in records[:_SHOWN_BUNDLES]],
+            **({"bundles": [one.row() for one in records[:_SHOWN_BUNDLES]]} if has_bundles else {}),
             "reload_s": next((time_s for time_s in times if time_s is not None), None),
             "failed": sum(
                 phone.state is BundlePhoneState.FAILED

@@ -92,9 +92,11 @@ class Views:
             "thresholds": self._thresholds(),
         }
 
-    def sessions(self, most: int | None = None, prefix: str = "") -> list[dict[str, object]]:
+    def sessions(
+        self, most: int | None = None, prefix: str = "", has_bundles: bool = True
+    ) -> list[dict[str, object]]:
         """See `SessionRows.rows`."""
-        return self._sessions.rows(most, prefix)
+        return self._sessions.rows(most, prefix, has_bundles)
 
     def cluster(self, most: int | None = None) -> dict[str, object] | None:
         """The cluster, with ``most`` of its relays; None for a relay that is alone."""

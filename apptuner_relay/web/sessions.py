@@ -27,7 +27,8 @@ _PREFIX = re.compile(r"[0-9a-f]{4,64}")
 class SessionsResource(JsonResource):
     """``{"sessions":[{"session":"1f2e3d4c","roles":["cli","mobile"],…}]}``, in the order in which
     they began; with ``?most=100`` at most so many: those with slow clients or several CLIs, then
-    those that were sent most. With ``?session=1f2e3d4c`` those whose hash begins with that."""
+    those that were sent most. With ``?session=1f2e3d4c`` those whose hash begins with that.
+    With ``?bundles=0`` without their bundles."""
 
     def __init__(self, relay: RelayService, views: Views) -> None:
         super().__init__()
@@ -51,7 +52,10 @@ class SessionsResource(JsonResource):
             return write_json(
                 request, {"error": "session is 8 to 64 lower-case hex digits of a hash"}, 400
             )
-        rows = self._views.sessions(int(text) if text else None, prefix.decode("ascii"))
+        has_bundles = request.args.get(b"bundles", [b""])[0] != b"0"
+        rows = self._views.sessions(
+            int(text) if text else None, prefix.decode("ascii"), has_bundles
+        )
         return write_json(request, {"sessions": rows})
 
 

@@ -77,10 +77,16 @@ class PageCase(LiveCase):
         self.status = sample_status.status(**changes)
         self.asked: list[str] = []
 
-        def sessions(_: Views, most: int | None = None, prefix: str = "") -> list[dict[str, Any]]:
+        def sessions(
+            _: Views, most: int | None = None, prefix: str = "", has_bundles: bool = True
+        ) -> list[dict[str, Any]]:
             self.asked.append(prefix)
             found = [row for row in self.rows if prefix.startswith(row["session"]) or not prefix]
-            return found[:most]
+            left_out = () if has_bundles else ("bundles",)
+            return [
+                {key: value for key, value in row.items() if key not in left_out}
+                for row in found[:most]
+            ]
 
         self.patch(Views, "status", lambda _: self.status)
         self.patch(Views, "sessions", sessions)

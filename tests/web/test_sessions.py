@@ -58,6 +58,10 @@ class Sessions(SynchronousTestCase):
         for digits in (8, 12, 64):
             answer = self.operator.ask(f"/api/sessions?session={whole[:digits]}").json()
             self.assertEqual([row["session"] for row in answer["sessions"]], [label("XYZ789")])
+        (row,) = self.operator.ask("/api/sessions?most=1").json()["sessions"]
+        self.assertEqual(row["bundles"], [])
+        (brief,) = self.operator.ask("/api/sessions?most=1&bundles=0").json()["sessions"]
+        self.assertEqual(set(row) - set(brief), {"bundles"})
         answer = self.operator.ask(f"/api/sessions?session={'0' * 64}")
         self.assertEqual((answer.status, answer.json()), (200, {"sessions": []}))
         for wrong in ("XYZ789", whole[:7], whole + "0", whole.upper(), "%FF" * 8):

@@ -9,6 +9,12 @@ const OLD_S = 120;
 const CLIENTS = ['Client', 'Address', 'Program', 'Round trip', 'Connected', 'State'];
 const BUNDLES = ['Bundle', 'Size', 'Arrived in', 'Reload', 'Outcome'];
 
+const NO_BUNDLES = {
+  none: 'No bundle was sent to this session yet.',
+  asked: 'Looking for its bundles…',
+  unknown: 'This relay keeps no record of bundles.',
+};
+
 /** @param ask the element in which the session is closed, of session_close.js */
 export function createOpened(columns, ask) {
   const clients = table('Clients', CLIENTS);
@@ -27,7 +33,7 @@ export function updateOpened(tr, { row, goneMs }, id, nowMs) {
   showBundles(bundles, row.bundles ?? [], nowMs);
   bundles.hidden = !row.bundles?.length;
   none.hidden = Boolean(row.bundles?.length);
-  setText(none, row.bundles ? 'No bundle was sent to this session yet.' : 'This relay keeps no record of bundles.');
+  setText(none, NO_BUNDLES[row.bundles ? 'none' : row.isBrief ? 'asked' : 'unknown']);
   const [about, link] = foot.children;
   setText(about, goneMs === null ? `Quiet for ${duration(row.idle_s)}.` : `This session has ended. What is shown is from ${moment(goneMs, nowMs, true)}.`);
   link.hidden = !id;

@@ -5,10 +5,11 @@ import { count, counted, duration, joined, seconds, traffic } from './format.js'
 import { createClose, updateClose } from './session_close.js';
 import { identityOf, isSought, meaningOf, NOTHING, saidOf } from './session_finder.js';
 import { createOpened, updateOpened } from './session_opened.js';
-import { devicesOf, FILTERS, isBehind, rolesOf, SessionRows, SORTS, who } from './session_rows.js';
+import { devicesOf, FILTERS, isBehind, keyOf, rolesOf, SessionRows, SORTS, who } from './session_rows.js';
 
 const LISTED = 100;
 const MORE = 100;
+const MOST = 300; // the relay has other things to do
 const EVERY_MS = 4_000;
 const WHILE_OPENED_MS = 1_900; // with each status
 const TYPING_MS = 200;
@@ -54,10 +55,13 @@ export class Sessions {
     if (!isForced && Date.now() - this.askedMs < pause) return;
     this.isAsking = true;
     try {
-      const listed = await fetchRows(`most=${this.most}`);
-      const rows = [...listed, ...(await this.#beside(listed))];
+      // Bundles are most of what there is to a session: only opened rows ask for them.
+      const listed = await fetchRows(`most=${this.most}&bundles=0`);
+      const rows = new Map(listed.map((row) => [keyOf(row), row]));
+      for (const row of listed) row.isBrief = !row.bundles;
+      for (const row of await this.#beside(listed)) rows.set(keyOf(row), row);
       this.listed = listed.length;
-      this.rows.take(rows, this.nowMs, (key) => this.#isHeld(key));
+      this.rows.take([...rows.values()], this.nowMs, (key) => this.#isHeld(key));
       this.#show();
     } catch {
       // The connection is lost: the line to the relay says so.
@@ -71,15 +75,15 @@ export class Sessions {
     }
   }
 
-  /** Sessions that are looked for or opened, where not all sessions are listed. */
+  /** The sessions whose rows are opened; and those that are looked for, where not all are listed. */
   async #beside(listed) {
     const here = new Set(listed.map(({ session }) => session));
-    if (listed.length < this.most) return [];
-    const opened = [...this.opened].map((key) => this.rows.known.get(key)?.row.session);
-    const asked = [...this.meaning.asked, ...opened].filter((hash) => hash && !here.has(hash.slice(0, 8)));
-    const answers = await Promise.all([...new Set(asked)].map((hash) => fetchRows(`session=${hash}`)));
-    const found = new Map(answers.flat().map((row) => [row.session, row]));
-    return [...found.values()].filter(({ session }) => !here.has(session) && asked.some((hash) => hash.startsWith(session)));
+    const opened = [...this.opened].map((key) => this.rows.known.get(key))
+      .filter((one) => one && (one.goneMs === null || here.has(one.row.session))).map(({ row }) => row.session);
+    const sought = listed.length < this.most ? [] : this.meaning.asked.filter((hash) => !here.has(hash.slice(0, 8)));
+    const asked = [...new Set([...opened, ...sought])];
+    const answers = await Promise.all(asked.map((hash) => fetchRows(`session=${hash}`)));
+    return answers.flat().filter(({ session }) => asked.some((hash) => hash.startsWith(session)));
   }
 
   /** Rows that stay where they are: opened ones, and all of them while somebody points at them. */
@@ -133,9 +137,10 @@ export class Sessions {
     const isElsewhere = event.target.closest('button, a') && !event.target.closest('.opens');
     if (!row || isElsewhere || String(getSelection())) return;
     const { key } = row.dataset;
-    if (!this.opened.delete(key)) this.opened.add(key);
+    const isOpened = !this.opened.delete(key);
+    if (isOpened) this.opened.add(key);
     this.#show();
-    this.refresh();
+    this.refresh(isOpened);
   }
 
   #show() {
@@ -167,8 +172,9 @@ export class Sessions {
     $('sort-again').hidden = order.length < 2 || this.rows.isSorted;
     const more = this.listed < this.most ? 0 : this.connected - this.listed;
     $('more-sessions').hidden = more <= 0;
+    $('more').hidden = this.most >= MOST;
     setText($('more-note'), more > 0
-      ? `and ${count(more)} more. Listed are those with trouble, then those that were sent most; the others are found by their id or hash.` : '');
+      ? `and ${count(more)} more. Listed are those with slow clients or several CLIs, then those that were sent most. Find the others by id or hash.` : '');
   }
 
   #create({ one, isOpened }) {
