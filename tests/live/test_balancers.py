@@ -4,6 +4,7 @@ their sessions through Redis.
 
 import hashlib
 import hmac
+import json
 import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -228,7 +229,9 @@ class Behind:
             "/metrics",
             "/ready",
             "/live",
-            "/static/status.js",
+            "/session/",
+            "/session/other",
+            "/static/../metrics",
             "/peer/cli/ABC234",
             "//metrics",
             "/./metrics",
@@ -257,6 +260,26 @@ class Behind:
         self.assertEqual(put.status // 100, 2, put)
         got = await self.balancer.get("/bundles/ABC234")
         self.assertEqual((got.status, got.body), (200, code))
+
+    async def test_the_page_of_a_session(self: Any) -> None:
+        await self.begin()
+        await self.pair(SESSION)
+        page = await self.balancer.get("/s")
+        self.assertEqual((page.status, page.headers["content-type"][:9]), (200, "text/html"))
+        names = re.findall(r'"(static/[^"]+)"', page.body)
+        for name in names:
+            self.assertEqual((await self.balancer.get(f"/{name}")).status, 200, name)
+        fields = {"AppTuner-Session": hashlib.sha256(SESSION.encode()).hexdigest()}
+        # Whichever relay is asked.
+        for _ in range(4):
+            state = await self.balancer.get("/session/state", headers=fields)
+            self.assertEqual(state.status, 200, state)
+            self.assertEqual(len(state.json()["clients"]), 2)
+        again = await self.balancer.get("/session/replay", "POST", fields)
+        self.assertEqual(again.status, 409)
+        body = json.dumps({"session": SESSION, "relay": f"https://{HOST}:{self.balancer.port}"})
+        qr = await self.balancer.get("/session/qr", "POST", fields, body)
+        self.assertEqual((qr.status, qr.json()["modules"] > 20), (200, True))
 
     async def test_channels_of_managed_services(self: Any) -> None:
         await self.begin(more=("--managed", "relay://apptuner-key"))
