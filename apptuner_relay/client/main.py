@@ -35,6 +35,7 @@ COMMANDS = {
     "sessions": "list the sessions of a relay",
     "close": "close a session's connections",
     "serve": "run a relay",
+    "completion": "print what a shell completes commands and options with",
 }
 """The sub-commands in the order in which help shows them, with what it says of each. Each is a
 module of this package that has a `COMMAND`."""

@@ -185,7 +185,7 @@ class ImportTests(ProgramTestCase):
 
     @inlineCallbacks
     def test_version_and_help_import_no_library(self) -> Any:
-        for arguments in (["--version"], ["--help"]):
+        for arguments in (["--version"], ["--help"], ["completion", "bash"]):
             libraries, modules = yield self.imported(*arguments)
             self.assertEqual(libraries & HEAVY, set(), arguments)
             self.assertNotIn("apptuner_relay.client.push", modules)
