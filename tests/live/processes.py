@@ -21,10 +21,13 @@ from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.protocol import ProcessProtocol, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from tests.live.forked_relays import can_fork, forge
+
 PATIENCE_S = float(os.environ.get("APPTUNER_TEST_PATIENCE_S", "30"))
 REPOSITORY = Path(__file__).resolve().parents[2]
 KIB = 1024
 MIB = 1024 * 1024
+TWISTD_OPTIONS = ("-n", "--pidfile=")
 
 T = TypeVar("T")
 
@@ -49,17 +52,27 @@ class Child(ProcessProtocol):
         self._pending = b""
         self._ends: list[Deferred[None]] = []
         self.is_over = False
+        self.process: Any = self.spawn(argv, cwd, os.environ if env is None else env, sockets)
+        self.pid: int = self.process.pid
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        sockets: Sequence[socket.socket],
+    ) -> Any:
+        """Start the process."""
         # What it inherits has the numbers that systemd gives, from 3 on.
         inherited = {3 + n: one.fileno() for n, one in enumerate(sockets)}
-        self.process = reactor.spawnProcess(  # type: ignore[attr-defined]
+        return reactor.spawnProcess(  # type: ignore[attr-defined]
             self,
             argv[0],
             argv,
-            env=dict(os.environ if env is None else env),
+            env=dict(env),
             path=str(cwd),
             childFDs={0: "w", 1: "r", 2: "r", **inherited},
         )
-        self.pid: int = self.process.pid
 
     def write_line(self, line: str) -> None:
         self.transport.write(line.encode() + b"\n")  # type: ignore[union-attr]
@@ -113,6 +126,20 @@ class Child(ProcessProtocol):
         return f"{' '.join(self._argv)} ({state})\n--- out\n{self.out}\n--- err\n{self.err}"
 
 
+class ForkedChild(Child):
+    """twistd in a process that didn't have to import it."""
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        sockets: Sequence[socket.socket],
+    ) -> Any:
+        """See `Child`."""
+        return forge().fork(self, argv, cwd, env)
+
+
 def within_patience(waiting: Deferred[T], explain: Callable[[], str]) -> Deferred[T]:
     """`waiting`, which fails with `explain()` if nothing comes for very long."""
 
@@ -148,7 +175,7 @@ def checkout_env(**more: str) -> dict[str, str]:
 def twistd_command(python: str = sys.executable) -> list[str]:
     """twistd without its script, which may stand anywhere."""
     run = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
-    return [python, "-c", run, "-n", "--pidfile="]
+    return [python, "-c", run, *TWISTD_OPTIONS]
 
 
 def _passing_on(sockets: Sequence[socket.socket], names: str | None) -> list[str]:
@@ -184,15 +211,18 @@ class RelayProcess:
         self._watches: list[tuple[re.Pattern[str], Deferred[re.Match[str]]]] = []
         self._is_stopped = False
         self.port = 0
-        self.child = Child(
-            [
-                *(*within, *_passing_on(sockets, names)),
-                *(*twistd_command(), "apptuner-relay", *options),
-            ],
-            env=checkout_env(**(env or {})),
-            on_line=self._line,
-            sockets=sockets,
-        )
+        environment = checkout_env(**(env or {}))
+        arguments = [*TWISTD_OPTIONS, "apptuner-relay", *options]
+        if within or sockets or not can_fork(environment):
+            before = [*within, *_passing_on(sockets, names)]
+            self.child = Child(
+                [*before, *twistd_command(), *arguments[len(TWISTD_OPTIONS) :]],
+                env=environment,
+                on_line=self._line,
+                sockets=sockets,
+            )
+        else:
+            self.child = ForkedChild(["twistd", *arguments], env=environment, on_line=self._line)
 
     @property
     def log(self) -> str:
