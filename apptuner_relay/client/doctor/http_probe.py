@@ -99,7 +99,7 @@ async def ask(
         answer = await limit.within(seconds, _converse(endpoint, asking))
     except TimeoutError:
         took_s = reactor.seconds() - began_s
-        problem = HttpProblem.CLOSED if asking.data else HttpProblem.SILENT
+        problem = HttpProblem.ENDLESS if asking.data else HttpProblem.SILENT
         raise NoAnswerError(problem, "", took_s) from None
     except NoHttpError as error:
         took_s = reactor.seconds() - began_s

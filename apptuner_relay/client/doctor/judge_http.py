@@ -27,6 +27,8 @@ class HttpProblem(Enum):
     SILENT = auto()
     CLOSED = auto()
     """The connection ended without an answer."""
+    ENDLESS = auto()
+    """One began, and did not end."""
     NO_HTTP = auto()
     LOST = auto()
     """There was no second connection, or it broke."""
@@ -47,6 +49,13 @@ def judge_silence(problem: HttpProblem, took_s: float, words: str) -> Finding:
                 f"connected, but nothing came back in {show_ms(took_s)}",
                 "What listens there hangs, or speaks no HTTP. Is the relay's process stopped or "
                 "stuck (its log; systemctl status)? Does a balancer in front of it reach it?",
+                waited_ms=in_figures(took_s),
+            )
+        case HttpProblem.ENDLESS:
+            return failed(
+                "http",
+                f"an answer began, and did not end in {show_ms(took_s)}",
+                "The line is very slow, or what answers is no relay: a relay's answer is short.",
                 waited_ms=in_figures(took_s),
             )
         case HttpProblem.CLOSED:

@@ -86,8 +86,10 @@ def judge_clock(pongs: Sequence[Pong]) -> Finding | None:
         return None
     best = min(timed, key=lambda one: one.took_s)
     assert best.relay_s is not None
-    # The relay says the time in the middle of the round trip, as far as anybody can tell.
-    return _judge_offset(best.relay_s - (best.sent_s + best.took_s / 2), best.took_s / 2)
+    # The relay says the time in the middle of the round trip, as far as anybody can tell; and it
+    # says it in whole milliseconds, rounded down.
+    ahead_s = best.relay_s + 0.0005 - (best.sent_s + best.took_s / 2)
+    return _judge_offset(ahead_s, best.took_s / 2 + 0.0005)
 
 
 def judge_date(date_s: float, received_s: float, took_s: float) -> Finding:
@@ -98,7 +100,7 @@ def judge_date(date_s: float, received_s: float, took_s: float) -> Finding:
 def _judge_offset(ahead_s: float, give_or_take_s: float) -> Finding:
     figures = {"relay_ahead_s": round(ahead_s, 3), "give_or_take_s": round(give_or_take_s, 4)}
     off_s = abs(ahead_s)
-    if off_s <= max(give_or_take_s, 0.0005):
+    if off_s <= give_or_take_s:
         return fine(
             "clock",
             f"no difference that can be measured (± {show_ms(give_or_take_s)})",

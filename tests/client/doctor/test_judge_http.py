@@ -78,6 +78,7 @@ class HealthTest(SynchronousTestCase):
         for problem, words, hint in (
             (HttpProblem.TLS, "speaks TLS", "wss://"),
             (HttpProblem.SILENT, "nothing came back in 2.50 s", "hangs"),
+            (HttpProblem.ENDLESS, "did not end in 2.50 s", "slow"),
             (HttpProblem.CLOSED, "without an answer", "PROXY"),
             (HttpProblem.NO_HTTP, "Redis", "host and port"),
             (HttpProblem.LOST, "lost: Redis", "restarted"),
