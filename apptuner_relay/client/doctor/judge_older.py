@@ -1,4 +1,5 @@
-"""What can be known of a session at a relay that has no ``/session/state``. Pure."""
+"""What can be known of a session where ``/session/state`` is not to be had: the relay is older,
+or a proxy does not pass it on. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +10,18 @@ from apptuner_relay.client.doctor.http_answer import HttpAnswer
 from apptuner_relay.client.printable import printable
 from apptuner_relay.support.units import show_bytes
 
-UNKNOWN_HERE = "this relay is older, and can't be asked for it"
+UNKNOWN_HERE = "the relay can't be asked for it"
+
+
+def judge_missing_state(answer: HttpAnswer) -> Finding:
+    """The answer to ``/session/state`` where there is no such path."""
+    return warned(
+        "session",
+        "the relay can't be asked who is there; what follows was found by other means",
+        "It is of an older version, or a proxy in front of it does not pass /session/ on (those in "
+        "ops/ do).",
+        status=answer.status,
+    )
 
 
 def judge_bundle_head(answer: HttpAnswer) -> Finding:

@@ -15,6 +15,7 @@ from apptuner_relay.client.doctor.judge_older import (
     UNKNOWN_HERE,
     judge_bundle_head,
     judge_devices,
+    judge_missing_state,
     judge_refused_page,
 )
 from apptuner_relay.client.doctor.judge_session import (
@@ -79,13 +80,12 @@ class SessionVisit:
         if answer.status == 404 and answer.error not in ("", _UNKNOWN_PATH):
             return [judge_nobody(self._session, str(self._relay))]
         if answer.status in (404, 405):
-            return await self._look_at_older(token or key)
+            return await self._look_at_older(answer, token or key)
         return [judge_refused_state(self._session, answer)]
 
-    async def _look_at_older(self, credential: str | None) -> list[Finding]:
+    async def _look_at_older(self, refusal: HttpAnswer, credential: str | None) -> list[Finding]:
         """What a relay tells that has no such path, or a proxy that lets no such path through."""
-        text = f"{UNKNOWN_HERE}; what follows was found by other means"
-        findings = [skipped("session", text), skipped("bundle", UNKNOWN_HERE)]
+        findings = [judge_missing_state(refusal), skipped("bundle", UNKNOWN_HERE)]
         findings.append(skipped("clients", UNKNOWN_HERE))
         path = f"/bundles/{quote(self._session, safe='')}"
         try:
