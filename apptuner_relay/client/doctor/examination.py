@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from base64 import b64encode
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import time as wall_s
 from typing import Any
 
@@ -21,6 +21,7 @@ from apptuner_relay.client.doctor import judge_pace, judge_tls, judge_upgrade
 from apptuner_relay.client.doctor.channel_probe import check_service, judge_relays_service
 from apptuner_relay.client.doctor.dialing import Door, dial, look_up
 from apptuner_relay.client.doctor.finding import TITLES, CheckState, Finding, skipped
+from apptuner_relay.client.doctor.http_answer import HttpAnswer
 from apptuner_relay.client.doctor.http_probe import HeardAnswer, HttpQuestion, NoAnswerError, ask
 from apptuner_relay.client.doctor.judge_http import HttpProblem, judge_health, judge_silence
 from apptuner_relay.client.doctor.judge_session import SESSION_CHECKS
@@ -57,6 +58,8 @@ PATIENCE_S = 65.0
 PROGRESS_EVERY_S = 10.0
 
 _DEVICE = "doctor"
+_ANSWER = "doctor_answer"
+"""The type of the message with which the phone answers; a relay passes on what it doesn't know."""
 
 
 class NothingFurtherError(Exception):
@@ -150,11 +153,8 @@ class Examination:
                 self._reactor, self._limit, self._relay, self._complaint.session, door
             )
             self._clients.append(visit.page)
-            self._find_all(
-                SESSION_CHECKS,
-                await visit.look(self._complaint.key, self._complaint.token),
-                "nothing is known of it",
-            )
+            findings = await visit.look(self._complaint.key, self._complaint.token)
+            self._find_all(SESSION_CHECKS, findings, visit.otherwise)
 
     # The way to the relay.
 
@@ -227,7 +227,7 @@ class Examination:
         try:
             await cli.join(UPGRADE_S)
         except NotLetInError as refused:
-            self._found(_judge_not_let_in(refused))
+            self._found(_judge_not_let_in(refused, heard.answer))
             why = f"not checked, as {TITLES['websocket']} failed"
             self._skip(("compression", "round_trip"), why)
             self._judge_clocks([], heard)
@@ -297,10 +297,10 @@ class Examination:
             words = "" if ending is None else str(ending)
             self._found(judge_pace.judge_cut_transfer(len(code), took_s, words))
         else:
-            self._found(await self._acknowledged(cli, phone, message, code, began_s, took_s))
+            self._found(await self._compared(cli, phone, message, code, began_s, took_s))
         await phone.leave()
 
-    async def _acknowledged(
+    async def _compared(
         self,
         cli: ProbeClient,
         phone: ProbeClient,
@@ -314,25 +314,26 @@ class Examination:
         if came != code:
             size = len(came) if isinstance(came, str) else 0
             return judge_pace.judge_damage(len(code), size)
-        phone.send("bundle_ack", success=True, timestamp=in_ms(wall_s()))
-        is_told = await cli.next_of("bundle_ack", PONG_S) is not None
-        acknowledged_s = self._reactor.seconds() - began_s if is_told else None
-        return judge_pace.judge_transfer(len(code), took_s, acknowledged_s)
+        # Not an acknowledgement: the operator's figures of reloads are to be those of real phones.
+        phone.send(_ANSWER)
+        is_told = await cli.next_of(_ANSWER, PONG_S) is not None
+        answered_s = self._reactor.seconds() - began_s if is_told else None
+        return judge_pace.judge_transfer(len(code), took_s, answered_s)
 
     async def _check_idle(self, cli: ProbeClient, patience_s: float) -> None:
         self._limit.extend(patience_s)
-        began_s, pings = self._reactor.seconds(), cli.pings
+        began_s = self._reactor.seconds()
         while cli.ending is None:
             lasted_s = self._reactor.seconds() - began_s
             if lasted_s >= patience_s:
                 break
             self._progress(
                 f"silent for {lasted_s:.0f} of {patience_s:.0f} s; "
-                f"the relay has pinged {cli.pings - pings} times"
+                f"pings of the relay: {len(cli.pings_since(began_s))}"
             )
             await cli.stay(min(PROGRESS_EVERY_S, patience_s - lasted_s))
         silence = judge_pace.Silence.of(
-            self._reactor.seconds() - began_s, cli.pings - pings, cli.ending
+            self._reactor.seconds() - began_s, cli.pings_since(began_s), cli.ending
         )
         self._found(judge_pace.judge_silence_kept(silence))
 
@@ -363,10 +364,14 @@ class Examination:
                 self._found(skipped(name, why))
 
 
-def _judge_not_let_in(refused: NotLetInError) -> Finding:
+def _judge_not_let_in(refused: NotLetInError, health: HttpAnswer) -> Finding:
+    """Why there is no WebSocket. `health` is what was answered to a plain request."""
     answer = refused.answer
     if answer is None:
         return judge_upgrade.judge_no_upgrade(refused.took_s, refused.words)
     if answer.status == 101:
         return judge_upgrade.judge_no_welcome(refused.took_s, refused.words)
-    return judge_upgrade.judge_upgrade(answer, refused.took_s)
+    finding = judge_upgrade.judge_upgrade(answer, refused.took_s)
+    if answer.status == health.status and not answer.error:
+        finding = replace(finding, hint=f"It is the same as for {TITLES['http']} above.")
+    return finding

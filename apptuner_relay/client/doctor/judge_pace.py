@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from apptuner_relay.client.doctor.finding import (
@@ -119,18 +120,18 @@ def _judge_offset(ahead_s: float, give_or_take_s: float) -> Finding:
     )
 
 
-def judge_transfer(size_bytes: int, took_s: float, acknowledged_s: float | None) -> Finding:
+def judge_transfer(size_bytes: int, took_s: float, answered_s: float | None) -> Finding:
     """A bundle that went up and came down again whole. The times count from its first byte."""
     rate = size_bytes / max(took_s, 1e-6)
     figures = {
         "bytes": size_bytes,
         "took_ms": in_figures(took_s),
         "bytes_per_s": round(rate),
-        "acknowledged_ms": None if acknowledged_s is None else in_figures(acknowledged_s),
+        "answered_ms": None if answered_s is None else in_figures(answered_s),
     }
     text = f"up and down in {show_ms(took_s)} ({show_bytes(round(rate))}/s), byte for byte"
-    if acknowledged_s is not None:
-        text += f"; acknowledged after {show_ms(acknowledged_s)}"
+    if answered_s is not None:
+        text += f"; the answer after {show_ms(answered_s)}"
     if rate < SLOW_BYTES_PER_S:
         minutes = _BUNDLE_BYTES / rate / 60
         return warned(
@@ -172,40 +173,47 @@ class Silence:
     """A connection on which this side said nothing."""
 
     lasted_s: float
-    pings: int
-    """How many of the relay's pings came meanwhile, which were answered."""
+    pings_s: Sequence[float] = ()
+    """When the relay's pings came, which were answered: seconds since its beginning."""
     is_open: bool = True
     code: int | None = None
     """Of the Close with which it ended, if there was one."""
     reason: str = ""
 
     @classmethod
-    def of(cls, lasted_s: float, pings: int, ending: Ending | None) -> Silence:
+    def of(cls, lasted_s: float, pings_s: Sequence[float], ending: Ending | None) -> Silence:
         """One that lasted until its end, or until there was patience no more."""
         if ending is None:
-            return cls(lasted_s, pings)
+            return cls(lasted_s, pings_s)
         if ending.how is How.CLOSED:
             code = _CLOSE_WITHOUT_CODE if ending.code is None else ending.code
-            return cls(lasted_s, pings, False, code, ending.reason)
-        return cls(lasted_s, pings, False)
+            return cls(lasted_s, pings_s, False, code, ending.reason)
+        return cls(lasted_s, pings_s, False)
 
     @property
-    def ping_interval_s(self) -> float | None:
-        """Seconds between two of the relay's pings, about."""
-        return self.lasted_s / self.pings if self.pings else None
+    def longest_s(self) -> float:
+        """The longest time in which nothing passed at all."""
+        times = [0.0, *self.pings_s, self.lasted_s]
+        return max(later - earlier for earlier, later in pairwise(times))
+
+    @property
+    def last_s(self) -> float:
+        """For how long nothing had passed at its end."""
+        return self.lasted_s - (self.pings_s[-1] if self.pings_s else 0.0)
 
 
 def judge_silence_kept(silence: Silence) -> Finding:
     """Whether something cuts connections on which nothing passes."""
-    interval_s = silence.ping_interval_s
+    pings = len(silence.pings_s)
     figures = {
         "waited_s": round(silence.lasted_s, 1),
-        "relay_pings": silence.pings,
+        "relay_pings": pings,
+        "quiet_s": round(silence.last_s, 1),
         "close_code": silence.code,
     }
     if silence.is_open:
         text = f"still open after {silence.lasted_s:.0f} s without a word from here"
-        if interval_s is None:
+        if not pings:
             return warned(
                 "idle",
                 f"{text}, and without a ping of the relay",
@@ -216,8 +224,8 @@ def judge_silence_kept(silence: Silence) -> Finding:
             )
         return fine(
             "idle",
-            f"{text}; the relay's pings (every {interval_s:.0f} s or so) keep it busy, so that "
-            "no time-out longer than that can cut it",
+            f"{text}; the relay's pings keep it busy: nothing passed for "
+            f"{silence.longest_s:.0f} s at most",
             **figures,
         )
     if silence.code is not None:
@@ -238,15 +246,13 @@ def judge_silence_kept(silence: Silence) -> Finding:
             "again; the relay's log says which codes it closed with.",
             **figures,
         )
-    met = "none of the relay's pings came"
-    if silence.pings:
-        met = f"{show_count(silence.pings, 'ping')} came"
     return failed(
         "idle",
-        f"cut after {silence.lasted_s:.0f} s without a Close; {met} before",
+        f"cut when nothing had passed for {silence.last_s:.0f} s, without a Close; "
+        f"{show_count(pings, 'ping')} of the relay came before",
         "The relay always says a Close: something on the way has cut it (a proxy's time-out, NAT, "
         "a firewall). nginx: proxy_read_timeout and proxy_send_timeout, HAProxy: timeout tunnel, "
         "a cloud's balancer: its idle time-out. Set it to an hour, or the relay's --ping-interval "
-        f"to less than {max(silence.lasted_s, 2):.0f} s.",
+        f"to less than {max(silence.last_s, 2):.0f} s.",
         **figures,
     )

@@ -98,8 +98,9 @@ def judge_nobody(session: str, relay: str) -> Finding:
     return failed(
         "session",
         f"nobody is in {session}, and nothing is cached of it",
-        "Start the CLI (`push`), and compare the id: it counts letter for letter, and capital "
-        "letters are others. " + _PHONE_HINT.format(relay=relay),
+        f"Start the CLI with this id and relay ({relay}), and have phones scan its QR code: ids "
+        "count letter for letter, capitals are others. A phone that was refused stands in the "
+        "relay's log, with the reason.",
         present=0,
     )
 

@@ -56,9 +56,13 @@ class WatchedConnection(RelayConnection):
 
     head = b""
     """What was received of the handshake's answer."""
-    pings = 0
-    """How many of the relay's pings came."""
+    pings_s: list[float]
+    """When the relay's pings came, by the connection's clock."""
     on_pong: Callable[[dict[str, Any]], None] | None = None
+
+    def connectionMade(self) -> None:
+        self.pings_s = []
+        super().connectionMade()
 
     def response_received(self) -> None:
         """See `ClientFramesProtocol`."""
@@ -66,7 +70,7 @@ class WatchedConnection(RelayConnection):
         super().response_received()
 
     def onPing(self, payload: bytes) -> None:
-        self.pings += 1
+        self.pings_s.append(self.clock.seconds())
         super().onPing(payload)
 
     def text_received(self, text: bytes) -> None:
@@ -189,10 +193,10 @@ class ProbeClient:
         except TimeoutError:
             return
 
-    @property
-    def pings(self) -> int:
-        """How many of the relay's pings came."""
-        return self._connection.pings if self._connection is not None else 0
+    def pings_since(self, began_s: float) -> list[float]:
+        """When the relay's pings came after that time, in seconds from then."""
+        times = [] if self._connection is None else self._connection.pings_s
+        return [one - began_s for one in times if one >= began_s]
 
     async def leave(self) -> None:
         """Close, and wait a moment for the other side's part."""

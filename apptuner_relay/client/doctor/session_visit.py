@@ -59,6 +59,8 @@ class SessionVisit:
             door.endpoint(reactor, PAGE_S),
         )
         """Joins only where the relay has no other way to tell who is there."""
+        self.otherwise = UNKNOWN_HERE
+        """What to say of the checks of which nothing was found."""
 
     async def look(self, key: str | None, token: str | None) -> list[Finding]:
         """What can be known of it."""
@@ -78,9 +80,12 @@ class SessionVisit:
         if answer.status == 200 and value is not None:
             return judge_session(self._session, str(self._relay), read_session(value))
         if answer.status == 404 and answer.error not in ("", _UNKNOWN_PATH):
+            self.otherwise = "not checked, as nobody is there"
             return [judge_nobody(self._session, str(self._relay))]
         if answer.status in (404, 405):
             return await self._look_at_older(answer, token or key)
+        if answer.status in (401, 403):
+            self.otherwise = "the relay tells it to those who show the secret"
         return [judge_refused_state(self._session, answer)]
 
     async def _look_at_older(self, refusal: HttpAnswer, credential: str | None) -> list[Finding]:
