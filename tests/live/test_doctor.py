@@ -68,7 +68,6 @@ class HealthyTest(DoctorCase):
         self.assertEqual(len(lines), 9)
         self.assertTrue(lines[1].startswith("✓ TCP          port "), child.out)
         self.assertEqual(lines[-1], "8 checks: nothing is wrong")
-        child = await self.transcript(http_url(relay), env={"LC_ALL": "C", "PYTHONUTF8": "0"})
         child = await self.transcript(http_url(relay), "--quiet")
         self.assertEqual((child.exit_code, child.out, child.err), (0, "", ""))
         child = await self.transcript(f"http://127.0.0.1:{free_port()}", "--quiet")
