@@ -13,7 +13,11 @@ from apptuner_relay.access.access_control import Access
 from apptuner_relay.config.groups.limit_settings import LimitSettings
 from apptuner_relay.flow.slow_consumers import SlowConsumers
 from apptuner_relay.relay.client_registry import ClientRegistry
+from apptuner_relay.relay.interfaces import ConnectedClient
+from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.member_context import OverRate
+from apptuner_relay.relay.piecewise import PiecewiseRound
+from apptuner_relay.session.session import Session
 from apptuner_relay.wire.frames import CLOSE_POLICY
 
 _TICK_S = 1.0
@@ -47,20 +51,27 @@ class Housekeeping:
         self._clock = clock
         self._registry = registry
         self._access = access
-        self._slow = slow
         self._over_rate = over_rate
         self._stall_timeout_s = limits.stall_timeout
         self._session_timeout_s = limits.session_timeout
         self._is_running = self._is_draining = False
         sweep_s = min(_LONGEST_SWEEP_S, limits.session_timeout / 4)
+        self._rounds = (
+            PiecewiseRound(clock, lambda: registry.clients, self._close_stalled),
+            PiecewiseRound(clock, lambda: registry.sessions.values(), self._give_up_stalled),
+            PiecewiseRound(clock, lambda: registry.clients, self._check_alive),
+        )
+        stalled_clients, stalled_bundles, silent_clients = self._rounds
         renewal_s = min(_LONGEST_RENEWAL_S, claim_ttl_s / 4)
         pings_s = min(limits.ping_interval, limits.ping_timeout) / 2
         self._calls = [
-            (_TICK_S, self._make_call(self._close_slow_and_stalled)),
+            (_TICK_S, self._make_call(slow.check)),
+            (_TICK_S, self._make_call(stalled_clients.begin)),
+            (_TICK_S, self._make_call(stalled_bundles.begin)),
             (_TICK_S, self._make_call(self._catch_up_over_rate)),
             (renewal_s, self._make_call(self._renew_claims)),
             (sweep_s, self._make_call(self._close_idle_sessions)),
-            (pings_s, self._make_call(self._ping_silent_clients)),
+            (pings_s, self._make_call(silent_clients.begin)),
         ]
 
     def start(self) -> None:
@@ -80,24 +91,25 @@ class Housekeeping:
         for _interval_s, call in self._calls:
             if call.running:
                 call.stop()
+        for one in self._rounds:
+            one.stop()
 
-    def _close_slow_and_stalled(self) -> None:
-        self._slow.check()
-        now_s = self._clock.seconds()
+    def _close_stalled(self, client: ConnectedClient) -> None:
         limit_s = self._stall_timeout_s
-        for client in tuple(self._registry.clients):
-            if client.in_message and client.source.stalled(now_s) >= limit_s:
-                reason = f"Nothing came for {limit_s:g} s in mid-message"
-                self._registry.retire(client, CLOSE_POLICY, reason)
-        for session in tuple(self._registry.sessions.values()):
-            for sender in session.desktop_side:
-                if sender.give_up_stalled(now_s, limit_s):
-                    self.log.warn(
-                        "session {session}: a bundle in chunks from {role} is given up, as no "
-                        "further chunk has come",
-                        session=session.label,
-                        role=sender.role.value,
-                    )
+        if client.in_message and client.source.stalled(self._clock.seconds()) >= limit_s:
+            reason = f"Nothing came for {limit_s:g} s in mid-message"
+            self._registry.retire(client, CLOSE_POLICY, reason)
+
+    def _give_up_stalled(self, session: Session[Member]) -> None:
+        now_s, limit_s = self._clock.seconds(), self._stall_timeout_s
+        for sender in session.desktop_side:
+            if sender.give_up_stalled(now_s, limit_s):
+                self.log.warn(
+                    "session {session}: a bundle in chunks from {role} is given up, as no "
+                    "further chunk has come",
+                    session=session.label,
+                    role=sender.role.value,
+                )
 
     def _catch_up_over_rate(self) -> None:
         for member in tuple(self._over_rate):
@@ -122,10 +134,8 @@ class Housekeeping:
                 self.log.info("session {session}: timed out", session=session.label)
                 self._registry.close_session(session, "Session timeout")
 
-    def _ping_silent_clients(self) -> None:
-        now_s = self._clock.seconds()
-        for client in tuple(self._registry.clients):
-            client.connection.check_alive(now_s)
+    def _check_alive(self, client: ConnectedClient) -> None:
+        client.connection.check_alive(self._clock.seconds())
 
     def _start(self, interval_s: float, call: LoopingCall) -> None:
         def failed(failure: Failure) -> None:
