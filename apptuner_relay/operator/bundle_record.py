@@ -213,6 +213,29 @@ class BundleRecord:
             self.keeper.forget(phone)
             self.keeper.ended(phone)
 
+    def restore(
+        self, state: RecordState, why: str | None, phones: list[PhoneRecord], is_settled: bool
+    ) -> None:
+        """Continue a record of another relay. Bundles don't move while they are on their way: a
+        phone has got all of this one, or gets no more of it."""
+        self.state, self.why, self.phones = state, why, phones
+        waited_for = {BundlePhoneState.WAITING, BundlePhoneState.GETTING}
+        for phone in phones:
+            if phone.state in waited_for:
+                phone.state = BundlePhoneState.LEFT
+            elif phone.state is BundlePhoneState.SENT and is_settled:
+                phone.state = BundlePhoneState.UNANSWERED
+        self._happens(RecordEvent.CAME)
+        if is_settled:
+            self._happens(RecordEvent.SETTLED)
+        self._awaited = sum(phone.is_awaited for phone in self.live)
+
+    def go_on(self) -> None:
+        """It was restored: wait for phones from now on."""
+        if not self.is_settled:
+            self.keeper.expect(self)
+            self._settle_if_done()
+
     def row(self) -> dict[str, object]:
         """As JSON shows it. Seconds count from its first byte."""
         return {

@@ -3,12 +3,14 @@ the session page say about a bundle comes from here.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from apptuner_relay.operator.bundle_record import BundleForm, BundleRecord, BundleSender
+from apptuner_relay.operator.moved_records import MOVED, read_record
 from apptuner_relay.operator.phone_record import PhoneRecord
 from apptuner_relay.session.session import Admission
 from apptuner_relay.support.clocks import WallClock, in_ms
@@ -103,6 +105,7 @@ class BundleRecords:
         bundles = self._sessions.get(session_hash)
         if bundles is None:
             bundles = self._sessions[session_hash] = _SessionBundles()
+        self._ended.pop(session_hash, None)
         bundles.count += 1
         record = BundleRecord(
             self,
@@ -114,11 +117,7 @@ class BundleRecords:
             target,
             is_endless,
         )
-        bundles.records.append(record)
-        self._held[record] = None
-        self._count(1)
-        if len(bundles.records) > MOST_BUNDLES:
-            self._drop(bundles.records[0])
+        self._hold(bundles, record)
         return record
 
     def session_began(self, session_hash: str) -> None:
@@ -131,6 +130,47 @@ class BundleRecords:
             self._ended.pop(session_hash, None)
             self._ended[session_hash] = self._clock.seconds()
         self._forget_ended()
+
+    # Sessions that move between relays
+
+    def adopt(self, session_hash: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """A session is this relay's from now on: go on with its records, as another relay has
+        written them (`rows`). What was not written by a relay of this version is passed over."""
+        bundles = self._sessions.get(session_hash)
+        if bundles is not None:
+            # It was here before, and these are older.
+            self._forget_session(session_hash)
+        bundles = self._sessions[session_hash] = _SessionBundles()
+        for row in reversed(rows[:MOST_BUNDLES]):
+            try:
+                record = read_record(self, session_hash, row, in_ms(self._wall_s()))
+            except (ValueError, TypeError, KeyError, OverflowError):
+                continue
+            bundles.count = max(bundles.count, record.number)
+            self._hold(bundles, record)
+            record.go_on()
+        # Until its first client arrives.
+        self.session_ended(session_hash)
+
+    def give_away(self, session_hash: str, are_adopted: bool) -> None:
+        """A session is another relay's from now on.
+
+        :param are_adopted: whether that goes on with its records.
+        """
+        bundles = self._sessions.get(session_hash)
+        if bundles is None:
+            return
+        for record in tuple(bundles.records):
+            if are_adopted:
+                self.forget(record)
+            for phone in record.phones:
+                if are_adopted:
+                    self.forget(phone)
+                else:
+                    phone.leave(MOVED)
+        if are_adopted:
+            self._ended.pop(session_hash, None)
+            self._forget_session(session_hash)
 
     def stop(self) -> None:
         """Wait for no answers any more."""
@@ -181,6 +221,18 @@ class BundleRecords:
 
     # Within
 
+    def _hold(self, bundles: _SessionBundles, record: BundleRecord) -> None:
+        bundles.records.append(record)
+        self._held[record] = None
+        self._count(1 + len(record.phones))
+        if len(bundles.records) > MOST_BUNDLES:
+            self._drop(bundles.records[0])
+
+    def _forget_session(self, session_hash: str) -> None:
+        for record in tuple(self._sessions[session_hash].records):
+            self._drop(record)
+        del self._sessions[session_hash]
+
     def _expire(self) -> None:
         now_s = self._clock.seconds()
         while self._expected:
@@ -220,6 +272,4 @@ class BundleRecords:
             if len(self._ended) <= MOST_ENDED and ended_s > oldest_s:
                 return
             del self._ended[session_hash]
-            for record in tuple(self._sessions[session_hash].records):
-                self._drop(record)
-            del self._sessions[session_hash]
+            self._forget_session(session_hash)

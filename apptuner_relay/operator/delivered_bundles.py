@@ -93,6 +93,16 @@ class DeliveredBundles:
         for row in rows.values():
             row.leave(why)
 
+    def move(self) -> None:
+        """Its session moves to another relay, which goes on with the records."""
+        self._rows.clear()
+        self._newest = None
+
+    def take_over(self, other: "DeliveredBundles") -> None:
+        """The phone is connected in another way: go on with what is recorded of it."""
+        self._rows, other._rows = other._rows, {}
+        self._newest, other._newest = other._newest, None
+
     def answer(self, success: bool, error: str | None) -> None:
         """It says whether it runs what it got last.
 

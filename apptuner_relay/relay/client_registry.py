@@ -228,6 +228,8 @@ class ClientRegistry:
         flow = self._make_flow(connection, FrameReader)
         successor = Member(admission, member.session, connection, flow, self._context)
         member.session.substitute(member, successor)
+        if successor.delivery is not None and member.delivery is not None:
+            successor.delivery.recorded.take_over(member.delivery.recorded)
         self.clients.add(successor)
         self._count_in(successor)
         self._stop(member, _RECONNECTED)

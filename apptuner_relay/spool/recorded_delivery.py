@@ -55,6 +55,14 @@ class RecordedDelivery:
         """The phone has disconnected."""
         self._rows.close(why)
 
+    def moved(self) -> None:
+        """Its session moves to another relay."""
+        self._rows.move()
+
+    def take_over(self, other: "RecordedDelivery") -> None:
+        """The phone is connected in another way: go on with what is recorded of it."""
+        self._rows.take_over(other._rows)
+
     def answered(self, success: bool, error: str | None) -> None:
         """The phone says whether it runs what it got last. See `DeliveredBundles.answer`."""
         self._rows.answer(success, error)

@@ -56,18 +56,76 @@ class BridgedAcksTest(AcksCase):
         self.turn(1)
         self.assertEqual(self.acks(cli), [{"type": "bundle_ack", "success": True}])
 
-    def test_while_the_session_moves(self) -> None:
-        cli = self.cluster.connect(self.b, "/cli/ABC234?acks=1")
+
+class MovingTest(AcksCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.settled: dict[str, list[int]] = {}
+        for relay in (self.a, self.b):
+            numbers = self.settled[relay.name] = []
+            relay.service.meters.bundles.subscribe(
+                lambda record, numbers=numbers: numbers.append(record.number)  # type: ignore[misc]
+            )
+        self.cli = self.cluster.connect(self.b, "/cli/ABC234?acks=1")
         self.turn()
-        self.phones["ann"].lose()
-        stopped = self.a.service.stopService()
+
+    def push(self, code: str) -> None:
+        self.cli.send(type="bundle_update", payload={"code": code})
+        self.turn(1)
+
+    def move(self) -> None:
+        """Relay a stops, and b has the session."""
+        self.phones.pop("ann").lose()
+        self.turn(1)
+        self.a.service.stopService()
         self.turn(5)
         self.assertEqual(self.owner, "b")
-        cli.received()
-        self.phones["bob"].send(type="bundle_ack", success=True)
+        self.cli.received()
+
+    def test_the_new_owner_hears_the_answer(self) -> None:
+        self.push("one")
+        for phone in self.phones.values():
+            phone.send(type="bundle_ack", success=True)
         self.turn(1)
-        self.assertEqual([one["deviceName"] for one in self.acks(cli)], ["Bob"])
-        del stopped
+        self.push("two")
+        self.assertEqual(self.settled, {"a": [1], "b": []})
+        self.move()
+        second, first = self.b.service.meters.bundles.rows(*self.b.service.sessions)
+        self.assertEqual((first["id"], first["settled"], first["state"]), (1, True, "whole"))
+        states = {one["deviceId"]: one["state"] for one in second["phones"]}
+        self.assertEqual((states, second["settled"]), ({"ann": "left", "bob": "sent"}, False))
+        self.phones["bob"].send(type="bundle_ack", success=False, error="no")
+        self.turn(1)
+        (acked,) = self.acks(self.cli)
+        self.assertEqual((acked["deviceName"], acked["error"]), ("Bob", "no"))
+        phones = {one["deviceId"]: one for one in self.row(self.b)["phones"]}
+        self.assertEqual((phones["bob"]["state"], phones["bob"]["error"]), ("failed", "no"))
+        self.push("three")
+        self.assertEqual(self.row(self.b)["id"], 3)
+        # It is settled once, where the session is.
+        self.turn(40)
+        self.assertEqual(self.settled, {"a": [1], "b": [2, 3]})
+
+    def test_who_never_answers_there_is_settled_by_the_clock(self) -> None:
+        self.push("one")
+        self.move()
+        self.turn(40)
+        self.assertEqual(self.settled, {"a": [], "b": [1]})
+
+    def test_who_joins_there_late_is_in_the_record(self) -> None:
+        self.push("one")
+        self.move()
+        late = self.cluster.connect(self.b, "/mobile/ABC234?deviceId=late&replay=1")
+        self.turn(1)
+        self.assertIn("bundle_update", late.types())
+        phones = {one["deviceId"]: one for one in self.row(self.b)["phones"]}
+        self.assertEqual((phones["late"]["source"], phones["late"]["state"]), ("kept", "sent"))
+
+    def test_the_old_owner_keeps_none(self) -> None:
+        self.push("one")
+        (session,) = self.a.service.sessions
+        self.move()
+        self.assertEqual(self.a.service.meters.bundles.rows(session), [])
 
 
 class EarlierOwnerTest(VersionsCase):

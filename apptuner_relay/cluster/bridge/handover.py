@@ -5,7 +5,7 @@ The new owner's end is a `takeover.Takeover`. `handover_messages` has the protoc
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
@@ -139,18 +139,30 @@ class Handover:
         why = (await self._answer("kept", until_s)).get("why")
         return None if why is None else str(why)
 
-    async def hand_over(self, epoch: int, clients: Iterable[MigratingClient]) -> None:
-        """Hand over the session.
+    async def hand_over(
+        self,
+        epoch: int,
+        clients: Iterable[MigratingClient],
+        records: Sequence[Mapping[str, object]] = (),
+        kept: int | None = None,
+    ) -> bool:
+        """Hand over the session. Returns whether the new owner goes on with its records.
 
         :param epoch: that of this relay's lease.
         :param clients: the clients that the new owner is to wait for.
+        :param records: the rows of its last bundles, the newest first.
+        :param kept: the number of the one that is sent with it.
         :raises Refused: the other relay has not taken it.
         :raises NotHandedOver: whether it has is unknown.
         """
-        self._send("take", epoch=epoch, members=[one.to_json() for one in clients])
-        why = (await self._answer("taken")).get("why")
+        members = [one.to_json() for one in clients]
+        self._send("take", epoch=epoch, members=members, records=records, kept=kept)
+        answer = await self._answer("taken")
+        why = answer.get("why")
         if why is not None:
             raise Refused(str(why))
+        # A relay of an earlier version knows of no records.
+        return answer.get("records") is True
 
     def report_absent(self, clients: Iterable[str]) -> None:
         """These clients have disconnected since `hand_over`."""

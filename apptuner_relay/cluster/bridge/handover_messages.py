@@ -7,7 +7,7 @@ in which it is stored.
     old owner → new owner                               new owner → old owner
     offer  node, bundle (null, or its description)      ready  keeps (null, or why not)
     (the bundle's messages) bundle_end sha256           kept   why (null where it is stored)
-    take   epoch, members                               taken  why (null where it is taken)
+    take   epoch, members, records, kept                taken  why (null where it is taken), records
     missing  clients that have disconnected since
 """
 

@@ -29,8 +29,10 @@ from apptuner_relay.cluster.ownership.directory import (
     NodeInfo,
 )
 from apptuner_relay.cluster.ownership.rendezvous import weight
+from apptuner_relay.operator.moved_records import write_records
 from apptuner_relay.session.session import Arrival, BadRequest
 from apptuner_relay.spool.bundle_file import BundleFile
+from apptuner_relay.spool.bundle_log import BundleLog
 from apptuner_relay.spool.file_states import FileState
 
 _TURN_S = 1.0
@@ -74,6 +76,8 @@ class SessionMigration:
         here = host.relay.sessions.get(session)
         self._members = here
         self._quiescing = None if here is None else Quiescing(host.relay, here)
+        self._are_adopted = False
+        """Whether the new owner goes on with the records of the session's bundles."""
         self._remotes: list[RemoteMember] = []
         """Those of its clients that stay connected to this relay."""
 
@@ -179,7 +183,9 @@ class SessionMigration:
         """
         clients = [] if self._quiescing is None else self._quiescing.list_clients()
         try:
-            await handover.hand_over(lease.epoch, clients)
+            rows = write_records(self._relay.meters.bundles.recent(self._session))
+            kept = self._kept_record()
+            self._are_adopted = await handover.hand_over(lease.epoch, clients, rows, kept)
         except Refused:
             handover.close()
             raise
@@ -188,6 +194,14 @@ class SessionMigration:
             # The answer was lost, but the directory knows.
             if await self._owner() != node.node:
                 raise
+
+    def _kept_record(self) -> int | None:
+        """The number of the record of the bundle that is kept, where there is one."""
+        store = self._relay.store
+        file = None if store is None else store.last(self._session)
+        content = None if file is None else file.content
+        record = content.record if isinstance(content, BundleLog) else None
+        return None if record is None else record.number
 
     async def _open(self, node: NodeInfo, bundle: BundleFile | None) -> tuple[Handover, str | None]:
         """Connect to another relay, and send it the last bundle, if there is one. With it, why the
@@ -277,6 +291,10 @@ class SessionMigration:
         become remote members."""
         host, relay, session = self._host, self._relay, self._session
         quiescing = self._quiescing
+        for phone in () if self._members is None else self._members.mobiles:
+            if phone.delivery is not None:
+                # Its clients are disconnected here, and nowhere else.
+                phone.delivery.recorded.moved()
         if quiescing is not None:
             if handover is None:
                 quiescing.list_clients()
@@ -293,6 +311,7 @@ class SessionMigration:
             relay.registry.give_up(self._members)
         elif relay.store is not None:
             relay.store.forget(session)
+        relay.meters.bundles.give_away(session, self._are_adopted)
         host.forget_provisional(session)
         if self._arrival is Arrival.MOVED and handover is None:
             await host.directory.release(session)

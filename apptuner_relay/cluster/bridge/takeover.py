@@ -34,6 +34,7 @@ from apptuner_relay.cluster.ownership.directory import DirectoryError
 from apptuner_relay.config.node_names import check_node
 from apptuner_relay.relay.frame_handler import Connection, ConnectionFlow
 from apptuner_relay.session.session import BadRequest
+from apptuner_relay.spool.bundle_log import BundleLog
 from apptuner_relay.spool.recorder import Recorder
 from apptuner_relay.wire.frames import (
     BINARY,
@@ -87,6 +88,8 @@ class Takeover:
         self._node = ""
         self._assembler = MessageAssembler()
         self._receiver: BundleReceiver | None = None
+        self._records: tuple[object, object] = None, None
+        """Of the session's last bundles, and the number of the one that is kept; as they came."""
         self._silence_timer: IDelayedCall | None = None
         self._restart_timer()
 
@@ -155,6 +158,7 @@ class Takeover:
                 raise BadHandoverMessage("no epoch")
             self.state = next_state(self.state, event)
             self._host.barriers.expect(self._session, clients)
+            self._records = message.get("records"), message.get("kept")
             taking = Deferred.fromCoroutine(self._take(epoch, len(clients)))
             taking.addErrback(self._failed)
         else:
@@ -220,7 +224,10 @@ class Takeover:
         self.state = next_state(self.state, TakeoverEvent.GRANTED)
         # Where the old owner has failed meanwhile, its clients find their way all the same.
         if self.state is TakeoverState.TAKEN:
-            self._send("taken", why=None)
+            # An earlier version sends no records, and expects no word of them.
+            more = {"records": True} if isinstance(self._records[0], list) else {}
+            self._send("taken", why=None, **more)
+        self._adopt_records()
         self.log.info(
             "session {session}: taken over from {node}, with {count} clients{bundle}",
             session=key[:8],
@@ -230,6 +237,18 @@ class Takeover:
         )
         host.barriers.lift_if_complete(key)
         host.release_unused(key)
+
+    def _adopt_records(self) -> None:
+        """Go on with the records of the session's bundles."""
+        rows, kept = self._records
+        if not isinstance(rows, list):
+            return
+        bundles, store = self._relay.meters.bundles, self._relay.store
+        bundles.adopt(self._session, rows)
+        file = None if store is None else store.last(self._session)
+        if file is not None and isinstance(file.content, BundleLog):
+            records = bundles.recent(self._session)
+            file.content.record = next((one for one in records if one.number == kept), None)
 
     @property
     def _keeps(self) -> bool:
