@@ -14,6 +14,7 @@ GENERATORS = (
     "companion",
     "completion",
     "log_lines",
+    "man_pages",
     "metrics",
     "options",
     "relay_toml",

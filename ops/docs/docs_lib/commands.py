@@ -10,6 +10,19 @@ from unittest.mock import patch
 
 from apptuner_relay.client import main
 
+ENVIRONMENT = (
+    (("APPTUNER_RELAY",), "the relay, where --relay is not given"),
+    (("APPTUNER_KEY",), "the session's secret, where --key is not given"),
+    (("APPTUNER_TOKEN",), "the join token, where --token is not given"),
+    (("APPTUNER_MANAGED",), "the managed service, where --managed is not given"),
+    (
+        ("APPTUNER_ADMIN_TOKEN", "APPTUNER_STATE_DIR"),
+        "as for the relay: where --admin-token and --state-dir are not given",
+    ),
+    (("NO_COLOR",), "no colours, whatever its value"),
+)
+"""Variables, and what they say."""
+
 
 class CommandEntry(NamedTuple):
     """A command as the page of all of them lists it."""

@@ -6,7 +6,7 @@ import re
 
 from apptuner_relay.client.command import PassedOnCommand
 from apptuner_relay.client.outcome import EXIT_CODES_HELP
-from docs_lib.commands import entries, meaning, usage, value
+from docs_lib.commands import ENVIRONMENT, entries, meaning, usage, value
 
 PATH = "docs/reference/companion.md"
 
@@ -14,17 +14,8 @@ INTRODUCTION = """\
 # The companion program
 
 `apptuner-relay` plays the clients of a relay from a terminal or a script: it pushes bundles, joins as a phone, watches, downloads, and says what a relay carries. It is installed with the relay and its extra `client`. `apptuner-relay COMMAND --help` prints what stands here; this page is made by `ops/docs/run` from the same table.
-"""
-ENVIRONMENT = """\
-## Environment
 
-| variable | meaning |
-|---|---|
-| `APPTUNER_RELAY` | the relay, where `--relay` is not given |
-| `APPTUNER_KEY` | the session's secret, where `--key` is not given |
-| `APPTUNER_TOKEN` | the join token, where `--token` is not given |
-| `APPTUNER_ADMIN_TOKEN`, `APPTUNER_STATE_DIR` | as for the relay: where `--admin-token` and `--state-dir` are not given |
-| `NO_COLOR` | no colours, whatever its value |
+It comes with a page of the manual for each command: `man apptuner-relay-push`, and `man apptuner-relay-server` for the options of the relay. `man` finds them where the directory of `apptuner-relay` is in `$PATH`, as in an activated `.venv`; elsewhere, `man -M .venv/share/man apptuner-relay`. In bash, `source <(apptuner-relay completion bash)` completes commands, options and files at Tab; [`completion`](#completion) has zsh and fish.
 """
 
 
@@ -36,7 +27,7 @@ def render() -> str:
         f"## {name}\n\n{_markdown(parser.description or '')}\n\n    {usage(parser)}\n\n{_arguments(parser)}"
         for name, _, parser in commands
     ]
-    return "\n".join([INTRODUCTION, toc, "", *sections, ENVIRONMENT, _exit_codes()])
+    return "\n".join([INTRODUCTION, toc, "", *sections, _environment(), _exit_codes()])
 
 
 def _arguments(parser: argparse.ArgumentParser) -> str:
@@ -60,6 +51,15 @@ def _options(parser: argparse.ArgumentParser) -> str:
 def _markdown(text: str) -> str:
     words = re.sub(r"\s+", " ", text).strip()
     return words.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _environment() -> str:
+    rows = []
+    for names, text in ENVIRONMENT:
+        variables = ", ".join(f"`{name}`" for name in names)
+        marked = re.sub(r"--[a-z-]+", r"`\g<0>`", text)
+        rows.append(f"| {variables} | {marked} |")
+    return "\n".join(["## Environment", "", "| variable | meaning |", "|---|---|", *rows, ""])
 
 
 def _exit_codes() -> str:
