@@ -114,7 +114,6 @@ class ForkedProcess:
         self.pid = pid
         self._protocol = protocol
         self._status: int | None = None
-        self._open = {1, 2}
         self.pipes = {
             name: ProcessReader(reactor, self, name, fd) for name, fd in ((1, out), (2, err))
         }
@@ -139,7 +138,7 @@ class ForkedProcess:
 
     def childConnectionLost(self, name: int, reason: Failure) -> None:
         """Called by its readers."""
-        self._open.discard(name)
+        os.close(self.pipes.pop(name).fileno())
         self._look_whether_over()
 
     def ended(self, status: int) -> None:
@@ -148,7 +147,7 @@ class ForkedProcess:
         self._look_whether_over()
 
     def _look_whether_over(self) -> None:
-        if self._status is None or self._open:
+        if self._status is None or self.pipes:
             return
         code = os.waitstatus_to_exitcode(self._status)
         why: Exception = ProcessDone(self._status)
