@@ -100,7 +100,7 @@ class NumbersTest(ClusterCase):
         await browser.shows("redis", "connected")
         await redis.kill()
         await browser.shows("redis", "unreachable")
-        await browser.until("document.querySelector('#warning-list li[data-level=warning]')")
+        await browser.until("document.querySelector('#needs-list li[data-level=warning]')")
         await browser.screenshot("cluster-live")
 
     async def test_redis_goes_and_comes_back(self) -> None:

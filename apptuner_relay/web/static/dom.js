@@ -41,6 +41,9 @@ export function setRows(body, items, key, create, update) {
     if (old.has(row.dataset.key)) row.remove();
     else old.set(row.dataset.key, row);
   }
+  // A row that is moved loses focus: what goes has to go first.
+  const names = new Set(items.map((item) => String(key(item))));
+  for (const [name, row] of old) if (!names.has(name)) row.remove();
   let place = body.firstElementChild;
   for (const item of items) {
     const name = String(key(item));
@@ -54,5 +57,4 @@ export function setRows(body, items, key, create, update) {
     else body.insertBefore(row, place);
     update(row, item);
   }
-  for (const row of old.values()) row.remove();
 }

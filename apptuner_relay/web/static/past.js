@@ -23,7 +23,14 @@ export class Past {
     $('ranges').replaceChildren(...this.buttons);
     // What is folded isn't kept up to date.
     $('as-table').addEventListener('toggle', () => this.#tabulate());
-    addEventListener('beforeprint', () => { $('as-table').open = true; this.#tabulate(); });
+    // On paper nothing can be unfolded.
+    let isFolded = false;
+    addEventListener('beforeprint', () => {
+      isFolded = !$('as-table').open;
+      $('as-table').open = true;
+      this.#tabulate();
+    });
+    addEventListener('afterprint', () => { if (isFolded) $('as-table').open = false; });
   }
 
   update(status) {

@@ -91,7 +91,7 @@ export class SessionRows {
    *
    * @param rows every session that is listed, and those that were asked for beside them
    * @param nowMs when it came
-   * @param isHeld `(key)`: whether the row is to stay though its session has gone
+   * @param isHeld `(key, ms)`: whether the row is to stay though its session has been gone for so long
    */
   take(rows, nowMs, isHeld) {
     const here = new Set();
@@ -103,7 +103,8 @@ export class SessionRows {
     }
     for (const one of this.known.values()) {
       if (!here.has(one.key)) one.goneMs ??= nowMs;
-      if (one.goneMs !== null && nowMs - one.goneMs >= LINGER_MS && !isHeld(one.key)) this.known.delete(one.key);
+      const lingersMs = one.goneMs === null ? 0 : nowMs - one.goneMs;
+      if (lingersMs >= LINGER_MS && !isHeld(one.key, lingersMs)) this.known.delete(one.key);
     }
     this.order = this.order.filter((key) => this.known.has(key));
   }

@@ -12,6 +12,7 @@ const MORE = 100;
 const MOST = 300; // the relay has other things to do
 const EVERY_MS = 4_000;
 const WHILE_OPENED_MS = 1_900; // with each status
+const POINTED_MS = 60_000;
 const TYPING_MS = 200;
 const SEVERAL_CLIS = 'Several CLIs of one project are connected, and each sends its bundles to the phones.';
 const COLUMNS = Object.keys(SORTS).filter((by) => !SORTS[by].isNoColumn);
@@ -61,7 +62,7 @@ export class Sessions {
       for (const row of listed) row.isBrief = !row.bundles;
       for (const row of await this.#beside(listed)) rows.set(keyOf(row), row);
       this.listed = listed.length;
-      this.rows.take([...rows.values()], this.nowMs, (key) => this.#isHeld(key));
+      this.rows.take([...rows.values()], this.nowMs, (key, goneMs) => this.#isHeld(key, goneMs));
       this.#show();
     } catch {
       // The connection is lost: the line to the relay says so.
@@ -78,17 +79,16 @@ export class Sessions {
   /** The sessions whose rows are opened; and those that are looked for, where not all are listed. */
   async #beside(listed) {
     const here = new Set(listed.map(({ session }) => session));
-    const opened = [...this.opened].map((key) => this.rows.known.get(key))
-      .filter((one) => one && (one.goneMs === null || here.has(one.row.session))).map(({ row }) => row.session);
+    const opened = [...this.opened].map((key) => this.rows.known.get(key)?.row.session).filter(Boolean);
     const sought = listed.length < this.most ? [] : this.meaning.asked.filter((hash) => !here.has(hash.slice(0, 8)));
     const asked = [...new Set([...opened, ...sought])];
     const answers = await Promise.all(asked.map((hash) => fetchRows(`session=${hash}`)));
     return answers.flat().filter(({ session }) => asked.some((hash) => hash.startsWith(session)));
   }
 
-  /** Rows that stay where they are: opened ones, and all of them while somebody points at them. */
-  #isHeld(key) {
-    return this.opened.has(key) || $('session-rows').matches(':hover');
+  /** Rows that stay where they are: opened ones, and for a minute all of them while somebody points at them. */
+  #isHeld(key, goneMs) {
+    return this.opened.has(key) || (goneMs < POINTED_MS && $('session-rows').matches(':hover'));
   }
 
   #tools() {
@@ -211,6 +211,8 @@ export class Sessions {
     behind.hidden = row.slow || !isBehind(row);
     severalClis.hidden = !row.several_clis;
     ended.hidden = goneMs === null;
+    // Where not all are listed, one that is missing may be there all the same; opened ones are asked for.
+    setText(ended, this.listed < this.most || this.opened.has(key) ? 'ended' : 'no longer listed');
     setText(devices, devicesOf(row).join(', '));
     const ageS = row.since_ms === undefined ? row.age_s : (this.nowMs - row.since_ms) / 1000;
     [
