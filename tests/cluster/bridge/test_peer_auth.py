@@ -34,6 +34,7 @@ PHONE = Admission(
     "203.0.113.9",
     authorized=True,
     channel_user="mobile:0123456789ab:d1",
+    agent="okhttp/4.9.0",
 )
 CLI = Admission(
     Role.CLI,

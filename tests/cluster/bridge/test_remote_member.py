@@ -10,12 +10,15 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apptuner_relay.cluster.bridge.link import MOVED
+from apptuner_relay.cluster.bridge.link import MOVED, ROUND_TRIP
+from apptuner_relay.cluster.bridge.peer_server import read_round_trip
 from apptuner_relay.cluster.bridge.placement_states import PlacementState
 from apptuner_relay.cluster.bridge.remote_member import RemoteMember
 from apptuner_relay.cluster.ownership.directory import Lease
 from apptuner_relay.edge.closing_states import ClosingState
+from apptuner_relay.operator.views import Views
 from apptuner_relay.session.session import Arrival, Role
+from apptuner_relay.support.round_trip import RoundTrip
 from apptuner_relay.wire.frames import CLOSE, CONTINUATION, PING, PONG, TEXT, FrameReader
 from tests.cluster.bridge.cases import BridgeCase
 from tests.cluster.harness import KEY, SESSION, ClusterCase
@@ -268,6 +271,43 @@ class Presence(RemoteCase):
         self.assertTrue(self.remote.ping_owner())
         self.turn(1)
         self.assertEqual(self.inbound.last_heard_s(), heard_s)
+
+
+class RoundTrips(RemoteCase):
+    """How far a client is from the relay that it is connected to, as its session's owner knows."""
+
+    def answer(self) -> None:
+        self.phone.read()
+        pings = [payload for opcode, _, payload in self.phone.frames if opcode == PING]
+        self.phone.send_raw(masked(PONG, pings[-1]))
+        self.turn()
+
+    @property
+    def member(self) -> Any:
+        [member] = self.a.service.sessions[KEY].mobiles
+        return member
+
+    def test_the_owner_is_told(self) -> None:
+        self.turn(15)
+        self.assertIsNone(self.member.round_trip_s)
+        self.answer()
+        took_s = self.remote.round_trip_s
+        assert took_s is not None
+        self.assertGreater(took_s, 0.25)
+        self.assertAlmostEqual(self.member.round_trip_s, took_s, 5)
+        (row,) = Views(self.a.service.meters).sessions()
+        shown = next(one for one in row["clients"] if one["deviceId"] == "d1")  # type: ignore[attr-defined]
+        self.assertEqual((shown["round_trip_ms"], shown["through"]), (round(1000 * took_s, 1), "b"))
+
+    def test_one_that_lies_is_passed_over(self) -> None:
+        for told in (b"", b"x", b"nan", b"-1", b"1e99", b"inf"):
+            self.assertIsNone(read_round_trip(ROUND_TRIP + told, 0.0), told)
+        self.assertEqual(read_round_trip(ROUND_TRIP + b"0.012000", 5.0), RoundTrip(0.012, 5.0))
+
+    @given(st.binary(max_size=40))
+    def test_anything(self, told: bytes) -> None:
+        found = read_round_trip(ROUND_TRIP + told, 0.0)
+        self.assertTrue(found is None or 0 <= found.took_s <= 3600)
 
 
 class FakeLink:
