@@ -14,6 +14,7 @@ _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 NAME_CHARACTERS = 64
 AGENT_CHARACTERS = 64
 _QUERY_FIELDS = 32
+_ROLES = {role.value: role for role in SOCKET_ROLES}
 PLATFORMS = frozenset({"ios", "android"})
 
 
@@ -41,12 +42,12 @@ def parse_path(path: str) -> tuple[Role, str]:
     """
     _, _, rest = path.partition("/")
     name, _, session_id = rest.partition("/")
-    roles = {role.value: role for role in SOCKET_ROLES}
-    if name not in roles:
+    role = _ROLES.get(name)
+    if role is None:
         raise BadRequest(
-            404, "Not found: connect to /ROLE/SESSION, ROLE being one of " + ", ".join(roles)
+            404, "Not found: connect to /ROLE/SESSION, ROLE being one of " + ", ".join(_ROLES)
         )
-    return roles[name], check_session_id(session_id)
+    return role, check_session_id(session_id)
 
 
 def session_hash(session_id: str) -> str:
