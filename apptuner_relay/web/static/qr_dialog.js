@@ -34,7 +34,7 @@ export async function showQr(line, id) {
   code.classList.toggle('useless', body.reach === 'loopback');
   setText($('qr-url'), body.url);
   setText($('qr-note'), NOTES[body.reach] ?? '');
-  setText($('qr-expiry'), body.reach === 'loopback' ? '' : expiry(body.expires_ms));
+  setText($('qr-expiry'), expiry(body.expires_ms));
   // Browsers copy on https and localhost only.
   $('qr-copy').hidden = !navigator.clipboard;
   $('qr-copy').onclick = async () => {
@@ -44,7 +44,7 @@ export async function showQr(line, id) {
 }
 
 function expiry(ms) {
-  if (ms === null) return 'It needs no token, and does not expire.';
+  if (ms === null) return 'It has no join token, and so does not expire.';
   const day = new Date(ms).toDateString() === new Date().toDateString() ? '' : 'tomorrow ';
   return `Phones may join with it until ${day}${clock(ms)}. One that has joined stays.`;
 }

@@ -52,7 +52,7 @@ begin();
 /** The fragment says which session it is. */
 async function begin() {
   following?.stop();
-  id = decodeURIComponent(location.hash.slice(1));
+  id = fragment();
   setText($('said'), '');
   last = null;
   if (!ID.test(id)) {
@@ -70,6 +70,15 @@ async function begin() {
   setText($('label'), `${hash.slice(0, 8)} in logs`);
   line = new SessionLine(hash, null);
   connect(sessionStorage.getItem(storageKey()) ?? '');
+}
+
+function fragment() {
+  const text = location.hash.slice(1);
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function connect(secret) {
