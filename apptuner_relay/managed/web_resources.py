@@ -13,6 +13,7 @@ from apptuner_relay.managed.own_server.authorization import (
 )
 from apptuner_relay.managed.protocol.signatures import Signer
 from apptuner_relay.relay.service import RelayService
+from apptuner_relay.web.site import make_refused
 from apptuner_relay.web.upgrade import WebSocketResource
 
 
@@ -32,5 +33,5 @@ def make_resources(
     """
     return {
         PATH.encode(): AuthorizationResource(relay, gateway, signer, prefix, apps.expect, peers),
-        b"/app": WebSocketResource(apps, relay.meters.counters.count_refused),
+        b"/app": WebSocketResource(apps, make_refused(relay)),
     }

@@ -81,10 +81,8 @@ class Day:
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 return None
             setattr(day, name, value)
-        times = ReloadTimes.read(row.get(_TIMES, ""))
-        if times is None:
-            return None
-        day._times = times
+        # Without them, what is added later is all that its quantiles are of.
+        day._times = ReloadTimes.read(row.get(_TIMES)) or ReloadTimes()
         return day
 
 
@@ -149,7 +147,9 @@ class Days:
 
     def rows(self) -> dict[str, dict[str, object]]:
         """Every day that is kept, by date, as `merge` reads it."""
-        kept = {day.date: day.saved() for day in (*self._past.values(), self.today)}
+        # Of days that are over the times are summed up, so that the file stays small.
+        kept = {day.date: day.row() for day in self._past.values()}
+        kept[self.today.date] = self.today.saved()
         return dict(sorted(kept.items()))
 
     def merge(self, rows: object) -> int:

@@ -1,4 +1,4 @@
-"""Counts and logs the handshakes that are refused.
+"""Logs the handshakes and uploads that are refused.
 
 The log is throttled, so that refused clients can't fill the disk: a line in 10 seconds for each
 client and reason, so that one who tries for ever doesn't hide the others, and a few lines a second
@@ -13,7 +13,13 @@ from twisted.logger import Logger
 
 from apptuner_relay.access.bucket import TokenBucket
 from apptuner_relay.access.limits import customer
-from apptuner_relay.session.session import BadRequest, Role, parse_path, session_hash
+from apptuner_relay.session.session import (
+    BadRequest,
+    Role,
+    check_session_id,
+    parse_path,
+    session_hash,
+)
 from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.log_throttle import INTERVAL_S
 from apptuner_relay.support.printable_text import printable_line
@@ -22,10 +28,11 @@ MOST_LINES_A_SECOND = 2.0
 MOST_LINES_AT_ONCE = 20
 _MOST_KINDS = 1000
 _WHY_CHARACTERS = 200
+_UPLOADS = "/bundles/"
 
 
 class Refusal(NamedTuple):
-    """A handshake that was refused."""
+    """A handshake or an upload that was refused."""
 
     status: int
     """Of HTTP."""
@@ -43,8 +50,12 @@ def make_refusal(status: int, address: str | None, why: str, target: str) -> Ref
     """:param target: of the request, with the session's id; see RFC 9112 §3.2."""
     role: Role | None = None
     session: str | None = None
+    path = target.partition("?")[0]
     try:
-        role, session_id = parse_path(target.partition("?")[0])
+        if path.startswith(_UPLOADS):
+            role, session_id = Role.UPLOAD, check_session_id(path.removeprefix(_UPLOADS))
+        else:
+            role, session_id = parse_path(path)
         session = session_hash(session_id)[:8]
     except BadRequest:
         # It is for no session, which may be why it is refused.
@@ -66,14 +77,12 @@ class _Kind:
 class RefusalLog:
     """The refusals of one relay.
 
-    :param count: called with the HTTP status of each refusal.
     :param seconds: the monotonic clock.
     """
 
     log = Logger()
 
-    def __init__(self, count: Callable[[int], None], seconds: Callable[[], float]) -> None:
-        self._count = count
+    def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
         self._kinds: OrderedDict[object, _Kind] = OrderedDict()
         self._lines = TokenBucket(MOST_LINES_A_SECOND, MOST_LINES_AT_ONCE, seconds())
@@ -81,8 +90,7 @@ class RefusalLog:
         """Refusals of kinds that are forgotten, of which no line has told."""
 
     def add(self, refusal: Refusal) -> None:
-        """A handshake was refused."""
-        self._count(refusal.status)
+        """A handshake or an upload was refused."""
         now_s = self._seconds()
         kind = self._find((customer(refusal.address), refusal.status, refusal.why))
         kind.count += 1
@@ -107,13 +115,16 @@ class RefusalLog:
 
     def _write(self, refusal: Refusal, count: int, untold: int) -> None:
         fields: dict[str, object] = {}
-        asked = ""
+        what, asked = "a handshake", ""
         if refusal.role is not None:
             fields = {"role": refusal.role.value, "session": refusal.session}
             asked = f" as {refusal.role.value} of session {refusal.session}"
+        if refusal.role is Role.UPLOAD:
+            what, asked = "an upload", f" to session {refusal.session}"
         self.log.info(
-            "a handshake from {address}{asked} was refused with {status}: {why} ({count} such "
-            "since the last such line{others})",
+            "{what} from {address}{asked} was refused with {status}: {why} ({count} such since "
+            "the last such line{others})",
+            what=what,
             address=refusal.address or UNKNOWN,
             asked=asked,
             status=refusal.status,

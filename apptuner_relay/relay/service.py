@@ -32,7 +32,7 @@ from apptuner_relay.relay.housekeeping import Housekeeping
 from apptuner_relay.relay.interfaces import ConnectedClient, DecideClaim, Place
 from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.member_context import MemberContext, OverRate
-from apptuner_relay.relay.refusal_log import RefusalLog, make_refusal
+from apptuner_relay.relay.refusal_log import Refusal, RefusalLog, make_refusal
 from apptuner_relay.relay.shutdown import Shutdown
 from apptuner_relay.session.session import (
     Admission,
@@ -133,7 +133,7 @@ class RelayService(Service):
             is_draining=lambda: self.shutdown is not None,
         )
         self.meters = Meters(settings.warnings, clock, wall_s, view)
-        self._refusals = RefusalLog(self.meters.counters.count_refused, clock.seconds)
+        self._refusals = RefusalLog(clock.seconds)
         self._bundle_lines = BundleLogLines(self.meters.bundles, settings.logs.log_bundles, clock)
         over_rate: set[OverRate] = set()
         context = MemberContext(
@@ -270,7 +270,14 @@ class RelayService(Service):
         :param why: for people, without anything that the client has sent.
         :param target: of its request.
         """
-        refusal = make_refusal(status, address, why, target)
+        self.meters.counters.count_refused(status)
+        self._tell_refused(make_refusal(status, address, why, target))
+
+    def upload_refused(self, status: int, address: str | None, why: str, target: str) -> None:
+        """Likewise, of an upload: it is counted elsewhere."""
+        self._tell_refused(make_refusal(status, address, why, target))
+
+    def _tell_refused(self, refusal: Refusal) -> None:
         self._refusals.add(refusal)
         self.meters.feed.refused(*refusal)
 

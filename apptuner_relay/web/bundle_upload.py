@@ -179,7 +179,13 @@ class BundleUpload:
                 raise
             self._enter(place)
         except BadRequest as wrong:
-            self._refuse(wrong)
+            self._refuse_entry(wrong)
+
+    def _refuse_entry(self, wrong: BadRequest) -> None:
+        address = client_address(self._request, self._relay.settings.listening.trusted_proxy)
+        target = self._target.decode("ascii", "replace")
+        self._relay.upload_refused(wrong.status, address, str(wrong), target)
+        self._refuse(wrong)
 
     async def _find_place(self) -> Place:
         """:raises BadRequest: the upload may not come in."""

@@ -22,7 +22,7 @@ from apptuner_relay.web.bundle_resource import BundlesResource, PeerBundles
 from apptuner_relay.web.bundle_upload import Uploads
 from apptuner_relay.web.channel import RelayChannel
 from apptuner_relay.web.events import EventsResource
-from apptuner_relay.web.guard import Guard, Guarded
+from apptuner_relay.web.guard import Guard, Guarded, client_address
 from apptuner_relay.web.json_body import ErrorResource, JsonResource, write_json
 from apptuner_relay.web.metrics import MetricsResource
 from apptuner_relay.web.node_list import NodesResource
@@ -50,11 +50,21 @@ _DEFAULTS = ListeningSettings()
 _NOTHING: Mapping[bytes, Any] = {}
 
 
+def make_refused(relay: RelayService) -> Callable[[Request, int, str], None]:
+    """What a `WebSocketResource` calls where it refuses a handshake."""
+
+    def refused(request: Request, status: int, why: str) -> None:
+        address = client_address(request, relay.settings.listening.trusted_proxy)
+        relay.refused(status, address, why, request.uri.decode("ascii", "replace"))
+
+    return refused
+
+
 class RoleResource(WebSocketResource):
     """A path of clients, such as ``/cli/{session}``."""
 
     def __init__(self, factory: RelayFactory) -> None:
-        super().__init__(factory, factory.relay.meters.counters.count_refused)
+        super().__init__(factory, make_refused(factory.relay))
 
     def refuse_other(self, request: Request) -> bytes:
         """See `WebSocketResource`."""

@@ -16,31 +16,32 @@ from apptuner_relay.web.json_body import write_json
 from apptuner_relay.wire.handshake import write_head
 
 WEBSOCKET_VERSION = b"13"
+_OTHER_VERSION = "Only WebSocket version 13 is spoken here"
 
 
 class WebSocketResource(Resource):
     """A path that WebSocket clients connect to.
 
     :param factory: makes their connections.
-    :param count_refused: called with the HTTP status of a refusal.
+    :param refused: called with a handshake that is refused here, its HTTP status, and why.
     """
 
     isLeaf = True
 
     def __init__(
-        self, factory: WebSocketServerFactory, count_refused: Callable[[int], None]
+        self, factory: WebSocketServerFactory, refused: Callable[[Request, int, str], None]
     ) -> None:
         super().__init__()
         self._factory = factory
-        self._count_refused = count_refused
+        self._refused = refused
 
     def render(self, request: Request) -> bytes | int:
         if request.method != b"GET" or not _asks_for_websocket(request):
             return self.refuse_other(request)
         if request.getHeader(b"sec-websocket-version") != WEBSOCKET_VERSION:
-            self._count_refused(426)
+            self._refused(request, 426, _OTHER_VERSION)
             request.setHeader(b"sec-websocket-version", WEBSOCKET_VERSION)
-            return write_json(request, {"error": "Only WebSocket version 13 is spoken here"}, 426)
+            return write_json(request, {"error": _OTHER_VERSION}, 426)
         return upgrade(request, self._factory)
 
     def refuse_other(self, request: Request) -> bytes:

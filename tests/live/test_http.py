@@ -57,6 +57,9 @@ class RefusalTest(LiveCase):
         reply = await relay.get("/cli/ABC234", headers=headers)
         self.assertRefused(reply, 426)
         self.assertEqual(reply.headers["sec-websocket-version"], "13")
+        await relay.logged(
+            r"as cli of session \w{8} was refused with 426: Only WebSocket version 13"
+        )
 
     async def test_a_handshake_without_a_key(self) -> None:
         relay = await self.relay()

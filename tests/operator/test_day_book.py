@@ -86,6 +86,35 @@ class DaysTest(SynchronousTestCase):
         self.assertEqual((today.bundles, today.connections), (7, 40))
         self.assertEqual([day.date for day in after.past()], ["2026-11-23"])
 
+    def test_reload_times_outlive_a_restart_of_the_day(self) -> None:
+        before = Days(NOON_S)
+        for seconds in (0.5, 0.5, 4.0):
+            before.today.add_reload(seconds)
+        after = Days(NOON_S + 60)
+        for seconds in (4.0, 4.0):
+            after.today.add_reload(seconds)
+        self.assertEqual(after.merge(before.rows()), 0)
+        self.assertEqual(after.today.reloads, 5)
+        self.assertAlmostEqual(after.today.reload_median_ms / 4000, 1, 1)
+        # When the day is over, only what it comes to is kept.
+        self.assertIn("reload_times", after.rows()["2026-11-23"])
+        after.turn(NOON_S + DAY_S)
+        kept = after.rows()["2026-11-23"]
+        self.assertNotIn("reload_times", kept)
+        self.assertEqual(kept["reload_median_ms"], after.past()[0].reload_median_ms)
+
+    def test_reload_times_that_are_none_cost_nothing_else(self) -> None:
+        days = Days(NOON_S)
+        rows = {"2026-11-23": row(bundles=3, reloads=2, reload_times="many")}
+        self.assertEqual(days.merge(rows), 0)
+        self.assertEqual((days.today.bundles, days.today.reloads), (3, 2))
+
+    def test_a_file_of_an_earlier_version(self) -> None:
+        days = Days(NOON_S)
+        days.merge({"2026-11-22": row(bundles=3), "2026-11-23": row(bundles=4)})
+        self.assertEqual([day.bundles for day in days.month()], [3, 4])
+        self.assertEqual([day.reload_median_ms for day in days.month()], [0, 0])
+
     def test_entries_that_are_no_days_are_passed_over(self) -> None:
         days = Days(NOON_S)
         rows = {

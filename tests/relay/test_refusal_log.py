@@ -23,8 +23,8 @@ FULL = "This session already has 5 phones, the most it may have"
 
 class Refusals(SynchronousTestCase):
     def setUp(self) -> None:
-        self.clock, self.counted = Clock(), list[int]()
-        self.log = RefusalLog(self.counted.append, self.clock.seconds)
+        self.clock = Clock()
+        self.log = RefusalLog(self.clock.seconds)
 
     def test_a_flood_is_a_few_lines(self) -> None:
         with capturedLogs() as events:
@@ -33,7 +33,6 @@ class Refusals(SynchronousTestCase):
             self.clock.advance(60)
             self.log.add(make_refusal(403, "203.0.113.9", FULL, "/mobile/ABC234"))
             self.log.add(make_refusal(503, None, "The relay restarts", "/what"))
-        self.assertEqual(self.counted, [403] * 6 + [503])
         asked = f"as mobile of session {LABEL}"
         self.assertEqual(
             list(map(formatEvent, events)),
@@ -77,6 +76,17 @@ class Refusals(SynchronousTestCase):
         self.assertTrue(refusal.why.isprintable() and len(refusal.why) <= 200)
         if refusal.session is not None:
             self.assertRegex(refusal.session, "^[0-9a-f]{8}$")
+
+    def test_an_upload(self) -> None:
+        with capturedLogs() as events:
+            self.log.add(make_refusal(409, "203.0.113.9", "Another upload", "/bundles/ABC234?x=1"))
+        self.assertEqual(
+            list(map(formatEvent, events)),
+            [
+                f"an upload from 203.0.113.9 to session {LABEL} was refused with 409: Another "
+                "upload (1 such since the last such line)"
+            ],
+        )
 
     def test_what_was_asked_for(self) -> None:
         self.assertEqual(

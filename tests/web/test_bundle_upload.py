@@ -187,6 +187,9 @@ class ComingIn(UploadCase):
         first = self.upload(4)
         first.send(b"12")
         self.assertEqual(self.push().status, 409)
+        event = self.relay.service.meters.events.rows()[0]
+        self.assertEqual((event["kind"], event["level"]), ("refused", "notice"))
+        self.assertRegex(str(event["text"]), "^upload from .* with 409: Another upload")
         first.send(b"34")
         self.relay.clock.advance(0)
         self.assertEqual(first.status, 201)
