@@ -34,12 +34,17 @@ _BEFORE_IMPORTS = ("LANG", "LC_", "LD_", "MALLOC_", "OPENSSL_", "PYTHON", "SSL_"
 def can_fork(env: Mapping[str, str]) -> bool:
     """Whether a relay in this environment is the same as one that imports its modules in it."""
 
-    def read(environment: Mapping[str, str]) -> dict[str, str]:
-        return {
+    root = str(Path(__file__).resolve().parents[2])
+
+    def read(environment: Mapping[str, str]) -> dict[str, object]:
+        found: dict[str, object] = {
             name: value
             for name, value in environment.items()
             if name.startswith(_BEFORE_IMPORTS) and name != "PYTHONPATH"
         }
+        # Modules of other places, such as a sitecustomize that sets the clock.
+        paths = environment.get("PYTHONPATH", "").split(os.pathsep)
+        return {**found, "other places": {path for path in paths if path not in ("", root)}}
 
     return read(env) == read(os.environ)
 

@@ -54,7 +54,12 @@ class HealthyTest(DoctorCase):
         sessions = (await relay.get("/api/sessions")).json()["sessions"]
         self.assertEqual(len(sessions), 1, sessions)
 
-    async def test_below_a_path_and_by_name(self) -> None:
+    async def test_a_relay_that_lets_pages_of_one_origin_in(self) -> None:
+        relay = await self.relay("--allowed-origin", "https://app.example")
+        found = await self.diagnose(http_url(relay))
+        self.assertEqual(found.states("failed"), [], repr(found.child))
+
+    async def test_by_name(self) -> None:
         relay = await self.relay()
         found = await self.diagnose(f"http://localhost:{relay.port}")
         self.assertEqual(found.states("failed"), [], repr(found.child))

@@ -75,6 +75,23 @@ class ProxyTest(ProxyDoctorCase):
         found = await self.ask(balancer)
         self.assertFails(found, "websocket", "HTTP 404", "rewrites the path")
 
+    async def test_a_relay_below_a_path(self) -> None:
+        relay, node = await self.stage()
+        await node.join("cli", "ABC234")
+        await node.join("mobile", "ABC234")
+        below = (
+            "        location = /health {\n",
+            "        location /sub/ {\n            rewrite ^/sub(/.*)$ $1 break;\n"
+            "            proxy_pass http://relays;\n        }\n\n        location = /health {\n",
+        )
+        balancer = await self.behind(Nginx, [relay], below)
+        found = await self.ask(balancer, "/sub", "--session", "ABC234")
+        self.assertEqual(found.states("failed"), [], repr(found.child))
+        self.assertIn("2 clients", found.text("session"))
+        found = await self.ask(balancer, "/sup")
+        self.assertIn("http", found.states("failed"), repr(found.child))
+        self.assertIn("HTTP 404", found.text("http"))
+
     async def test_plain_to_its_tls_port(self) -> None:
         relay = await self.relay()
         balancer = await self.behind(Nginx, [relay])

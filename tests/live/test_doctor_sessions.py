@@ -1,7 +1,10 @@
 """``apptuner-relay doctor --session``: what it says of sessions of real relays."""
 
+import time
 from pathlib import Path
 
+from apptuner_relay.access.tokens import sign_token
+from apptuner_relay.session.session import session_hash
 from tests.live.cluster import ClusterCase
 from tests.live.doctor_case import DoctorCase
 from tests.live.odd_servers import PathHider
@@ -10,7 +13,12 @@ from tests.live.processes import RelayProcess
 KEY = "a-secret-of-these-tests"
 BUNDLE = {"type": "bundle_update", "payload": {"code": "console.log(1)"}}
 ERROR = "SyntaxError: Unexpected token '}' (app.js:12:3)"
+OTHER_SESSION_KEY = "another-secret-of-16"
 SESSION_CHECKS = ["session", "claim", "clients", "phones", "kept", "bundle"]
+
+
+def token(secret: str, lasts_s: float) -> str:
+    return sign_token(secret, session_hash("ABC234"), time.time() + lasts_s)
 
 
 def url(relay: RelayProcess) -> str:
@@ -80,14 +88,28 @@ class SessionTest(DoctorCase):
         await node.join("cli", "ABC234", f"key={KEY}&tokens=1")
         found = await self.diagnose(url(relay), "--session", "ABC234")
         self.assertFails(found, "claim", "is claimed, and no secret was shown", "--key @FILE")
-        found = await self.diagnose(
-            url(relay), "--session", "ABC234", "--key", "another-secret-of-16"
-        )
+        found = await self.diagnose(url(relay), "--session", "ABC234", "--key", OTHER_SESSION_KEY)
         self.assertFails(found, "claim", "refuses that secret", "who claimed it first")
         found = await self.diagnose(url(relay), "--session", "ABC234", "--key", self.key_file())
         self.assertFails(found, "phones", "no phone is there", "letter for letter")
         self.assertIn("phones need a join token", found.text("claim"))
         self.assertNotIn(KEY, found.child.out + found.child.err)
+
+    async def test_join_tokens(self) -> None:
+        relay, node = await self.stage()
+        await node.join("cli", "ABC234", f"key={KEY}&tokens=1")
+        await node.join("mobile", "ABC234", "token=" + token(KEY, 600))
+        for one, states, words in (
+            (token(KEY, 660), [], "takes it; it is good for another 10 min"),
+            (token(KEY, -300), ["token"], "expired 5 min"),
+            (token(OTHER_SESSION_KEY, 600), ["token"], "the relay refuses it"),
+        ):
+            found = await self.diagnose(
+                *(url(relay), "--session", "ABC234", "--token", one, "--key", self.key_file())
+            )
+            self.assertEqual(found.states("failed"), states, repr(found.child))
+            self.assertIn(words, found.text("token"))
+            self.assertNotIn(one, found.child.out + found.child.err)
 
     async def test_an_older_relay(self) -> None:
         relay, node = await self.stage()

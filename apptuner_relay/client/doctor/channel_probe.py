@@ -8,6 +8,8 @@ from typing import Any
 from autobahn.twisted.websocket import WebSocketClientFactory
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ConnectError
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 
 from apptuner_relay import __version__
 from apptuner_relay.client.doctor.finding import (
@@ -22,7 +24,7 @@ from apptuner_relay.client.doctor.time_limit import TimeLimit
 from apptuner_relay.client.host_endpoint import endpoint_of
 from apptuner_relay.config.managed_url import ManagedUrl, ServiceHost
 from apptuner_relay.support.private_names.of_autobahn import ClientHandshakeProtocol
-from apptuner_relay.support.socket_errors import describe
+from apptuner_relay.support.socket_errors import describe, is_untrusted
 
 _ESTABLISHED = "pusher:connection_established"
 _ERROR = "pusher:error"
@@ -50,6 +52,11 @@ class _Guest(ClientHandshakeProtocol):
         elif name == _ERROR:
             self.factory.tell(f"it refused: {json.dumps(event.get('data'))[:200]}")
             self.sendClose(1000)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if reason.value is not None and is_untrusted(reason.value):
+            self.factory.tell(f"its certificate could not be verified: {describe(reason.value)}")
+        super().connectionLost(reason)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         # The code and the reason are the service's, if there are any.

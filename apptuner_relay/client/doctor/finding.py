@@ -45,6 +45,7 @@ TITLES = {
     "managed": "managed",
     "session": "session",
     "claim": "claim",
+    "token": "token",
     "clients": "clients",
     "phones": "phones",
     "kept": "cached",

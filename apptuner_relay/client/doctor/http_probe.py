@@ -8,10 +8,8 @@ from time import time as wall_s
 from typing import Any
 from urllib.parse import urlsplit
 
-from OpenSSL import SSL
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import connectProtocol
-from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -20,7 +18,7 @@ from apptuner_relay import __version__
 from apptuner_relay.client.address import Relay
 from apptuner_relay.client.doctor.http_answer import HttpAnswer, NoHttpError, read_answer
 from apptuner_relay.client.doctor.judge_http import HttpProblem
-from apptuner_relay.client.doctor.time_limit import TimeLimit
+from apptuner_relay.client.doctor.time_limit import OutOfTimeError, TimeLimit
 from apptuner_relay.support.socket_errors import describe
 
 _USUAL_PORTS = {"http": 80, "https": 443}
@@ -105,7 +103,9 @@ async def ask(
         took_s = reactor.seconds() - began_s
         problem = _PROBLEMS.get(str(error), HttpProblem.NO_HTTP)
         raise NoAnswerError(problem, str(error), took_s) from None
-    except (ConnectError, SSL.Error, OSError) as error:
+    except (CancelledError, OutOfTimeError):
+        raise
+    except Exception as error:
         raise NoAnswerError(HttpProblem.LOST, describe(error)) from error
     return HeardAnswer(answer, reactor.seconds() - began_s, wall_s())
 
@@ -141,7 +141,8 @@ class Asking(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.answered.called:
             return
-        if not self.data and isinstance(reason.value, SSL.Error | OSError):
+        if not self.data and describe(reason.value):
+            # An error of TLS or of the system; there is nothing to say of a mere end.
             self.answered.errback(reason)
         else:
             self._look(at_end=True)

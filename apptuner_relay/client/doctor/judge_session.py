@@ -20,7 +20,7 @@ from apptuner_relay.client.doctor.session_report import (
 )
 from apptuner_relay.support.units import show_bytes, show_count, show_duration
 
-SESSION_CHECKS = ("session", "claim", "clients", "phones", "kept", "bundle")
+SESSION_CHECKS = ("session", "claim", "token", "clients", "phones", "kept", "bundle")
 """In their order. What none of them says anything about is skipped."""
 
 _ASK_KEY = (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from time import time as wall_s
 from typing import Any
 from urllib.parse import quote
 
+from apptuner_relay.access.tokens import expiry_of
 from apptuner_relay.client.address import Relay
 from apptuner_relay.client.credentials import authorization
 from apptuner_relay.client.doctor.dialing import Door
@@ -23,6 +25,7 @@ from apptuner_relay.client.doctor.judge_session import (
     judge_refused_state,
     judge_session,
 )
+from apptuner_relay.client.doctor.judge_token import judge_token
 from apptuner_relay.client.doctor.probe_client import NotLetInError, ProbeClient
 from apptuner_relay.client.doctor.session_report import read_session
 from apptuner_relay.client.doctor.time_limit import TimeLimit
@@ -88,13 +91,24 @@ class SessionVisit:
             self.otherwise = "the relay tells it to those who show the secret"
         return [judge_refused_state(self._session, answer)]
 
+    async def check_token(self, token: str, ahead_s: float) -> Finding:
+        """Whether the relay takes a join token. Its clock is so far ahead of this machine's."""
+        try:
+            answer = await self._ask("HEAD", self._bundle_path, authorization(token))
+        except NoAnswerError:
+            answer = None
+        return judge_token(expiry_of(token) or 0, wall_s() + ahead_s, answer)
+
+    @property
+    def _bundle_path(self) -> str:
+        return f"/bundles/{quote(self._session, safe='')}"
+
     async def _look_at_older(self, refusal: HttpAnswer, credential: str | None) -> list[Finding]:
         """What a relay tells that has no such path, or a proxy that lets no such path through."""
         findings = [judge_missing_state(refusal), skipped("bundle", UNKNOWN_HERE)]
         findings.append(skipped("clients", UNKNOWN_HERE))
-        path = f"/bundles/{quote(self._session, safe='')}"
         try:
-            answer = await self._ask("HEAD", path, authorization(credential))
+            answer = await self._ask("HEAD", self._bundle_path, authorization(credential))
         except NoAnswerError as silence:
             # A relay waits for a bundle that is on its way.
             words = silence.words or "no answer in time"

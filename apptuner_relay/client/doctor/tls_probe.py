@@ -14,9 +14,8 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import connectProtocol, wrapClientTLS
-from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import (
     IHandshakeListener,
     IOpenSSLClientConnectionCreator,
@@ -30,7 +29,7 @@ from apptuner_relay.client.doctor.dialing import Door, literal
 from apptuner_relay.client.doctor.http_answer import NoHttpError, read_answer
 from apptuner_relay.client.doctor.http_probe import HttpQuestion
 from apptuner_relay.client.doctor.judge_tls import HandshakeReport, ShownCertificate, TlsProblem
-from apptuner_relay.client.doctor.time_limit import TimeLimit
+from apptuner_relay.client.doctor.time_limit import OutOfTimeError, TimeLimit
 from apptuner_relay.support.socket_errors import describe
 
 _VERSION_ERRORS = (
@@ -86,10 +85,10 @@ def _problem_of(error: Exception) -> TlsProblem | None:
                 return TlsProblem.CLOSED
             is_version = any(one in words for one in _VERSION_ERRORS)
             return TlsProblem.NO_COMMON_VERSION if is_version else TlsProblem.OTHER
-        case ConnectError() | OSError():
-            return TlsProblem.OTHER
+        case CancelledError() | OutOfTimeError():
+            return None
         case _:
-            return TlsProblem.CLOSED if not describe(error) else None
+            return TlsProblem.OTHER if describe(error) else TlsProblem.CLOSED
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -46,7 +46,9 @@ class ExaminationCase(RelayTestCase):
 class OrderTest(ExaminationCase):
     def test_plans(self) -> None:
         managed = parse_managed_url("relay://key")
-        all_of_them = Complaint(Relay(True, "x", 1), "ABC234", managed=managed, patience_s=1).plan
+        all_of_them = Complaint(
+            Relay(True, "x", 1), "ABC234", token="x", managed=managed, patience_s=1
+        ).plan
         self.assertEqual(all_of_them, list(TITLES))
         few = Complaint(Relay(False, "x", 1)).plan
         self.assertEqual(few, [name for name in all_of_them if name in few])

@@ -21,9 +21,11 @@ from apptuner_relay.client.doctor.judge_session import (
     judge_refused_state,
     judge_session,
 )
+from apptuner_relay.client.doctor.judge_token import judge_token
 from apptuner_relay.client.doctor.session_report import read_session
 
 NOW_MS = 1_796_000_000_000
+WITHOUT_TOKEN = [name for name in SESSION_CHECKS if name != "token"]
 RELAY = "ws://relay.test:3000"
 
 
@@ -56,7 +58,7 @@ def state(**fields: object) -> dict[str, Any]:
 
 def judge(**fields: object) -> dict[str, Finding]:
     found = judge_session("ABC234", RELAY, read_session(state(**fields)))
-    assert tuple(one.name for one in found) == SESSION_CHECKS
+    assert [one.name for one in found] == WITHOUT_TOKEN
     return {one.name: one for one in found}
 
 
@@ -150,10 +152,27 @@ class SessionTest(SynchronousTestCase):
     @given(st.dictionaries(st.sampled_from(list(state())), json_values))
     def test_any_json(self, value: dict[str, Any]) -> None:
         found = judge_session("ABC234", RELAY, read_session(value))
-        self.assertEqual(tuple(one.name for one in found), SESSION_CHECKS)
+        self.assertEqual([one.name for one in found], WITHOUT_TOKEN)
         self.assertTrue(all(one.text.isprintable() for one in found))
         document = diagnosis(RELAY, found)
         self.assertEqual(len(document["checks"]), len(found))  # type: ignore[arg-type]
+
+
+class TokenTest(SynchronousTestCase):
+    def test_tokens(self) -> None:
+        for left_s, answer, state, words in (
+            (3600, HttpAnswer(200), CheckState.OK, "takes it; it is good for another 1 h 0 min"),
+            (3600, HttpAnswer(404), CheckState.OK, "takes it"),
+            (3600, HttpAnswer(403, body=b'{"error":"why"}'), CheckState.FAILED, "refuses it: why"),
+            (3600, HttpAnswer(401), CheckState.FAILED, "HTTP 401"),
+            (3600, HttpAnswer(503), CheckState.WARNING, "HTTP 503"),
+            (3600, None, CheckState.WARNING, "did not answer"),
+            (-90, HttpAnswer(401), CheckState.FAILED, "expired 1 min 30 s ago"),
+        ):
+            found = judge_token(NOW_MS / 1000 + left_s, NOW_MS / 1000, answer)
+            self.assertEqual(found.state, state)
+            self.assertIn(words, found.text)
+            self.assertEqual(bool(found.hint), state is not CheckState.OK)
 
 
 class OlderTest(SynchronousTestCase):
