@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -23,6 +23,7 @@ from apptuner_relay.client.doctor.judge_session import (
 )
 from apptuner_relay.client.doctor.judge_token import judge_token
 from apptuner_relay.client.doctor.session_report import read_session
+from apptuner_relay.client.printable import printable
 
 NOW_MS = 1_796_000_000_000
 WITHOUT_TOKEN = [name for name in SESSION_CHECKS if name != "token"]
@@ -150,10 +151,12 @@ class SessionTest(SynchronousTestCase):
     )
 
     @given(st.dictionaries(st.sampled_from(list(state())), json_values))
+    @example({"node": "\u200d\xa0"})
     def test_any_json(self, value: dict[str, Any]) -> None:
         found = judge_session("ABC234", RELAY, read_session(value))
         self.assertEqual([one.name for one in found], WITHOUT_TOKEN)
-        self.assertTrue(all(one.text.isprintable() for one in found))
+        for one in found:
+            self.assertEqual(one.text, printable(one.text))
         document = diagnosis(RELAY, found)
         self.assertEqual(len(document["checks"]), len(found))  # type: ignore[arg-type]
 
