@@ -3,6 +3,8 @@
 import re
 
 import segno
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.client.address import Relay
@@ -59,6 +61,16 @@ class Bases(SynchronousTestCase):
             *("javascript:alert(1)", "http://[x", "http://" + "x" * 300),
         ):
             self.assertRaises(BadBase, self.find, wrong)
+
+    @given(st.one_of(st.text(max_size=40), st.from_regex(r"https?://[^/?#]{0,30}(/.{0,20})?")))
+    def test_whatever_comes(self, asked: str) -> None:
+        try:
+            url, reach = self.find(asked)
+        except BadBase:
+            return
+        link = make_link(Base(url, reach), "ABC234", None)
+        self.assertRegex(link, r"\Awss?://[!-~]+/mobile/ABC234\Z")
+        self.assertNotIn('"', link)
 
 
 class Links(SynchronousTestCase):

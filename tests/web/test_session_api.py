@@ -99,6 +99,26 @@ class State(SessionCase):
         self.assertEqual((state["clients"], state["since_ms"]), ([], None))
         self.assertEqual(state["kept"], kept)
 
+    def test_what_became_of_the_last_bundles(self) -> None:
+        self.start()
+        cli, phone = self.connect("cli"), self.connect("mobile", "deviceId=d1&name=Pixel")
+        for n in range(25):
+            cli.send(type="bundle_update", payload={"code": f"code {n}"})
+            self.relay.wait(1)
+            phone.send(type="bundle_ack", success=n != 24, error="<b>SyntaxError</b>")
+            self.relay.wait(1)
+        bundles = self.state().json()["bundles"]
+        self.assertEqual([one["id"] for one in bundles], list(range(25, 5, -1)))
+        self.assertEqual([one["acknowledged_s"] for one in bundles], [None, *[1.0] * 19])
+        [row] = bundles[0]["phones"]
+        self.assertEqual((row["state"], row["error"]), ("failed", "<b>SyntaxError</b>"))
+        self.assertEqual((row["deviceId"], row["name"], row["source"]), ("d1", "Pixel", "live"))
+        # What is sent again is one more row of that bundle.
+        self.assertEqual(self.replay().json(), {"phones": 1})
+        phone.send(type="bundle_ack", success=True)
+        again = self.state().json()["bundles"][0]["phones"][1]
+        self.assertEqual((again["source"], again["state"]), ("kept", "acknowledged"))
+
     def test_its_hash_is_told_once_somebody_has_asked_for_it(self) -> None:
         self.start()
         cli, _ = self.connect("cli"), self.connect("mobile", "announce=1")

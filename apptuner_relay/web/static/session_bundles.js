@@ -80,7 +80,8 @@ function updateLine(line, { bundle, phone, settled }, longest, shown) {
   error.hidden = !text || text === shown;
   setText(error, text);
   const from = bundle ? 0 : phone.first_out_s;
-  const to = bundle ? bundle.in_s : phone.last_out_s;
+  const isGoing = state === 'getting' || state === 'arriving';
+  const to = (bundle ? bundle.in_s : phone.last_out_s) ?? (isGoing ? longest : null);
   drawBar(bar, longest, bundle || isLive(phone) ? [from, to, bundle ? null : phone.answered_s] : [null, null, null]);
 }
 

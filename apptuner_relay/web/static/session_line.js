@@ -1,6 +1,7 @@
 // What the page asks of the relay: the state of its session, again and again while somebody looks.
 
 const EVERY_MS = 1_500;
+const NOBODY_MS = 3_000; // while nobody is there yet
 const PATIENCE_MS = 12_000; // the relay may have to ask another one
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 15_000;
@@ -57,7 +58,8 @@ export function follow(line, onAnswer) {
       return;
     }
     const isWell = answer.status === 200 || answer.status === 404;
-    const waitMs = isWell ? EVERY_MS : Math.max(retryMs, answer.waitMs);
+    const paceMs = answer.status === 404 ? NOBODY_MS : EVERY_MS;
+    const waitMs = isWell ? paceMs : Math.max(retryMs, answer.waitMs);
     retryMs = isWell ? FIRST_RETRY_MS : Math.min(retryMs * 1.6, LAST_RETRY_MS);
     timer = setTimeout(ask, waitMs);
   }
