@@ -80,6 +80,13 @@ class Fetch:
         await OutputFile(self._downloader.reactor, spool, self._screen.out_descriptor).done
 
     def _report(self, fetched: Fetched) -> None:
+        self._screen.result(
+            sha256=fetched.sha256,
+            bytes=fetched.size,
+            unchanged=fetched.unchanged,
+            received_bytes=fetched.received,
+            output=None if self._output is None else str(self._output),
+        )
         if fetched.unchanged:
             text = f"unchanged  sha256 {fetched.sha256}"
         else:
@@ -134,6 +141,8 @@ def _start(arguments: argparse.Namespace, reactor: Any, screen: Screen) -> Fetch
         output = checked_output(Path(arguments.output))
     elif arguments.output is None and screen.out_is_terminal:
         raise UsageError("a bundle is too long for a terminal: say --output FILE, or --output -")
+    if output is None and screen.speaks_json:
+        raise UsageError("--json and the bundle both want standard output: say --output FILE")
     have = had(arguments.have, output)
     base = _file_of(arguments.have)
     if base is not None and not zstd_library.is_installed():

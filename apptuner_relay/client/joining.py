@@ -82,6 +82,7 @@ class JoinedPhone:
 
     def welcomed(self) -> None:
         self._connected = True
+        self._screen.event("connected", deviceId=self._device)
         self._screen.say(f"connected as device {self._device}; waiting for a bundle")
         owed, self._owed = self._owed, None
         if owed is not None:
@@ -104,6 +105,7 @@ class JoinedPhone:
             case "error":
                 error = message.get("error")
                 reason = error if isinstance(error, str) else "?"
+                self._screen.event("relay_error", error=reason)
                 self._screen.complain(f"the relay reports: {reason}")
             case "bundle_unchanged":
                 self._heed_unchanged(message)
@@ -140,6 +142,7 @@ class JoinedPhone:
             return
         # All who make patches write them so; the message itself is gone by now.
         size = len(encode(PATCH_TYPE, {k: v for k, v in message.items() if k != "type"}))
+        self._screen.event("patch", patch_bytes=size, bytes=len(code))
         self._screen.tell(f"patch: {size:,} bytes -> {amounts.data(len(code))}")
         self._take(code)
 
@@ -164,6 +167,7 @@ class JoinedPhone:
 
     def _unchanged(self) -> None:
         # The phone has what its CLI wants it to have, which is what an acknowledgement says.
+        self._screen.event("unchanged", sha256=self._have)
         self._screen.tell(f"unchanged  sha256 {self._have}")
         self._acknowledge(None)
 
@@ -229,13 +233,16 @@ class JoinedPhone:
     # Answers.
 
     def _kept(self, sha256: str, size: int) -> None:
-        where = f"  {self._output}" if self._output is not None else ""
+        output = None if self._output is None else str(self._output)
+        self._screen.event("bundle", bytes=size, sha256=sha256, output=output)
+        where = "" if output is None else f"  {output}"
         self._screen.tell(f"{size} bytes  sha256 {sha256}{where}")
         self._have = sha256
         self._remember(sha256)
         self._acknowledge(None)
 
     def _failed(self, reason: str) -> None:
+        self._screen.event("failed", error=reason)
         self._screen.complain(f"bundle failed: {reason}")
         self._acknowledge(reason)
 

@@ -41,7 +41,8 @@ class JsonOutput:
 
     :param write: takes a line without its end.
     :param wall_s: the time of day.
-    :param only_failures: leave the last line out where the run ended as its user wanted.
+    :param only_failures: there are other lines than these, to which only that of a failure is
+        added: no event, and no last line where the run ended as its user wanted.
     """
 
     def __init__(
@@ -62,7 +63,8 @@ class JsonOutput:
 
     def event(self, name: str, fields: Mapping[str, Any]) -> None:
         """Something happened."""
-        self._line(name, fields)
+        if not self._only_failures:
+            self._line(name, fields)
 
     def result(self, fields: Mapping[str, Any]) -> None:
         """More of what the last line has."""

@@ -26,7 +26,7 @@ COMMANDS = {
     "join": "take bundles from a session, as a phone does",
     "watch": "show a session's logs and phones, as the dashboard does",
     "fetch": "download a session's last bundle",
-    "share": "let phones into a session that is claimed with a secret",
+    "share": "show the URL with which phones join a session, and its QR code",
     "report": "say what a relay has carried: today, on a day, in a month",
     "plan": "say what so many users will cost: data, memory, the machine",
     "doctor": "find out why phones do not reload: check the way to a relay, and a session",

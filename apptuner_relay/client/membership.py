@@ -169,6 +169,13 @@ class Membership:
             self._finish()
             return
         self._tries_used += 1
+        self._screen.event(
+            "reconnecting",
+            reason=str(ending),
+            in_s=delay,
+            tries_used=self._tries_used,
+            tries=self._patience.tries,
+        )
         self._screen.say(
             f"{ending}; trying again in {delay:g} s ({self._tries_used} of {self._patience.tries})"
         )

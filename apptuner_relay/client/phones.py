@@ -24,6 +24,10 @@ class Phone:
     name: str = ""
     platform: str = ""
 
+    def as_json(self) -> dict[str, str | None]:
+        """The phone for another program."""
+        return {"deviceId": self.id, "name": self.name or None, "platform": self.platform or None}
+
     def __str__(self) -> str:
         """The phone for a reader, safe to print."""
         name = printable(self.name, limit=MAX_SHOWN_NAME)

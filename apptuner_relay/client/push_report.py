@@ -7,12 +7,20 @@ and one for each of them as they answer. Failures are complaints, and come with 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
 from apptuner_relay.client import push_lines
 from apptuner_relay.client.phones import Acknowledgement, Phone, called
 from apptuner_relay.client.screen import Screen
+
+
+def answer_as_json(phone: Phone | None, answer: Acknowledgement, seconds: float) -> dict[str, Any]:
+    """What a phone has said, for another program."""
+    who = {"deviceId": None, "name": None, "platform": None} if phone is None else phone.as_json()
+    error = None if answer.success else answer.error
+    return {**who, "success": answer.success, "error": error, "after_s": round(seconds, 3)}
 
 
 class PushReport:
@@ -24,6 +32,7 @@ class PushReport:
         self._dot = push_lines.dot(screen.can_show)
         self._began = 0.0
         self._count = 0
+        self._counts = {"acknowledged": 0, "failed": 0}
         self._head: str | None = None
         """What was sent, for as long as the line of the only phone waits for its answer."""
         self._is_sent = False
@@ -37,11 +46,17 @@ class PushReport:
         self._count = len(named) + unnamed
         self._is_sent, self._head = False, None
         whom = ", ".join(called(phone, named) for phone in named) or push_lines.phones(unnamed)
+        self._screen.event(
+            "sending", phones=[one.as_json() for one in named], unnamed=unnamed, again=again
+        )
         self._screen.say(f"sending {'again ' if again else ''}to {whom}")
 
     def sent(self, size_bytes: int) -> None:
         """The last byte has left."""
         self._is_sent = True
+        sent = {"bytes": size_bytes, "sent_s": round(self._elapsed(), 3)}
+        self._screen.event("sent", **sent)
+        self._screen.result(**sent)
         head = push_lines.sent(size_bytes, self._elapsed())
         if self._count == 1:
             self._head = head
@@ -52,6 +67,9 @@ class PushReport:
     def answered(self, phone: Phone | None, answer: Acknowledgement, here: Iterable[Phone]) -> None:
         """A phone has said what became of it; None is one that nobody can tell."""
         who = called(phone, here) if phone else "a phone"
+        self._counts["acknowledged" if answer.success else "failed"] += 1
+        self._screen.result(**self._counts)
+        self._screen.event("acknowledgement", **answer_as_json(phone, answer, self._elapsed()))
         if answer.success:
             line = push_lines.acknowledged(who, self._elapsed())
         else:

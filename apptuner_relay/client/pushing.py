@@ -88,6 +88,7 @@ class Push:
     def welcomed(self) -> None:
         self._state = _State.WAITING
         whom = f"device {self._order.device}" if self._order.device else "a phone"
+        self._screen.event("connected")
         self._screen.say(f"connected; waiting for {whom} (at most {self._order.wait_seconds:g} s)")
         self._set_deadline(self._order.wait_seconds, self._nobody_came)
         self._tell_hint()
@@ -286,6 +287,7 @@ class Push:
 
     def _heed_error(self, message: Mapping[str, Any]) -> None:
         error = message.get("error")
+        self._screen.event("relay_error", error=error if isinstance(error, str) else None)
         self._screen.complain(f"the relay reports: {error if isinstance(error, str) else '?'}")
         if self._state is _State.SENDING:
             self._relay_failed = True

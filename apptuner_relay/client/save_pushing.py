@@ -145,6 +145,7 @@ class SavePush:
             how = "sent as patches" if self._takes_patches else "sent whole: it takes no patches"
             for phone in self._roster.known:
                 self._newcomers.look(phone)
+        self._screen.event("connected")
         self._screen.say(f"connected to the relay; saves of {self._name} are {how}")
         self._go_on()
 

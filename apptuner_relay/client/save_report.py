@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from apptuner_relay.client import push_lines
 from apptuner_relay.client.amounts import data
 from apptuner_relay.client.phones import Acknowledgement, Answers, Phone, called
+from apptuner_relay.client.push_report import answer_as_json
 from apptuner_relay.client.saved_file import Save
 from apptuner_relay.client.screen import Screen
 
@@ -26,12 +28,14 @@ class SaveReport:
         self._began = began
         self._sent_bytes = 0
         self._sent_s = 0.0
+        self._answers_as_json: list[dict[str, Any]] = []
         self._took: dict[str, float] = {}
         self._failed: list[str] = []
 
     def expect(self, answers: Answers) -> None:
         """It is being sent to phones, or sent again."""
         self.answers = answers
+        self._answers_as_json.clear()
         self._took.clear()
         self._failed.clear()
 
@@ -52,6 +56,7 @@ class SaveReport:
         phone = self.answers.take(device, answer, here)
         who = called(phone, here.values()) if phone else "a phone"
         seconds = now - self._began
+        self._answers_as_json.append(answer_as_json(phone, answer, seconds))
         if answer.success:
             self._took.setdefault(who, seconds)
             return push_lines.acknowledged(who, seconds), phone
@@ -78,6 +83,18 @@ class SaveReport:
         if self.out and not (end or error or missing) and not (self._took or self._failed):
             parts.append("no phone is there")
         parts += filter(None, (*self._failed, missing, end, error))
+        screen.event(
+            "save",
+            file=self._name,
+            bytes=len(self.save.code),
+            sha256=self.save.sha256,
+            sent_bytes=self._sent_bytes,
+            sent_s=round(self._sent_s, 3),
+            patch=self.is_patch,
+            answers=self._answers_as_json,
+            missing=[] if end or error else [one.as_json() for one in self.answers.owing()],
+            error=error or None,
+        )
         line = push_lines.dot(screen.can_show).join(parts)
         if self._failed or missing or error:
             screen.complain(line, lines=True)

@@ -15,7 +15,13 @@ from apptuner_relay.client.command import Command, add_quiet_argument, add_relay
 from apptuner_relay.client.operator_api import OperatorApi
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.screen import Screen
-from apptuner_relay.client.session_records import ORDERS, SessionRecord, in_order, read_sessions
+from apptuner_relay.client.session_records import (
+    HASH_SHOWN,
+    ORDERS,
+    SessionRecord,
+    in_order,
+    read_sessions,
+)
 from apptuner_relay.client.sources import Inquiry, add_token_argument
 from apptuner_relay.session.session import session_hash
 from apptuner_relay.support.units import show_bytes, show_count, show_duration
@@ -85,8 +91,8 @@ async def ask_sessions(
 ) -> list[SessionRecord]:
     """The sessions of a relay whose hashes begin with `prefix`, or so many of those that have slow
     clients, several CLIs, or were sent the most bytes. Raises `NoFigures`."""
-    query = [f"session={prefix}"] if prefix else []
-    # An older relay would pick the most before those with the prefix are picked here.
+    # A relay takes no fewer digits; those with them are picked here, and those most before that.
+    query = [f"session={prefix}"] if prefix and len(prefix) >= HASH_SHOWN else []
     query += [f"most={count}"] if count and not prefix else []
     path = SESSIONS_PATH + ("?" + "&".join(query) if query else "")
     found = await api.get(path, read_sessions)

@@ -29,7 +29,7 @@ ANSWER_SECONDS = 10.0
 NOTE_SECONDS = 60.0
 """For so long a restart of the relay is told."""
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-MOST_SESSIONS = 100
+MOST_SESSIONS = 50
 """That are asked for: those in trouble, and those that were sent most."""
 ALL_ORDERS = (BUSY, *ORDERS)
 

@@ -29,6 +29,7 @@ from apptuner_relay.client.pushing import Order, Push
 from apptuner_relay.client.reactor_run import start
 
 from .little_relay import Recorder, RelayTestCase
+from .schema import check_output
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC).timestamp()
 TOKEN = "swordfish-1"
@@ -130,6 +131,8 @@ class OperatorCommandCase(TestCase):
     def begin(self, *arguments: str, quiet: bool = False) -> tuple[Any, Recorder]:
         screen = Recorder(quiet=quiet)
         parsed = main_module.make_parser(main_module.commands()).parse_args(arguments)
+        if "--json" in arguments:
+            self.addCleanup(lambda: check_output(screen.out.getvalue()))
         return start(parsed, self.time, screen), screen
 
     def run_command(self, *arguments: str, code: Exit = Exit.DONE) -> Recorder:

@@ -25,6 +25,7 @@ from apptuner_relay.client.reactor_run import start
 from apptuner_relay.client.screen import Screen
 
 from .bundle_server import BundleServer
+from .schema import check_output
 
 
 class Peer(WebSocketServerProtocol):
@@ -231,6 +232,8 @@ class RelayTestCase(TestCase):
                 return running.done
             return None
 
+        if "--json" in arguments:
+            self.addCleanup(lambda: check_output(screen.out.getvalue()))
         self.addCleanup(stop)
         return running, screen
 

@@ -364,7 +364,7 @@ class HaveTests(JoiningTestCase):
         self.patch(Peer, "pass_on", self.saving)
         push, screen = self.begin("push", self.file("let x"))
         self.assertEqual((yield push.done), Exit.DONE)
-        self.assertIn("success", screen.out.getvalue())
+        self.assertIn("acknowledged", screen.out.getvalue())
 
     @staticmethod
     def saving(peer: Peer, payload: bytes) -> None:

@@ -130,7 +130,7 @@ class TopTest(OperatorCommandCase):
         self.assertIn("reload 0.48 s median", text)
         self.assertIn("8c640c4e", text)
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
-        self.assertEqual(self.api.uris, ["/api/status", "/api/sessions?most=100"])
+        self.assertEqual(self.api.uris, ["/api/status", "/api/sessions?most=50"])
 
     @inlineCallbacks
     def test_json(self) -> Any:

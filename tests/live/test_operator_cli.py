@@ -1,12 +1,13 @@
 """`apptuner-relay top`, `sessions` and `close` with a real relay, at real terminals."""
 
-import json
+import os
 import sys
 import termios
 from typing import Any
 
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.session.session import session_hash
+from tests.client.schema import check_output
 from tests.live.clients import TYPESCRIPT
 from tests.live.harness import LiveCase
 from tests.live.ports import free_port
@@ -34,8 +35,8 @@ class OperatorCliCase(LiveCase):
 
     async def json_of(self, name: str, relay: RelayProcess, *arguments: str) -> Any:
         child = await self.run_it(name, relay, "--json", *arguments)
-        [line] = child.out.splitlines()
-        return json.loads(line)
+        [line] = check_output(child.out)
+        return line
 
     def terminal(
         self, name: str, relay: RelayProcess, *arguments: str, width: int = 80, height: int = 24
@@ -184,7 +185,7 @@ class TopTest(OperatorCliCase):
         self.assertIn("Pixel 9", child.out)
         self.assertNotIn("\x1b", child.out)
         child = await self.run_it("top", relay, "--once", "--json")
-        sample, result = map(json.loads, child.out.splitlines())
+        sample, result = check_output(child.out)
         self.assertEqual(sample["sessions"], 1)
         self.assertEqual(sample["busiest"][0]["session"], HASH)
         self.assertEqual([one["kind"] for one in sample["events"]], ["connected"])
@@ -203,3 +204,30 @@ class UrlTest(OperatorCliCase):
         self.assertEqual(push.exit_code, 0, repr(push))
         await join.over()
         self.assertEqual(join.exit_code, 0, repr(join))
+
+
+class SchemaTest(OperatorCliCase):
+    async def test_what_a_real_relay_makes_of_it(self) -> None:
+        relay = await self.relay()
+        url = f"ws://127.0.0.1:{relay.port}/cli/ABC234"
+        program = [sys.executable, "-m", "apptuner_relay.client.main"]
+        join = Child([*program, "join", url, "--once", "--json"], env=checkout_env())
+        self.addCleanup(join.signal, "KILL")
+        await relay.logged("mobile connected")
+        got = os.path.abspath(self.mktemp())
+        for arguments in (
+            ["push", str(TYPESCRIPT), url],
+            ["fetch", url, "--output", got],
+            ["share", url],
+            ["doctor", url],
+            ["report", "--from", url.removesuffix("/cli/ABC234")],
+            ["plan", "--from", url.removesuffix("/cli/ABC234")],
+        ):
+            child = await run([*program, *arguments, "--json"], env=checkout_env())
+            *_, last = check_output(child.out)
+            self.assertEqual((last["command"], last["exit"]), (arguments[0], child.exit_code))
+            self.assertEqual(child.exit_code, 0, repr(child))
+        await join.over()
+        check_output(join.out)
+        nodes = await self.run_it("nodes", relay, "--json", code=Exit.FAILED)
+        check_output(nodes.out)
