@@ -219,7 +219,7 @@ class SchemaTest(OperatorCliCase):
             ["push", str(TYPESCRIPT), url],
             ["fetch", url, "--output", got],
             ["share", url],
-            ["doctor", url],
+            ["doctor", "--relay", url.removesuffix("/cli/ABC234")],
             ["report", "--from", url.removesuffix("/cli/ABC234")],
             ["plan", "--from", url.removesuffix("/cli/ABC234")],
         ):
