@@ -74,9 +74,7 @@ class Meters:
         self.feed = EventFeed(self.events)
         self.process = ProcessUse(settings.memory_limit, clock.seconds)
         self.capacity = Capacity(self.process, session_count, settings)
-        self.sampler = Sampler(
-            self.counters, session_count, lambda: self.process.cpu.busy, clock, wall_s
-        )
+        self.sampler = Sampler(self.counters, session_count, self.process.cpu, clock, wall_s)
         self.days = DayCounter(self.counters, session_count, wall_s)
         self.health = Health(self.process, session_count, relay.is_draining, clock, wall_s)
         self.bundles = BundleRecords(clock, wall_s)

@@ -9,6 +9,7 @@ from statistics import median
 from twisted.internet.interfaces import IReactorTime
 
 from apptuner_relay.operator.counters import Counters, Totals
+from apptuner_relay.operator.cpu_use import CpuUse
 from apptuner_relay.operator.history import History, Sample
 from apptuner_relay.operator.loop_lag import LoopLag
 from apptuner_relay.support.clocks import WallClock, in_ms
@@ -22,7 +23,7 @@ class Sampler:
     """Takes the samples of a relay.
 
     :param session_count: how many sessions there are now.
-    :param busy_share: see `Capacity.row`.
+    :param cpu: read anew for each sample.
     :param clock: the monotonic clock.
     :param wall_s: the time of day.
     """
@@ -31,14 +32,15 @@ class Sampler:
         self,
         counters: Counters,
         session_count: Callable[[], int],
-        busy_share: Callable[[], float],
+        cpu: CpuUse,
         clock: IReactorTime,
         wall_s: WallClock,
     ) -> None:
         self.lag = LoopLag(clock)
         self._counters = counters
         self._session_count = session_count
-        self._busy_share = busy_share
+        self._cpu = cpu
+        self._cpu_times = cpu.read()
         self._wall_s = wall_s
         self._lag_s = 0.0
         self.history = History()
@@ -63,12 +65,23 @@ class Sampler:
             self._counters.connection_count,
             rate,
             self.loop_lag_ms,
-            self._busy_share(),
+            self._take_busy_share(lasted_s),
             now.bundles - before.bundles,
             median(times_s) if times_s else None,
             failed,
         )
         self.history.add(sample, times_s)
+
+    def _take_busy_share(self, lasted_s: float) -> float:
+        """See `CpuUse.busy`, of the last ``lasted_s``."""
+        before, now = self._cpu_times, self._cpu.read()
+        self._cpu_times = now
+        if lasted_s <= 0:
+            return 0.0
+        process, loop, workers = (
+            max(0.0, after - first) for first, after in zip(before, now, strict=True)
+        )
+        return max(loop, (process + workers) / self._cpu.cores) / lasted_s
 
     def count_reload(self, seconds: float) -> None:
         """All live phones of a bundle have acknowledged it, after so long."""

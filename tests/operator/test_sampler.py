@@ -1,5 +1,7 @@
 """`apptuner_relay.operator.sampler`: the last minute, and the last hour."""
 
+from apptuner_relay.operator.cpu_use import CpuTimes
+from apptuner_relay.operator.history import COLUMNS
 from tests.operator.meters_case import MetersCase
 
 
@@ -33,6 +35,18 @@ class TimeTest(MetersCase):
         self.assertEqual(len(hour), 360)
         self.assertEqual(hour[-1][0], self.relay.clock.seconds() * 1000)
         self.assertEqual(hour[-1][0] - hour[0][0], 3_590_000)
+
+    def test_how_busy_it_was(self) -> None:
+        cpu = self.meters.process.cpu
+        cpu.cores = 2.0
+        spent = iter([(0, 0, 0), (9, 7, 3), (9, 7, 3), (19, 7, 0)])
+        cpu.read = lambda: CpuTimes(*map(float, next(spent)))
+        for _ in range(4):
+            self.pass_time(10)
+        at = COLUMNS.index("busy_share")
+        self.assertEqual(
+            [row[at] for row in self.meters.sampler.history.hour()][1:], [0.7, 0.0, 0.5]
+        )
 
     def test_a_clock_that_is_put_back(self) -> None:
         self.pass_time(100)
