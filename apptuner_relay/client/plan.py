@@ -97,11 +97,12 @@ def show(plan: Reckoning, form: str, screen: Screen) -> Exit:
     return Exit.DONE
 
 
-_STAGES = """\
-A stage says how many relays are worth having. In 1 and 2 one relay carries all: its core is busy
-for less than half of the busiest hour, and its sessions are no more than were measured on one. In 2
-half of that is reached. From 3 on there are several, each with a core of its own. In 4 there are so
-many that a managed service is worth a look."""
+_STAGES = (
+    "A stage says how many relays are worth having. In 1 and 2 one relay carries all: its core is "
+    "busy for at most half of the busiest hour, and it has no more sessions than were measured on "
+    "one. In 2 half of that is reached. From 3 on there are several, each with a core of its own. "
+    "In 4 there are so many sessions that a managed service is worth a look."
+)
 
 
 def _show_tables(plan: Reckoning, screen: Screen) -> None:

@@ -25,9 +25,8 @@ class PlanTest(OperatorCommandCase):
         self.assertIn(
             "50 users: stage 1 of 4, one relay, with room to grow; stage 2 from 5,001 users", text
         )
-        self.assertIn(
-            "\nA stage says how many relays are worth having. In 1 and 2 one relay ", text
-        )
+        self.assertIn("\nA stage says how many relays are worth having. In 1 and 2 one ", text)
+        self.assertIn(" In 2 half of that is reached. From 3 on ", text)
         self.assertRegex(text, r"(?m)^a bundle, as it is sent +15 MB +given *$")
         self.assertRegex(text, r"(?m)^sessions of a user +1 +assumed *$")
 
