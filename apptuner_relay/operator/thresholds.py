@@ -157,7 +157,8 @@ def watch_cpu(
         if cpu.shares.loop >= cpu.busy:
             taken = f"The event loop takes {cpu.busy:.0%} of its core"
         else:
-            taken = f"The relay takes {cpu.busy:.0%} of the {cpu.cores:g} cores that it may use"
+            cores = "core" if cpu.cores == 1 else f"{cpu.cores:g} cores"
+            taken = f"The relay takes {cpu.busy:.0%} of the {cores} that it may use"
         said = f"{taken}, consistently above {most:.0%}, and is {loop_lag_ms():.0f} ms late"
         estimate = capacity.estimate
         if estimate is not None:
