@@ -140,7 +140,8 @@ class BundleFanout:
 
         To be called at intervals: the time is counted from the first call that finds it waiting.
         """
-        if self._passing is not None or self._source.held or not self.busy:
+        # Most have begun none: that is told first, as every sender is asked every second.
+        if not self._begun or self._passing is not None or self._source.held or not self.busy:
             self._waiting_since_s = None
             return 0.0
         if self._waiting_since_s is None:
