@@ -10,14 +10,25 @@ from ipaddress import ip_address
 from threading import Thread
 from typing import Any
 
-from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    FirstError,
+    TimeoutError,
+    gatherResults,
+)
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
     connectProtocol,
     wrapClientTLS,
 )
-from twisted.internet.error import ConnectError, ConnectionRefusedError, NoRouteError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionRefusedError,
+    NoRouteError,
+)
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.internet.ssl import optionsForClientTLS
@@ -155,13 +166,19 @@ async def dial(
         Deferred.fromCoroutine(_dial_one(reactor, Door("", one, port, False), seconds))
         for one in addresses
     ]
-    return await gatherResults(dials, consumeErrors=True)
+    try:
+        return await gatherResults(dials, consumeErrors=True)
+    except FirstError as first:
+        # Problems are results: this one was cancelled, or is a bug.
+        first.subFailure.raiseException()
 
 
 async def _dial_one(reactor: Any, door: Door, seconds: float) -> Dialled:
     began_s = reactor.seconds()
     try:
         connected = await connectProtocol(door.plain_endpoint(reactor, seconds), Protocol())
+    except ConnectingCancelledError:
+        raise CancelledError from None
     except Exception as error:
         problem = _problem_of(error)
         if problem is None:
