@@ -204,6 +204,9 @@ COMMAND = Command(
     "push",
     "Connects as the session's CLI, waits for a phone, sends the bundle, and waits until every\n"
     "phone that was there has acknowledged it. It takes the place of a CLI that is connected.\n"
+    "It prints what was sent and how long each phone took, from the first byte on, and complains\n"
+    "of a phone that fails, with its error, or does not answer. After 10 seconds without a phone\n"
+    "it says what to check, and shows the URL and the QR code with which a phone joins.\n"
     "With --managed the bundle is uploaded to the relay over HTTP, and everything else goes by\n"
     "the session's channel. With --watch it stays, and sends every save: only what has changed,\n"
     "to a relay that can take that, and all of it otherwise. It prints a line for each save, and\n"

@@ -14,11 +14,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from apptuner_relay.client.amounts import data
 from apptuner_relay.client.bundles import BundleError
 from apptuner_relay.client.carriers import Sending
 from apptuner_relay.client.newcomers import Newcomers
 from apptuner_relay.client.no_phone_hint import NoPhoneHint
-from apptuner_relay.client.phones import Acknowledgement, Answers, PhoneRoster, phone_in
+from apptuner_relay.client.phones import Acknowledgement, Answers, PhoneRoster, called, phone_in
 from apptuner_relay.client.pushing import SETTLE_SECONDS
 from apptuner_relay.client.save_parcels import SaveParcel, SaveParcels
 from apptuner_relay.client.save_queue import SaveQueue
@@ -177,8 +178,10 @@ class SavePush:
         self._make(report, base, None, to_all=True)
 
     def _serve(self, report: SaveReport, target: str | None) -> None:
-        phone = self._roster.known.get(target or "", "a phone")
-        self._screen.say(f"sending {len(report.save.code):,} bytes to {phone}, which has come")
+        phones = self._roster.known
+        who = called(phones[target], phones.values()) if target in phones else "a phone"
+        self._screen.say(f"sending {data(len(report.save.code))} to {who}, which has come")
+        report.serve(target, self._clock.seconds())
         self._make(report, None, target, to_all=False)
 
     def _make(

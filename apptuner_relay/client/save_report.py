@@ -29,6 +29,8 @@ class SaveReport:
         self._sent_bytes = 0
         self._sent_s = 0.0
         self._answers_as_json: list[dict[str, Any]] = []
+        self._served: dict[str | None, float] = {}
+        """When it began to be sent to phones that came later, by their id."""
         self._took: dict[str, float] = {}
         self._failed: list[str] = []
 
@@ -36,6 +38,7 @@ class SaveReport:
         """It is being sent to phones, or sent again."""
         self.answers = answers
         self._answers_as_json.clear()
+        self._served.clear()
         self._took.clear()
         self._failed.clear()
 
@@ -43,6 +46,10 @@ class SaveReport:
         """So much was sent for it, to all phones at once, and perhaps not for the first time."""
         self._sent_bytes += size_bytes
         self._sent_s = now - self._began
+
+    def serve(self, phone: str | None, now: float) -> None:
+        """It is being sent to a phone that came later; None is one without an id."""
+        self._served[phone] = now
 
     @property
     def answered(self) -> bool:
@@ -55,7 +62,7 @@ class SaveReport:
         """Note an answer. Returns what to tell of it, and the phone that it is from, if known."""
         phone = self.answers.take(device, answer, here)
         who = called(phone, here.values()) if phone else "a phone"
-        seconds = now - self._began
+        seconds = now - self._served.get(phone.id if phone else None, self._began)
         self._answers_as_json.append(answer_as_json(phone, answer, seconds))
         if answer.success:
             self._took.setdefault(who, seconds)

@@ -31,6 +31,8 @@ class Typed(NamedTuple):
     text: str
     is_refused: bool
     """The sentence before it says that the relay does not let it in."""
+    shown: str = ""
+    """What the page shows of its output, where that is the block behind it."""
 
     @property
     def name(self) -> str | None:
@@ -61,11 +63,24 @@ class Typed(NamedTuple):
 
 def typed(page: str) -> Iterator[Typed]:
     """The commands of a page, without what starts the relay and what is shown of their output."""
-    for block in BLOCK.finditer((REPOSITORY / page).read_text("utf-8")):
+    blocks = list(BLOCK.finditer((REPOSITORY / page).read_text("utf-8")))
+    for block, behind in zip(blocks, [*blocks[1:], None], strict=True):
         is_refused = block["before"].endswith("refused:")
-        for line in block["lines"].splitlines():
-            if Path(line.split()[0]).name in PROGRAMS:
-                yield Typed(line.strip(), is_refused)
+        commands = [line.strip() for line in block["lines"].splitlines() if is_command(line)]
+        for number, command in enumerate(commands, 1):
+            shows = number == len(commands) and behind and not is_command(behind["lines"])
+            yield Typed(command, is_refused, behind["lines"] if behind and shows else "")
+
+
+def is_command(line: str) -> bool:
+    """Whether a line, or the first of several, is something that a reader types."""
+    return Path(line.split()[0]).name in PROGRAMS
+
+
+def alike(output: str) -> str:
+    """Output without what differs from run to run."""
+    lines = [re.sub(r"\d+\.\d\d s", "0.00 s", line.strip()) for line in output.splitlines()]
+    return "\n".join(filter(None, lines))
 
 
 class PagesTest(LiveCase):
@@ -99,6 +114,8 @@ class PagesTest(LiveCase):
                 continue
             child = await run(argv, self.home, env)
             self.assertEqual(child.exit_code, REFUSED if command.is_refused else 0, repr(child))
+            if command.name == "push" and command.shown and not command.is_refused:
+                self.assertEqual(alike(child.err + child.out), alike(command.shown), repr(child))
             if found := re.search(r"token=(\S+)", child.out):
                 self.token = found[1]
         return [command.name or command.text.split()[0] for command in commands]
