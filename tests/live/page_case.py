@@ -70,10 +70,10 @@ class PageCase(LiveCase):
         path = await browser.screenshot(name, whole)
         print(f"\nscreenshot: {path.resolve()}")
 
-    async def show(self, **changes: Any) -> Browser:
-        """The page of a relay whose figures are those of `sample_status`, with these changes. What
-        is set in ``self.rows`` is its sessions."""
-        self.rows = sample_status.sessions()
+    async def show(self, listed: int = 4, **changes: Any) -> Browser:
+        """The page of a relay whose figures are those of `sample_status`, with these changes, and
+        with so many sessions in ``self.rows``."""
+        self.rows = sample_status.sessions(listed)
         self.status = sample_status.status(**changes)
         self.asked: list[str] = []
 

@@ -65,6 +65,11 @@ class TrafficTest(PageCase):
         )
         await browser.until("document.querySelectorAll('#session-rows tr').length === 2")
         await browser.until("document.querySelector('#needs-list li[data-level=notice]')")
+        # The warning is a band of the charts, is named below them, and links to what to do.
+        await browser.until("document.querySelector('.band.edge[data-level=notice]')")
+        await browser.until("document.getElementById('bands').innerText.includes('sessions')")
+        advice = "document.querySelector('#needs-list a').getAttribute('href')"
+        self.assertEqual(await browser.until(advice), "./advice#sessions_notice")
         await browser.run(f"{ROW}.click()")
         await browser.until("document.querySelector('tr.opened .closing button')")
         await browser.run("document.querySelector('tr.opened .closing button').click()")
@@ -89,6 +94,9 @@ class TrafficTest(PageCase):
         await self.assertFits(browser)
         await self.shoot(browser, "dark")
         self.assertEqual(await browser.complaints(), [])
+        await browser.visit(f"http://127.0.0.1:{relay.port}/advice#sessions_notice")
+        await browser.until("document.getElementById('sessions_notice').offsetHeight")
+        await self.assertFits(browser)
 
     async def background(self, browser: Browser) -> list[int]:
         colour = await browser.run("return getComputedStyle(document.body).backgroundColor")
