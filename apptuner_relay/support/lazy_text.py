@@ -2,6 +2,9 @@
 
 from apptuner_relay.support.units import show_duration
 
+_SHORT_S = 10.0
+"""Below this, tenths of a second are of interest."""
+
 
 class LazyText:
     """A base class of such texts; `str` makes them. A log that programs read has no field for one:
@@ -14,7 +17,8 @@ class LazyText:
 
 
 class Lasted(LazyText):
-    """How long something has lasted, in seconds; see `show_duration`. None: nobody knows."""
+    """How long something has lasted, in seconds; see `show_duration`. None:
+    nobody knows."""
 
     __slots__ = ("_seconds",)
 
@@ -22,4 +26,7 @@ class Lasted(LazyText):
         self._seconds = seconds
 
     def __str__(self) -> str:
-        return "an unknown time" if self._seconds is None else show_duration(self._seconds)
+        seconds = self._seconds
+        if seconds is None:
+            return "an unknown time"
+        return f"{seconds:.1f} s" if seconds < _SHORT_S else show_duration(seconds)

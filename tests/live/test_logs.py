@@ -145,7 +145,8 @@ class LinesTest(LiveCase):
         gone = await relay.logged(rf"session {label}: mobile disconnected: (.*)")
         self.assertRegex(
             gone[1],
-            r'^closed by the client \(4001\), after \d s; "Pixel 9\[1m", android, 5f2b; kit/1\.0$',
+            r'^closed by the client \(4001\), after \d\.\d s; "Pixel 9\[1m", android, 5f2b; '
+            r"kit/1\.0$",
         )
         await cli.close()
         await relay.logged(rf"session {label}: cli disconnected: closed by the client \(1000\)")
