@@ -37,8 +37,15 @@ def session_state(relay: RelayService, key: str, claim: Claim | None) -> dict[st
         "tokens": claim is not None and claim.tokens,
         "clients": [_client(one) for role in Role for one in members if one.role is role],
         "kept": _kept(relay, key),
-        "bundles": meters.bundles.rows(key),
+        "bundles": [_without_address(row) for row in meters.bundles.rows(key)],
     }
+
+
+def _without_address(row: dict[str, object]) -> dict[str, object]:
+    """A bundle's row as it may be shown to whoever knows the session."""
+    sender = row["sender"]
+    assert isinstance(sender, dict)
+    return row | {"sender": sender | {"address": None}}
 
 
 def _client(member: Member) -> dict[str, object]:

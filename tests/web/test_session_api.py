@@ -113,6 +113,8 @@ class State(SessionCase):
         [row] = bundles[0]["phones"]
         self.assertEqual((row["state"], row["error"]), ("failed", "<b>SyntaxError</b>"))
         self.assertEqual((row["deviceId"], row["name"], row["source"]), ("d1", "Pixel", "live"))
+        # Where its sender is, only operators learn.
+        self.assertEqual(bundles[0]["sender"], {"role": "cli", "address": None})
         # What is sent again is one more row of that bundle.
         self.assertEqual(self.replay().json(), {"phones": 1})
         phone.send(type="bundle_ack", success=True)
