@@ -13,8 +13,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
-from twisted.web.http_headers import Headers
 
 from apptuner_relay import __version__
 from apptuner_relay.client.address import Relay
@@ -67,6 +65,9 @@ class OperatorApi:
         max_bytes: int = MAX_ANSWER_BYTES,
         keeps_connection: bool = False,
     ) -> None:
+        # Not imported before it is needed: a day file is read without.
+        from twisted.web.client import Agent, HTTPConnectionPool
+
         self._relay = relay
         self._token = token
         self._reactor = reactor
@@ -97,6 +98,8 @@ class OperatorApi:
             await self._pool.closeCachedConnections()
 
     async def _ask(self, method: bytes, path: str, read: Callable[[object], T]) -> T:
+        from twisted.web.http_headers import Headers
+
         headers = Headers({"user-agent": [f"apptuner-relay/{__version__}"]})
         if self._token is not None:
             headers.setRawHeaders("authorization", [f"Bearer {self._token}"])
@@ -177,6 +180,8 @@ class _SourceBody(Protocol):
             self._drop()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        from twisted.web.client import ResponseDone
+
         if self.done.called:
             return
         if reason.check(ResponseDone):

@@ -9,7 +9,7 @@ from typing import Any
 
 from apptuner_relay.client import address
 from apptuner_relay.client.bundles import BundleError, Form, ReadBundle
-from apptuner_relay.client.carriers import Carrier, HttpCarrier, MessageCarrier
+from apptuner_relay.client.carriers import Carrier, MessageCarrier
 from apptuner_relay.client.command import (
     Command,
     CommandRun,
@@ -140,6 +140,8 @@ def _start_once(
     if arguments.managed is None:
         carrier = MessageCarrier(_bundle(arguments), membership)
     else:
+        from apptuner_relay.client.http_carrier import HttpCarrier
+
         carrier = HttpCarrier(
             reactor,
             arguments.relay,

@@ -5,14 +5,14 @@ member's own connection or over HTTP. What is sent when is for `save_pushing`.
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 
 from apptuner_relay.client.address import Relay
 from apptuner_relay.client.bundles import Form, ReadBundle
-from apptuner_relay.client.carriers import HttpCarrier, Parcel
+from apptuner_relay.client.carriers import Parcel
 from apptuner_relay.client.file_watch import InThread
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.policy import Patience
@@ -22,6 +22,9 @@ from apptuner_relay.spool.code.patch_making import make_patch
 from apptuner_relay.spool.code.text_diff import TooDifferent
 from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.wire.bundle_patch import MOST_PATCH_BYTES, build_patch
+
+if TYPE_CHECKING:
+    from apptuner_relay.client.http_carrier import HttpCarrier
 
 
 class SaveParcel(NamedTuple):
@@ -155,6 +158,8 @@ class SaveUploads:
         return "" if self._carrier is None else self._carrier.refusal
 
     def _packed(self, made: tuple[bytes | None, str], save: Save, base: Save | None) -> SaveParcel:
+        from apptuner_relay.client.http_carrier import HttpCarrier
+
         patch, because = made
         carrier = self._carrier = HttpCarrier(
             self._reactor,

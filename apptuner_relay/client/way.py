@@ -7,7 +7,6 @@ import argparse
 import os
 from typing import Any
 
-from apptuner_relay.client.channel_connection import ChannelFactory
 from apptuner_relay.client.command import checked
 from apptuner_relay.client.connection import ConnectionFactory
 from apptuner_relay.client.member_connection import ClientPings, MemberFactory, Target
@@ -50,6 +49,9 @@ def make_factory(
     """What makes the connections of a member."""
     if arguments.managed is None:
         return ConnectionFactory(reactor, target, heartbeat)
+
+    from apptuner_relay.client.channel_connection import ChannelFactory
+
     return ChannelFactory(
         reactor,
         target,

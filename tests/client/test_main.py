@@ -192,6 +192,19 @@ class ImportTests(ProgramTestCase):
             self.assertNotIn("asyncio", libraries)
 
     @inlineCallbacks
+    def test_a_command_imports_what_it_needs(self) -> Any:
+        http, channels = "twisted.web.client", "apptuner_relay.client.channel_connection"
+        for name, spared in (
+            ("push", {http, channels, "segno"}),
+            ("watch", {http, channels, "segno"}),
+            ("report", {http, "autobahn", "segno"}),
+            ("plan", {http, "autobahn", "segno"}),
+        ):
+            _, modules = yield self.imported(name, "--help")
+            self.assertIn(f"apptuner_relay.client.{name}", modules)
+            self.assertEqual(modules & spared, set(), name)
+
+    @inlineCallbacks
     def test_the_version_without_any_library(self) -> Any:
         script = (
             f"import sys\nfor name in {sorted(HEAVY)}: sys.modules[name] = None\n"
