@@ -49,7 +49,9 @@ class Agreement(SynchronousTestCase):
 
     def test_a_day(self) -> None:
         day = days.Day("2026-11-23", 1, 2, 3, 4, 5, 6)
-        self.assertEqual({field.name for field in fields(day)}, {"date", *records.COUNTS})
+        told = {field.name for field in fields(day)} - {"date", *records.COUNTS}
+        # Of reloads there is no sum of a month: the status page has them, and `top` those of today.
+        self.assertEqual(told, {"reloads", "failed", "reload_median_ms", "reload_p95_ms"})
         [read] = records.read_days({"days": {day.date: day.row()}})
         self.assertEqual([getattr(read, name) for name in records.COUNTS], [1, 2, 3, 4, 5, 6])
 

@@ -14,10 +14,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.access.tokens import sign_token
-from apptuner_relay.client.command import add_parser
 from apptuner_relay.client.credentials import authorization, read_key, read_token, shown
 from apptuner_relay.client.fetch import COMMAND as FETCH
 from apptuner_relay.client.join import COMMAND as JOIN
+from apptuner_relay.client.main import make_parser
 from apptuner_relay.client.outcome import UsageError
 from apptuner_relay.client.push import COMMAND as PUSH
 from apptuner_relay.client.screen import Screen
@@ -29,9 +29,7 @@ NOW_S = 1_800_000_000.0
 
 
 def parse(command: Any, *arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers(), command)
-    return parser.parse_args([command.name, "--session", "ABC234", *arguments])
+    return make_parser([command]).parse_args([command.name, "--session", "ABC234", *arguments])
 
 
 class CredentialTests(SynchronousTestCase):

@@ -41,7 +41,7 @@ class ReactorRunTests(SynchronousTestCase):
 
         fields = {"notes_session": changes.pop("notes_session", True)}
         command = Command("dance", "", lambda parser: None, start or started, **fields)
-        arguments = argparse.Namespace(command=command, quiet=quiet, **changes)
+        arguments = argparse.Namespace(command=command, quiet=quiet, json=False, **changes)
         screen, reactor = Recorder(quiet=quiet), Reactor()
         run = ReactorRun(arguments, reactor, screen)
         run.begin()
