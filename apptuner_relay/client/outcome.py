@@ -34,8 +34,8 @@ exit codes:
   4    no phone joined in time
   5    no acknowledgement in time, or not all of them
   6    there is no such bundle
-  130  interrupted (Ctrl-C), after a clean close; 0 for push --watch, which has no other end;
-       143 for SIGTERM
+  130  interrupted (Ctrl-C), after a clean close; 0 for push --watch and top, which have no other
+       end; 143 for SIGTERM
 """
 
 

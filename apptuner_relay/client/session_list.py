@@ -121,13 +121,14 @@ def marks_of(session: SessionRecord) -> str:
 
 
 def bundle_of(session: SessionRecord) -> str:
-    """Its last bundle: `9.3 MB, 2 min 5 s ago`."""
+    """Its last bundle: `9.3 MB, 2 min ago`."""
     if not session.knows_bundles:
         return UNKNOWN
     if session.bundle is None:
         return "none"
     age_s = session.bundle_age_s
-    ago = "" if age_s is None else f", {show_duration(age_s)} ago"
+    # The larger unit is enough, and leaves room to other columns.
+    ago = "" if age_s is None else f", {' '.join(show_duration(age_s).split()[:2])} ago"
     return f"{show_bytes(session.bundle.size_bytes)}{ago}"
 
 

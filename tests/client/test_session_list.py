@@ -149,7 +149,7 @@ class SessionListTest(SessionCommandCase):
         self.assertEqual(titles[:3], ["session", "since", "clients"])
         self.assertEqual(
             first,
-            ["8c640c4e", "2 h 5 min", "cli, 2 mobiles", "Pixel 9, ann", "9.3 MB, 2 min 5 s ago",
+            ["8c640c4e", "2 h 5 min", "cli, 2 mobiles", "Pixel 9, ann", "9.3 MB, 2 min ago",
              "0.48 s", "18.6 MB"],
         )  # fmt: skip
         self.assertEqual(second[-1], "2 failed, several CLIs")

@@ -13,7 +13,7 @@ PATH = "docs/reference/companion.md"
 INTRODUCTION = """\
 # The companion program
 
-`apptuner-relay` plays the clients of a relay from a terminal or a script: it pushes bundles, joins as a phone, watches, downloads, and says what a relay carries. It is installed with the relay and its extra `client`. `apptuner-relay COMMAND --help` prints what stands here; this page is made by `ops/docs/run` from the same table.
+`apptuner-relay` plays the clients of a relay from a terminal or a script: it pushes bundles, joins as a phone, watches, downloads, and says what a relay carries. Most commands have `--json`: [what they print](companion-json.md). It is installed with the relay and its extra `client`. `apptuner-relay COMMAND --help` prints what stands here; this page is made by `ops/docs/run` from the same table.
 
 It comes with a page of the manual for each command: `man apptuner-relay-push`, and `man apptuner-relay-server` for the options of the relay. `man` finds them where the directory of `apptuner-relay` is in `$PATH`, as in an activated `.venv`; elsewhere, `man -M .venv/share/man apptuner-relay`. In bash, `source <(apptuner-relay completion bash)` completes commands, options and files at Tab; [`completion`](#completion) has zsh and fish.
 """
