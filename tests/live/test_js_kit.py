@@ -149,7 +149,9 @@ class SavesTest(KitCase):
         ack = await cli.until(
             lambda: next((e["ack"] for e in cli.those("ack") if not e["ack"]["success"]), None)
         )
-        self.assertEqual((ack["deviceId"], ack["error"]), (None, "it is old"))
+        # The relay says which phone that was: it has made the id up.
+        self.assertRegex(ack["deviceId"], r"^[0-9a-f]{16}$")
+        self.assertEqual((ack["name"], ack["error"]), (None, "it is old"))
 
     async def test_a_released_phone_that_comes_late(self) -> None:
         relay, node = await self.stage()
