@@ -130,10 +130,14 @@ void case_sessions(void)
     measure_from_here();
     hold(number("seconds", 20));
     measured_up_to_here();
+    printf("measured 1\n");
+    fflush(stdout);
     printf("pings %llu\nlogs %llu\nbundles %llu\narrived %llu\nskipped %llu\n",
         (unsigned long long)work.pings.sent, (unsigned long long)work.logs.sent,
         (unsigned long long)work.bundles.sent, (unsigned long long)work.arrived,
         (unsigned long long)work.skipped);
     printf("slowest_s %.3f\nmean_s %.3f\nrss_kib %.0f\n", work.slowest,
         work.arrived ? work.total / work.arrived : 0, servers_kib("VmRSS"));
+    /* Whoever asks the server how it went is answered before all leave at once. */
+    hold(number("linger_s", 2));
 }
