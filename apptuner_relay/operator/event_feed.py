@@ -3,6 +3,7 @@
 It is called for each client that comes and goes, so it makes a text only when somebody reads it.
 """
 
+from apptuner_relay.operator.bundle_lines import BundleText, has_failed
 from apptuner_relay.operator.bundle_record import BundleRecord
 from apptuner_relay.operator.conditions import Change
 from apptuner_relay.operator.event_list import INFO, NOTICE, WARNING, EventKind, EventList
@@ -12,7 +13,7 @@ from apptuner_relay.session.client_words import ClientWords
 from apptuner_relay.session.roles import Admission, Role
 from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.lazy_text import Lasted, LazyText
-from apptuner_relay.support.units import show_bytes, show_count, show_duration
+from apptuner_relay.support.units import show_duration
 from apptuner_relay.wire.frames import (
     CLOSE_ABNORMAL,
     CLOSE_NO_STATUS,
@@ -102,9 +103,9 @@ class EventFeed:
         """No phone of a bundle is waited for any more."""
         self._events.add(
             EventKind.BUNDLE,
-            _describe(record),
+            str(BundleText(record)).removeprefix("bundle "),
             session=record.label,
-            level=INFO if record.state.is_whole else NOTICE,
+            level=NOTICE if has_failed(record) else INFO,
         )
 
     def failed(self, phone: PhoneRecord) -> None:
@@ -127,25 +128,6 @@ class EventFeed:
             f"{over}{condition.text}",
             level=condition.level.value if change.started else INFO,
         )
-
-
-def _describe(record: BundleRecord) -> str:
-    """A bundle in words: ``9.3 MB in 0.21 s; 3 of 3 phones in 0.4 s; acknowledged after 0.9 s``."""
-    size = show_bytes(record.bytes)
-    live = record.live
-    if record.state.is_whole:
-        words = [f"{size} in {record.in_s:.2f} s"]
-    else:
-        words = [f"{size}, cut: {record.why or 'its rest never came'}"]
-    if live:
-        got = sum(phone.last_out_s is not None for phone in live)
-        took = "" if record.last_out_s is None else f" in {record.last_out_s:.2f} s"
-        words.append(f"{got} of {show_count(len(live), 'phone')}{took}")
-    else:
-        words.append("no phones")
-    if record.acknowledged_s is not None:
-        words.append(f"acknowledged after {record.acknowledged_s:.2f} s")
-    return "; ".join(words)
 
 
 def _who(admission: Admission) -> tuple[object, ...]:

@@ -223,21 +223,19 @@ class AdviceTest(MetersCase):
 
 class ReloadsTest(MetersCase):
     def test_one_that_fails_on_a_phone(self) -> None:
-        cli, _ = self.session(phones=2)
+        cli, (phone, other) = self.session(phones=2)
         cli.send(type="bundle_update", payload={"code": "x" * 5000})
         self.relay.clock.advance(0.5)
-        (record,) = self.meters.bundles.recent(hashlib.sha256(b"ABC234").hexdigest())
-        phone, other = record.live
-        phone.answer(True, None)
+        phone.send(type="bundle_ack", success=True)
         self.relay.clock.advance(0.25)
-        other.answer(False, "SyntaxError: a b")
+        other.send(type="bundle_ack", success=False, error="SyntaxError: a\nb")
         failed, bundle = self.status()["events"][:2]
         self.assertEqual((failed["kind"], failed["level"]), ("failed", "warning"))
         self.assertRegex(failed["text"], r'^"d1": SyntaxError: a b$')
         self.assertEqual((bundle["kind"], bundle["session"]), ("bundle", LABEL))
         self.assertRegex(
             bundle["text"],
-            r"^5\.\d kB in 0\.00 s; 2 of 2 phones in .*; acknowledged after 0\.50 s$",
+            r"^5\.0 kB in .*; 2 of 2 phones in .*; acknowledged 0\.5 s; d1: SyntaxError: a b$",
         )
         reload = self.status()["reload"]
         self.assertEqual((reload["count"], reload["failed"]), (1, 1))
@@ -254,5 +252,5 @@ class ReloadsTest(MetersCase):
         cli.lose()
         bundle = next(row for row in self.status()["events"] if row["kind"] == "bundle")
         self.assertEqual(bundle["level"], "notice")
-        self.assertIn(", cut: ", bundle["text"])
+        self.assertIn(", cut short: ", bundle["text"])
         self.assertEqual(self.status()["reload"]["count"], 0)
