@@ -1,10 +1,10 @@
 """What the tests of ``apptuner-relay doctor`` stand on: it runs as a process, and says JSON."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.client.schema import check_line
 from tests.live.harness import LiveCase
 from tests.live.processes import Child, checkout_env, run
 
@@ -19,7 +19,7 @@ class Diagnosis:
         self.exit_code = child.exit_code
         lines = child.out.splitlines()
         assert len(lines) == 1, repr(child)
-        self.document: dict[str, Any] = json.loads(lines[0])
+        self.document: dict[str, Any] = check_line(lines[0])
         self.checks: dict[str, dict[str, Any]] = {
             one["name"]: one for one in self.document["checks"]
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from twisted.internet.defer import inlineCallbacks
@@ -10,6 +9,7 @@ from twisted.internet.defer import inlineCallbacks
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.screen import Screen
 from tests.client.little_relay import RelayTestCase
+from tests.client.schema import check_line
 
 
 class CommandLineTest(RelayTestCase):
@@ -32,7 +32,7 @@ class CommandLineTest(RelayTestCase):
         running, screen = self.begin("doctor", "--json")
         self.assertEqual((yield running.done), Exit.FAILED)
         [line] = screen.out.getvalue().splitlines()
-        document = json.loads(line)
+        document = check_line(line)
         self.assertEqual((document["command"], document["event"]), ("doctor", "result"))
         self.assertEqual(document["exit"], 1)
         self.assertEqual(document["relay"], str(self.relay.address))
@@ -56,7 +56,7 @@ class CommandLineTest(RelayTestCase):
         running.leave(Exit.TERMINATED)
         running.leave(Exit.INTERRUPTED)
         self.assertEqual((yield running.done), Exit.TERMINATED)
-        document = json.loads(screen.out.getvalue())
+        document = check_line(screen.out.getvalue())
         self.assertEqual(document["checks"][-1]["text"], "not checked: interrupted")
 
     @inlineCallbacks
