@@ -70,10 +70,10 @@ class PageCase(LiveCase):
         path = await browser.screenshot(name, whole)
         print(f"\nscreenshot: {path.resolve()}")
 
-    async def show(self, listed: int = 4, **changes: Any) -> Browser:
-        """The page of a relay whose figures are those of `sample_status`, with these changes, and
-        with so many sessions in ``self.rows``."""
-        self.rows = sample_status.sessions(listed)
+    async def show(self, rows: list[dict[str, Any]] | None = None, **changes: Any) -> Browser:
+        """The page of a relay whose figures are those of `sample_status`, with these changes. Its
+        sessions, ``self.rows``, are ``rows``, or four."""
+        self.rows = sample_status.sessions() if rows is None else rows
         self.status = sample_status.status(**changes)
         self.asked: list[str] = []
 

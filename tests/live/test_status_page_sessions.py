@@ -27,11 +27,11 @@ class RowsTest(PageCase):
     """Rows of `sample_status`, which the test changes."""
 
     async def test_rows_do_not_swap_while_figures_change(self) -> None:
-        browser = await self.show()
+        rows = sample_status.sessions()
         # All four began within a tenth of a second.
-        begun = sample_status.NOW_MS - 60_000
-        for i, row in enumerate(self.rows):
-            row["since_ms"] = begun + 30 * i
+        for i, row in enumerate(rows):
+            row["since_ms"] = sample_status.NOW_MS - 60_000 + 30 * i
+        browser = await self.show(rows)
         order = ",".join(row["session"] for row in self.rows)
         await browser.until(f"{HASHES} === {order!r}")
         for column in ("out", "idle"):
@@ -84,7 +84,7 @@ class RowsTest(PageCase):
         await browser.shows("found", "Nothing that is listed has “nobody has this”.")
 
     async def test_what_is_opened_typed_and_scrolled_to_stays(self) -> None:
-        browser = await self.show(30)
+        browser = await self.show(sample_status.sessions(30))
         opened = self.rows[20]["session"]
         await browser.until(f'document.querySelector("{row_of(opened)}")')
         await browser.run(f'document.querySelector("{row_of(opened)}").click()')
@@ -148,9 +148,10 @@ class RowsTest(PageCase):
         await browser.until("!document.querySelector('tr.opened')")
 
     async def test_sessions_that_are_not_listed(self) -> None:
-        browser = await self.show(400, sessions=1_172)
         sought = hash_of(SESSION)
-        self.rows.append(self.rows[0] | {"session": sought[:8], "since_ms": 5})
+        rows = sample_status.sessions(400)
+        rows.append(rows[0] | {"session": sought[:8], "since_ms": 5})
+        browser = await self.show(rows, sessions=1_172)
         await browser.until(f"{TRIED} === 100")
         note = await browser.until("document.getElementById('more-note').innerText")
         self.assertTrue(note.startswith("and 1,072 more."), note)
