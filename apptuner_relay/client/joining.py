@@ -7,6 +7,7 @@ arguments; the command line for it is in `join`.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time as wall_s
@@ -31,6 +32,9 @@ from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.wire.bundle_patch import PATCH_TYPE, BadPatch
 
 _log = Logger()
+
+COUNTED = ("bundles", "unchanged", "failed")
+"""What is counted of bundles, for other programs."""
 
 
 class Task(NamedTuple):
@@ -73,6 +77,8 @@ class JoinedPhone:
         self._relay = relay
         self._remember = remember
         self._joiner = Joiner()
+        self._counts: Counter[str] = Counter()
+        self._counted()
         self._connected = False
         self._owed: dict[str, object] | None = None
         """An acknowledgement that there was no connection for."""
@@ -167,6 +173,7 @@ class JoinedPhone:
 
     def _unchanged(self) -> None:
         # The phone has what its CLI wants it to have, which is what an acknowledgement says.
+        self._counted(unchanged=1)
         self._screen.event("unchanged", sha256=self._have)
         self._screen.tell(f"unchanged  sha256 {self._have}")
         self._acknowledge(None)
@@ -233,6 +240,7 @@ class JoinedPhone:
     # Answers.
 
     def _kept(self, sha256: str, size: int) -> None:
+        self._counted(bundles=1)
         output = None if self._output is None else str(self._output)
         self._screen.event("bundle", bytes=size, sha256=sha256, output=output)
         where = "" if output is None else f"  {output}"
@@ -242,9 +250,14 @@ class JoinedPhone:
         self._acknowledge(None)
 
     def _failed(self, reason: str) -> None:
+        self._counted(failed=1)
         self._screen.event("failed", error=reason)
         self._screen.complain(f"bundle failed: {reason}")
         self._acknowledge(reason)
+
+    def _counted(self, **more: int) -> None:
+        self._counts.update(more)
+        self._screen.result(**{name: self._counts[name] for name in COUNTED})
 
     def _acknowledge(self, error: str | None) -> None:
         body: dict[str, object] = {"success": error is None}

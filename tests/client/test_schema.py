@@ -78,6 +78,7 @@ class MemberOutputTest(MemberCommandCase):
         self.assertEqual((lines[-1]["acknowledged"], lines[-1]["failed"]), (1, 0))
         lines = check_output(joined.out.getvalue())
         self.assertEqual([one["event"] for one in lines], ["connected", "bundle", "result"])
+        self.assertEqual((lines[2]["bundles"], lines[2]["failed"]), (1, 0))
         self.assertEqual(lines[1]["output"], str(Path(output).absolute()))
 
     @inlineCallbacks

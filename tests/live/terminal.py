@@ -78,6 +78,13 @@ class TerminalProgram(Child):
             await within_patience(waiter, lambda: f"no {words!r}: {self!r}")
         return self.shown
 
+    async def prints(self, words: str, times: int = 1) -> None:
+        """Wait until these words have been written so often."""
+        while self.out.count(words) < times:
+            waiter: Deferred[None] = Deferred()
+            self._waiters.append(waiter)
+            await within_patience(waiter, lambda: f"no {words!r}: {self!r}")
+
     async def until_over(self) -> None:
         """Wait until it has ended."""
         await within_patience(self.over(), lambda: repr(self))

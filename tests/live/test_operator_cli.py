@@ -160,6 +160,21 @@ class TopTest(OperatorCliCase):
             self.assertEqual(top.mode_after, before)
             self.assertTrue(top.out.endswith(GIVE_SCREEN_BACK), repr(top))
 
+    async def test_it_is_stopped_and_goes_on(self) -> None:
+        relay = await self.relay()
+        top = self.terminal("top", relay)
+        before = top.mode()
+        await top.shows("every 2 s")
+        top.typed("\x1a")
+        await top.prints(GIVE_SCREEN_BACK)
+        self.assertEqual(top.mode(), before)
+        top.signal("CONT")
+        await top.prints(TAKE_SCREEN, times=2)
+        await top.shows("every 2 s")
+        top.typed("q")
+        await top.until_over()
+        self.assertEqual((top.exit_code, top.mode_after), (0, before), repr(top))
+
     async def test_a_relay_that_is_started_anew(self) -> None:
         port = free_port()
         options = ["--listen", f"tcp:{port}:interface=127.0.0.1"]
