@@ -58,8 +58,8 @@ class MeasuredTest(SynchronousTestCase):
             self.assertEqual(found.get("session_memory_bytes"), expected)
 
     def test_cpu_without_what_was_sent_in_that_minute(self) -> None:
-        """6 GB at a second of a core each are a tenth of the minute."""
-        for busy, sent, expected in ((0.25, 6 * 10**9, 75), (0.25, 0, 125), (0.05, 6 * 10**9, 0)):
+        """3 GB at two seconds of a core each are a tenth of the minute."""
+        for busy, sent, expected in ((0.25, 3 * 10**9, 75), (0.25, 0, 125), (0.05, 3 * 10**9, 0)):
             status = Status((), QUIET, 2000, 1, cores_busy=busy, minute_bytes=sent)
             found = self.measured(status)["cpu_per_1000_sessions"]
             self.assertAlmostEqual(float(found), expected / 1000)

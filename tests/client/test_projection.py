@@ -119,7 +119,11 @@ class ProjectionTest(SynchronousTestCase):
 
     def test_the_stages_by_cpu(self) -> None:
         """A core is half busy long before there are many sessions."""
-        busy = Figures(bundles_per_day=Fraction(480), cpu_per_1000_sessions=Fraction(0))
+        busy = Figures(
+            bundles_per_day=Fraction(480),
+            cpu_per_1000_sessions=Fraction(0),
+            cpu_s_per_gb=Fraction(1),
+        )
         # 480 bundles of 15 MB a day are 0.4 MB/s in the busiest hour: 0.4 ms of a core's second.
         stages = [project(users, busy).stage for users in (625, 626, 1250, 1251, 50_001)]
         self.assertEqual(stages, [1, 2, 2, 3, 4])
