@@ -57,7 +57,7 @@ class ReleaseTest(TwistdCase):
         commit = health["commit"]
         release = f"{__version__} ({commit})" if commit else __version__
         first = relay.log.splitlines()[0]
-        self.assertTrue(first.endswith(f"AppTuner Relay {release} starts"), first)
+        self.assertIn(f" AppTuner Relay {release} starts: listens on tcp:", first)
         child = await run([*twistd_command(), "apptuner-relay", "--version"], env=checkout_env())
         self.assertEqual(child.out, f"apptuner-relay {release}\n")
 
