@@ -93,8 +93,8 @@ class PushOutputTest(WatchCase):
         self.assertIn("Pixel 9 acknowledged", push.child.out)
         self.assertIn("no acknowledgement within 1 s from iPhone\n", push.child.err)
 
-    async def test_the_relay_names_phones_that_nobody_announced(self) -> None:
-        # Two phones fail at once with the same words: only the relay can tell which is which.
+    async def test_two_phones_that_fail_with_the_same_words(self) -> None:
+        # Only the relay can tell which is which.
         relay, node = await self.stage()
         phones = [await self.phone(node, name) for name in ("Pixel 9", "iPhone")]
         push = self.pushing(relay)

@@ -295,6 +295,12 @@ class PluginTest(TwistdCase):
 
         script = Path(python).with_name("apptuner-relay")
         self.assertTrue(script.exists(), "no console script")
+        child = await run([str(script), "completion", "bash"], home, env)
+        self.assertIn("complete -o bashdefault", child.out, repr(child))
+        # Where `man` looks for the pages of programs that are in its PATH.
+        manual = Path(python).parents[1] / "share/man"
+        for page in ("man1/apptuner-relay-push.1", "man8/apptuner-relay-server.8"):
+            self.assertTrue((manual / page).exists(), page)
 
     async def install(self) -> tuple[str, Path]:
         """An environment that has this checkout of its own, and the rest of what we run in.
