@@ -26,7 +26,7 @@ MOST_ENDED = 1000
 ENDED_S = 3600.0
 """For how long they are."""
 MOST_ROWS = 50_000
-"""How many rows all records have together: some 20 MB. The oldest records go first."""
+"""How many rows all records have together: some 14 MB. The oldest records go first."""
 
 
 class _SessionBundles:
