@@ -63,11 +63,11 @@ class Figures:
     holds its case `stalled` to, two connections of 18 KiB each, and some more. Of idle ones the
     two connections are all."""
     cpu_s_per_gb: Fraction = Fraction(2)
-    """A core's time for 10⁹ bytes sent: 1.5 to 2 were measured where bundles come now and then, and
+    """A core's time for 10⁹ bytes sent: 1.2 to 2 were measured where bundles come now and then, and
     0.46 to 0.86 where one follows the other, with one phone."""
     cpu_per_1000_sessions: Fraction = Fraction(3, 100)
     """A core's share for 1,000 sessions that move no bundle: with a ping of each client every 25 s,
-    and a console log every 5 s, 2.4 to 2.8% were measured; idle, 1.5 to 1.8%."""
+    and a console log every 5 s, 2.4 to 2.9% were measured; idle, 1.4 to 1.8%."""
     notice_sessions: Fraction = Fraction(5000)
     """Half of `warning_sessions`: time to plan another relay."""
     warning_sessions: Fraction = Fraction(10_000)
