@@ -7,10 +7,12 @@ import re
 import struct
 import termios
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from tests.live.processes import REPOSITORY, Child, checkout_env, within_patience
 
@@ -84,6 +86,13 @@ class TerminalProgram(Child):
             waiter: Deferred[None] = Deferred()
             self._waiters.append(waiter)
             await within_patience(waiter, lambda: f"no {words!r}: {self!r}")
+
+    async def until_stopped(self) -> None:
+        """Wait until a signal has stopped it: the kernel tells that to nobody but its parent's
+        waitpid(2), which is Twisted's."""
+        stat = Path(f"/proc/{self.pid}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] != "T":
+            await deferLater(reactor, 0.01)  # type: ignore[arg-type]
 
     async def until_over(self) -> None:
         """Wait until it has ended."""

@@ -135,7 +135,7 @@ class TokenTest(Companion):
         code, reason = await early.closed()
         self.assertEqual((code, "token" in reason), (1008, True))
         self.assertEqual((await node.refused("mobile", "ABC234")).status, 401)
-        shared = await self.run_it("share", relay, "--key", KEY, "--lasts", "1h")
+        shared = await self.run_it("share", relay, "--key", KEY, "--lasts", "1h", "--loopback")
         self.assertEqual(shared.exit_code, 0, repr(shared))
         url = shared.out.strip()
         token = url.partition("?token=")[2]

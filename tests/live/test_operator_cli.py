@@ -167,6 +167,7 @@ class TopTest(OperatorCliCase):
         await top.shows("every 2 s")
         top.typed("\x1a")
         await top.prints(GIVE_SCREEN_BACK)
+        await top.until_stopped()
         self.assertEqual(top.mode(), before)
         top.signal("CONT")
         await top.prints(TAKE_SCREEN, times=2)
