@@ -207,12 +207,8 @@ class Behind:
         (owner,) = await self.owners(SESSION)
         row = (await rows(owner))[label(SESSION)]
         self.assertEqual(
-            row["clients"],
-            [
-                {"role": "cli", "address": ELSEWHERE},
-                {"role": "dashboard", "address": "127.0.0.3"},
-                {"role": "mobile", "address": ELSEWHERE},
-            ],
+            [(one["role"], one["address"]) for one in row["clients"]],
+            [("cli", ELSEWHERE), ("dashboard", "127.0.0.3"), ("mobile", ELSEWHERE)],
         )
         for role in ("cli", "mobile"):
             await owner.logged(rf"{role} connected from {ELSEWHERE}(;|$)")
