@@ -25,6 +25,7 @@ from apptuner_relay.client.member_connection import ClientPings, Target
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.policy import Patience
+from apptuner_relay.client.projection import Figures
 from apptuner_relay.client.pushing import Order, Push
 from apptuner_relay.client.reactor_run import start
 
@@ -57,7 +58,7 @@ def status(**changes: object) -> dict[str, object]:
         "days": past,
         "today": {"date": "2026-11-23", **DAYS["2026-11-23"]},
         "sessions": 40,
-        "memory_bytes": 64 * 2**20 + 40 * 100_000,
+        "memory_bytes": int(Figures().base_memory_bytes) + 40 * 100_000,
         "version": "7",
         **changes,
     }

@@ -80,7 +80,7 @@ class FromRelayTest(OperatorCommandCase):
     def test_a_plan_with_the_number_of_users(self) -> Any:
         screen = yield self.ask("plan", "--users", "60", "--users-now", "40", "--bundle-mb", "3")
         text = screen.out.getvalue()
-        self.assertRegex(text, r"there at the peak +50% +measured: 3 days with 40 users")
+        self.assertRegex(text, r"there at the peak +50% +measured: 3 days with 40\s+users")
         self.assertRegex(text, r"a bundle, as it is sent +3 MB +given")
 
     @inlineCallbacks
