@@ -1,6 +1,7 @@
 """`ops/bench/capacity`: its rows, the quantile of a histogram, the table, and a run of it."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -92,19 +93,17 @@ class Quantiles(SynchronousTestCase):
 
 class RunTest(TestCase):
     timeout = 180
+    skip = None if shutil.which("gcc") else "needs gcc, as the load generator is in C"
 
     async def test_it_works(self) -> None:
         output = Path(self.mktemp()).absolute()
         program = str(REPOSITORY / "ops/bench/capacity")
-        arguments = ["--quick", "--output", str(output), "--python", sys.executable]
-        child = await run([sys.executable, program, *arguments])
+        arguments = ["--quick", "--only", "bundles", "--output", str(output)]
+        child = await run([sys.executable, program, *arguments, "--python", sys.executable])
         self.assertEqual(child.exit_code, 0, repr(child))
-        idle, logs, bundles = json.loads((output / "capacity.json").read_text())["rows"]
-        for row in (idle, logs, bundles):
-            self.assertEqual(row["sessions"], 100)
-            self.assertGreater(row["cpu_share"], 0)
-            self.assertGreater(row["memory_bytes"], row["base_memory_bytes"])
-        self.assertIsNone(idle["bundle_mean_s"])
-        self.assertGreater(logs["mb_per_s"], 0)
-        self.assertGreater(bundles["bundle_mean_s"], 0)
-        self.assertGreater(bundles["mb_per_s"], 1)
+        [row] = json.loads((output / "capacity.json").read_text())["rows"]
+        self.assertEqual(row["sessions"], 100)
+        self.assertGreater(row["cpu_share"], 0)
+        self.assertGreater(row["memory_bytes"], row["base_memory_bytes"])
+        self.assertGreater(row["bundle_mean_s"], 0)
+        self.assertGreater(row["mb_per_s"], 1)
