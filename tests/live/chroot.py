@@ -18,8 +18,8 @@ PACKAGES = (
     *("adduser", "bash-completion", "ca-certificates", "certbot", "curl", "man-db", "nftables"),
     *("openssl", "python3", "python3-venv", "systemd"),
 )
-"""What the base has beside `apt` and what Debian needs. What tests add needs no more: then they need
-no network."""
+"""What the base has beside `apt` and what Debian needs. What tests add needs no more, and so no
+network."""
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 _WEEK_S = 7 * 86400.0
 _BASE_S = 600
