@@ -26,9 +26,14 @@ from apptuner_relay.config.options import Options
 from apptuner_relay.config.settings import Settings
 from apptuner_relay.edge.adopted import ADOPTED, PassedSockets
 from apptuner_relay.edge.certificate import BadCertificate, read_certificate
-from apptuner_relay.edge.endpoints import explain_endpoint, make_endpoints
+from apptuner_relay.edge.endpoints import are_adopted, explain_endpoint, make_endpoints
 from apptuner_relay.edge.prefixes import split_prefixes
-from apptuner_relay.operator.state_file import StateDirectory, StateError, find_directory
+from apptuner_relay.operator.state_file import (
+    StateDirectory,
+    StateError,
+    StateTaken,
+    find_directory,
+)
 from apptuner_relay.spool.spool_directory import SpoolDirectory
 from apptuner_relay.support.authorities import BadCertificates, read_authorities
 from apptuner_relay.support.client_address import NOBODY
@@ -210,15 +215,25 @@ async def _state(settings: Settings, reactor: Any) -> AsyncIterator[CheckResult]
     path, subject = find_directory(settings.logs.state_dir, os.environ), "--state-dir"
     if path is None:
         return
+    given = settings.logs.state_dir != "auto"
     if not path.exists():
         verdict, text = _may_make(path)
+        if verdict is Verdict.FAILED and not given:
+            # The relay starts all the same, and warns.
+            verdict = Verdict.WARNING
         yield CheckResult(verdict, subject, text)
         return
     try:
         StateDirectory(path).close()
+    except StateTaken:
+        after = "starts without it"
+        if given:
+            waits = are_adopted(settings.listening.listen)
+            after = "waits for it" if waits else "refuses to start until it is free"
+        text = f"{path}: another relay has it, perhaps the one that this one replaces; this one "
+        yield CheckResult(Verdict.WARNING, subject, text + after)
     except StateError as wrong:
-        taken = os.access(path, os.W_OK)
-        yield CheckResult(Verdict.WARNING if taken else Verdict.FAILED, subject, str(wrong))
+        yield CheckResult(Verdict.FAILED if given else Verdict.WARNING, subject, str(wrong))
     else:
         yield CheckResult(Verdict.FINE, subject, f"{path}: can be written")
 

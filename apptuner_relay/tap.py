@@ -34,7 +34,8 @@ from apptuner_relay.operator.logs import RelayLog, make_log
 from apptuner_relay.operator.process import raise_descriptors_limit
 from apptuner_relay.operator.reporting import Reporting
 from apptuner_relay.operator.signals import SignalCalls
-from apptuner_relay.operator.state_file import find_directory
+from apptuner_relay.operator.state_check import NoClaimsFile, check_state_directory
+from apptuner_relay.operator.state_file import StateError, find_directory
 from apptuner_relay.operator.systemd import SystemdNotifier
 from apptuner_relay.relay.hooks import RelayHooks
 from apptuner_relay.relay.service import RelayService
@@ -58,6 +59,8 @@ MOST_SPARE_BYTES = 256 * 1024 * 1024
 cached bundle."""
 GC_THRESHOLDS = (20_000, 10, 10)
 FEW_DESCRIPTORS = 4096
+_ENDING_S = 30.0
+"""What a relay that ends may take beside what its options say."""
 
 
 def tune_collector() -> None:
@@ -162,6 +165,13 @@ def make_relay_log(options: Options, calls: SignalCalls, reactor: Any) -> RelayL
     return log
 
 
+def hand_over_s(settings: Settings) -> float:
+    """How long a relay that hands over its sockets to this one may take to end."""
+    if not are_adopted(settings.listening.listen):
+        return 0.0
+    return settings.limits.drain_timeout + settings.limits.drain_spread + _ENDING_S
+
+
 def make_reporting(relay: RelayService, reactor: IReactorTime) -> Reporting:
     """What reports of the relay: log lines, day book, alerts."""
     settings, meters = relay.settings, relay.meters
@@ -171,16 +181,33 @@ def make_reporting(relay: RelayService, reactor: IReactorTime) -> Reporting:
             WebhookPoster(settings.warnings.alert_url, reactor), reactor, meters.counters.alerts
         )
     directory = find_directory(settings.logs.state_dir, os.environ)
-    return Reporting(meters, reactor, settings.logs.log_interval, directory, alerts)
+    patience_s = hand_over_s(settings)
+    reporting = Reporting(
+        meters,
+        reactor,
+        settings.logs.log_interval,
+        directory,
+        alerts,
+        patience_s=patience_s,
+    )
+    if directory is not None:
+        meters.watch_days(lambda: reporting.trouble)
+    return reporting
 
 
 def make_journals(relay: RelayService, reactor: Any) -> list[IService]:
-    """What has the claims of a relay that is alone outlive it, if it has a state directory."""
-    directory = find_directory(relay.settings.logs.state_dir, os.environ)
-    claims = relay.access.claims
-    if directory is None or not isinstance(claims, MemoryClaims):
+    """What has the claims of a relay that is alone outlive it, unless it is to keep nothing."""
+    setting, claims = relay.settings.logs.state_dir, relay.access.claims
+    if setting == "off" or not isinstance(claims, MemoryClaims):
         return []
-    return [Journal(claims, directory, reactor, relay.wall_s)]
+    directory = find_directory(setting, os.environ)
+    if directory is None:
+        relay.meters.watch_claims_file(NoClaimsFile())
+        return []
+    patience_s = hand_over_s(relay.settings)
+    journal = Journal(claims, directory, reactor, relay.wall_s, patience_s)
+    relay.meters.watch_claims_file(journal)
+    return [journal]
 
 
 class ClusterParts(NamedTuple):
@@ -249,6 +276,11 @@ def makeService(options: Options) -> IService:
         from apptuner_relay.config_check import check_and_exit
 
         check_and_exit(options, reactor)
+    try:
+        adopts = are_adopted(options.settings.listening.listen)
+        check_state_directory(options.settings.logs.state_dir, options.parent or {}, adopts)
+    except StateError as wrong:
+        sys.exit(f"apptuner-relay: --state-dir: {wrong}")
     tune_collector()
     tune_descriptors()
     calls = SignalCalls(reactor)

@@ -4,20 +4,17 @@ restart could claim a session of somebody else. Several relays keep their claims
 The file ``claims`` in the state directory has lines of ``session proof tokens time``; the last line
 of a session counts. A use of a claim is written only when enough time has passed since the last.
 The file is rewritten at each start, and appended to in a thread: once a second, and at once for a
-new claim, whose client joins when the claim is on the disk (`MemoryClaims.take`). A line that was
-cut short at the end, for instance by a crash, is ignored.
+new claim, whose client joins when the claim is on the disk (`MemoryClaims.take`). Where it can't be
+read or written, claims are in memory only, and it is tried again every `RETRY_S`: what is in both
+is put together then. `claims_file` has the file's lines, and what becomes of bad ones.
 
 The times in the file are the wall clock's, as no other clock outlives a machine; in memory they are
 the monotonic clock's. When somebody sets the wall clock, the file is rewritten with times that fit
 it, so that no claim seems older after a restart than it is.
 """
 
-import fcntl
-import math
 import os
-import re
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,18 +26,30 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apptuner_relay.access.claims import MOST_CLAIMS, Claim, MemoryClaims
+from apptuner_relay.access.claims_file import (
+    BAD_FILE,
+    FILE,
+    Contents,
+    TooLong,
+    append,
+    is_at,
+    keep_bad,
+    lines_of,
+    lock,
+    open_file,
+    read_claims,
+    write_anew,
+)
+from apptuner_relay.access.journal_states import TRANSITIONS, JournalEvent, JournalState
 from apptuner_relay.support.clocks import WallClock
 
-FILE = "claims"
+RETRY_S = 10.0
+"""A file that can't be used is tried again after so long."""
 
 _DIRECTORY_MODE = 0o700
-_FILE_MODE = 0o600
 _INTERVAL_S = 1.0
 _PATIENCE_S = 5.0
 """How long a client waits for its new claim to be on the disk before it joins all the same."""
-_LINE = re.compile(r"([0-9a-f]{64}) ([A-Za-z0-9_-]{43}) ([01]) ([0-9]{1,12}(?:\.[0-9]{1,9})?)")
-_MOST_BYTES = 8 * MOST_CLAIMS * 150
-"""A longer file is not read."""
 _GROWTH_BYTES = 1 << 20
 """The file is rewritten when it has four times the size that it had after the last time, and at
 least this size."""
@@ -68,13 +77,25 @@ class _Batch:
 
 
 class Journal(Service):
-    """Reads the claims when it starts, and writes new and renewed ones."""
+    """Reads the claims when it starts, and writes new and renewed ones.
+
+    :param patience_s: for how long another relay may have the file before that is worth a warning:
+        one that hands over to this one has it until it ends.
+    """
 
     log = Logger()
 
     def __init__(
-        self, claims: MemoryClaims, directory: Path, reactor: Any, wall_s: WallClock = time.time
+        self,
+        claims: MemoryClaims,
+        directory: Path,
+        reactor: Any,
+        wall_s: WallClock = time.time,
+        patience_s: float = 0.0,
     ) -> None:
+        self.state = JournalState.STARTING
+        self.bad_lines = 0
+        """How many lines of the file were none of a claim, and went to ``claims.bad``."""
         self._claims = claims
         self._path = directory / FILE
         self._reactor = reactor
@@ -92,48 +113,112 @@ class Journal(Service):
         self._present = _Batch()
         """The batch that is being written."""
         self._writing: Deferred[None] | None = None
-        self._is_waiting = False
-        """Whether another relay has the file locked."""
+        self._patience_s = patience_s
+        self._since_s = 0.0
+        """Since when the state is what it is."""
+        self._why = ""
+        """Why the file can't be used."""
+        self._again_s = 0.0
+        """When it is tried again."""
+        self._read_last: os.stat_result | None = None
+        """The file as it was when it was read while another relay had it."""
+        self._kept_bad: list[bytes] = []
+        """The bad lines that are in ``claims.bad`` by now, and may still be in the file."""
+        self._gone: dict[str, float] = {}
+        """The sessions of which the claim was forgotten while the file could not be written, and
+        when: the file still has them."""
         self._call = LoopingCall(self._write)
         self._call.clock = reactor
 
+    @property
+    def trouble(self) -> str | None:
+        """Why claims are not kept over restarts now; None while they are."""
+        if self.state is JournalState.FAILED:
+            return f"{self._path}: {self._why}"
+        waited_s = self._reactor.seconds() - self._since_s
+        if self.state is JournalState.WAITING and waited_s >= self._patience_s:
+            return f"{self._path}: another relay has it (give this one its own --state-dir)"
+        return None
+
     def startService(self) -> None:
-        """Read the file. Where it can't be read, claims are kept in memory only, and a line in the
-        log says so. Where another relay has it locked, for instance one that hands over to this
-        one, it is read, and locked as soon as that is possible."""
+        """Read the file. Where another relay has it locked, for instance one that hands over to
+        this one, it is read, and locked as soon as that is possible."""
         super().startService()
+        self._claims.on_use = self._note
         self._take_over()
         self._call.start(_INTERVAL_S, now=False).addErrback(self._failed)
 
     def _take_over(self) -> None:
         try:
             self._path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-            file = open_file(self._path)
-            # It may have been replaced between the opening and the locking.
-            mine = lock(file) and os.path.samestat(os.fstat(file.fileno()), self._path.stat())
-            self._read(file)
-            if mine:
-                data = self._all()
-                self._file = write_anew(self._path, data)
-                self._claims.on_use = self._note
-            elif not self._is_waiting:
-                self.log.warn("claims are not kept yet: another relay has {path}", path=self._path)
-            self._is_waiting = not mine
-            file.close()
+            with open_file(self._path) as file:
+                status = os.fstat(file.fileno())
+                # It may have been replaced between the opening and the locking.
+                mine = lock(file) and is_at(self._path, file)
+                if mine:
+                    self._lock(self._read_own(file))
+                elif self._read_last is None or _differ(self._read_last, status):
+                    self._merge(read_claims(file))
+                    self._read_last = status
         except OSError as wrong:
             self._give_up(wrong)
+            return
+        if not mine and self._happens(JournalEvent.TAKEN):
+            self.log.warn("claims are not kept yet: another relay has {path}", path=self._path)
 
-    def _read(self, file: IO[bytes]) -> None:
-        """Take the claims of the file, except those that were used here later."""
+    def _read_own(self, file: IO[bytes]) -> Contents:
+        """What is in the file, which no other relay has. Bad lines are in ``claims.bad`` then."""
+        try:
+            found = read_claims(file)
+        except TooLong as wrong:
+            self._path.replace(self._path.with_name(BAD_FILE))
+            self._report_bad(1, wrong.strerror or "")
+            return Contents([], [])
+        if found.bad and found.bad != self._kept_bad:
+            keep_bad(self._path, found.bad)
+            self._kept_bad = found.bad
+            self._report_bad(len(found.bad), "they are no claims")
+        return found
+
+    def _report_bad(self, count: int, why: str) -> None:
+        self.bad_lines += count
+        self.log.warn(
+            "{count} bad lines of {path} are in {bad} now: {why}",
+            count=count,
+            path=self._path,
+            bad=BAD_FILE,
+            why=why,
+        )
+
+    def _lock(self, found: Contents) -> None:
+        """The file is this relay's: go on with it."""
+        self._merge(found)
+        self._file = write_anew(self._path, self._all())
+        self._gone.clear()
+        before = self.state
+        if self._happens(JournalEvent.LOCKED) and before is not JournalState.STARTING:
+            self.log.info("claims are kept in {path} from now on", path=self._path)
+
+    def _merge(self, found: Contents) -> None:
+        """Take the claims of the file, except those that were used or forgotten here later."""
         now_s = self._reactor.seconds()
         ahead_s = self._look_at_clocks()
-        last = {session: (claim, wall_s) for session, claim, wall_s in read_lines(file)}
+        last = {session: (claim, wall_s) for session, claim, wall_s in found.claims}
         for session, (claim, wall_s) in last.items():
             used_s = wall_s - ahead_s
-            if not self._claims.used_since(session, used_s):
+            is_gone = session in self._gone and used_s <= self._gone[session]
+            if not is_gone and not self._claims.used_since(session, used_s):
                 # A clock that was set back makes no claim last longer.
                 self._claims.put(session, claim, min(used_s, now_s))
         self._claims.sort()
+
+    def _happens(self, event: JournalEvent) -> bool:
+        """Change the state. Returns whether the event meant anything."""
+        state = TRANSITIONS.get((self.state, event))
+        if state is None:
+            return False
+        self.state, self._since_s = state, self._reactor.seconds()
+        return True
 
     def stopService(self) -> "Deferred[None] | None":
         """Write the rest."""
@@ -141,6 +226,7 @@ class Journal(Service):
         if self._call.running:
             self._call.stop()
         self._claims.on_use = None
+        self._happens(JournalEvent.STOPPED)
         if self._writing is None:
             self._close()
             return None
@@ -155,6 +241,9 @@ class Journal(Service):
 
     def _note(self, session: str, claim: Claim, used_s: float) -> Deferred[None] | None:
         """A claim was made or used; see `MemoryClaims.on_use`."""
+        if self.state is not JournalState.WRITING:
+            self._note_gone(session, used_s)
+            return None
         before = self._written.get(session)
         is_new = before is None or before[0] != claim
         past_s = 0.0 if before is None else used_s - before[1]
@@ -171,6 +260,15 @@ class Journal(Service):
                 return safe
         return None
 
+    def _note_gone(self, session: str, used_s: float) -> None:
+        """The file can't be written: remember what it must not bring back."""
+        self._gone.pop(session, None)
+        now_s = self._reactor.seconds()
+        if now_s - used_s >= self._claims.ttl_s:
+            self._gone[session] = now_s
+            if len(self._gone) > MOST_CLAIMS:
+                del self._gone[next(iter(self._gone))]
+
     def _too_slow(self, result: object, timeout_s: float) -> None:
         self.log.warn(
             "a new claim was not on the disk within {seconds:g} s: {path}",
@@ -180,7 +278,9 @@ class Journal(Service):
 
     def _write(self) -> None:
         """Begin to write what is pending."""
-        if self._is_waiting:
+        is_due = self.state is JournalState.FAILED and self._reactor.seconds() >= self._again_s
+        if (is_due and self._writing is None) or self.state is JournalState.WAITING:
+            # Most failures are told at once: a full disk, missing rights.
             self._take_over()
         if self._writing is not None or self._file is None:
             return
@@ -194,7 +294,9 @@ class Journal(Service):
             self._writing = anew.addCallback(self._go_on_with)
         else:
             data = self._take_pending()
-            self._writing = deferToThreadPool(self._reactor, pool, _append, self._file, data)
+            self._writing = deferToThreadPool(
+                self._reactor, pool, append, self._path, self._file, data
+            )
         self._writing.addBoth(self._wrote)
 
     def _go_on_with(self, file: IO[bytes]) -> None:
@@ -242,10 +344,10 @@ class Journal(Service):
         if self._file is None:
             return
         try:
-            if self._was_set:
+            if self._was_set or not is_at(self._path, self._file):
                 self._go_on_with(write_anew(self._path, self._all()))
             else:
-                _append(self._file, self._take_pending())
+                append(self._path, self._file, self._take_pending())
         except OSError as wrong:
             self._give_up(wrong)
         self._next.done()
@@ -254,15 +356,16 @@ class Journal(Service):
             self._file = None
 
     def _give_up(self, wrong: OSError) -> None:
-        self.log.warn(
-            "claims are not kept over restarts: {path}: {why}",
-            path=str(self._path),
-            why=wrong.strerror or str(wrong),
-        )
-        self._claims.on_use = None
-        self._is_waiting = False
-        if self._call.running:
-            self._call.stop()
+        """The file can't be used now."""
+        why = wrong.strerror or str(wrong)
+        if self._happens(JournalEvent.FAILED) or why != self._why:
+            self._why = why
+            self.log.warn(
+                "claims are not kept over restarts: {path}: {why}", path=str(self._path), why=why
+            )
+        self._again_s = self._reactor.seconds() + RETRY_S
+        self._pending.clear()
+        self._written.clear()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -272,81 +375,5 @@ class Journal(Service):
         self.log.failure("claims are not kept over restarts any more", failure)
 
 
-def lines_of(claims: Iterable[tuple[str, Claim, float]], ahead_s: float) -> bytes:
-    """The file's lines for these claims. The wall clock is ``ahead_s`` ahead of the clock of their
-    times."""
-    return "".join(
-        f"{session} {claim.proof} {int(claim.tokens)} {max(0.0, used_s + ahead_s):.3f}\n"
-        for session, claim, used_s in claims
-    ).encode()
-
-
-def open_file(path: Path) -> IO[bytes]:
-    """Open the file, or create it.
-
-    :raises OSError: that has failed.
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    return os.fdopen(os.open(path, flags, _FILE_MODE), "r+b", buffering=0)
-
-
-def lock(file: IO[bytes]) -> bool:
-    """Lock an open file until it is closed. Returns False where another process has it locked."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def write_anew(path: Path, data: bytes) -> IO[bytes]:
-    """Replace the file. Returns the new one, open and locked.
-
-    :raises OSError: that has failed; the old file is still there.
-    """
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-    file = os.fdopen(os.open(new, flags, _FILE_MODE), "r+b", buffering=0)
-    try:
-        lock(file)
-        _write_all(file, data)
-        os.fsync(file.fileno())
-        new.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            # So that the new file is there after a power failure, too.
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError:
-        file.close()
-        raise
-    return file
-
-
-def _append(file: IO[bytes], data: bytes) -> None:
-    _write_all(file, data)
-    os.fdatasync(file.fileno())
-
-
-def read_lines(file: IO[bytes]) -> Iterable[tuple[str, Claim, float]]:
-    """The claims in the file, in its order; malformed lines are ignored.
-
-    :raises OSError: the file can't be read, or is too long.
-    """
-    file.seek(0)
-    # Unbuffered: it may take several reads.
-    data = b"".join(iter(lambda: file.read(1 << 20), b""))
-    if len(data) > _MOST_BYTES:
-        raise OSError(0, "it is too long to be a file of claims")
-    for line in data.decode("ascii", "replace").split("\n")[:-1]:
-        match = _LINE.fullmatch(line)
-        if match is not None and math.isfinite(float(match[4])):
-            yield match[1], Claim(match[2], match[3] == "1"), float(match[4])
-
-
-def _write_all(file: IO[bytes], data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
+def _differ(before: os.stat_result, now: os.stat_result) -> bool:
+    return (before.st_ino, before.st_size) != (now.st_ino, now.st_size)

@@ -4,6 +4,7 @@
 """
 
 import socket
+from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -23,6 +24,7 @@ from apptuner_relay.operator.log_writer import LogWriter
 from apptuner_relay.operator.managed_view import ManagedView, watch_managed
 from apptuner_relay.operator.observed import (
     CertificateState,
+    ClaimsFileState,
     ClientView,
     RelayView,
 )
@@ -31,7 +33,9 @@ from apptuner_relay.operator.process import ProcessUse
 from apptuner_relay.operator.sampler import Sampler
 from apptuner_relay.operator.thresholds import (
     watch_certificate,
+    watch_claims_file,
     watch_cpu,
+    watch_days,
     watch_descriptors,
     watch_log,
     watch_loop_lag,
@@ -86,6 +90,8 @@ class Meters:
         self.bundles.subscribe_phones(self.outcomes.phone_ended)
         self.certificate: CertificateState | None = None
         """None where there is no TLS."""
+        self.claims_file: ClaimsFileState | None = None
+        """None for a relay that keeps no claims in a file."""
         self.log: LogWriter | None = None
         """None where twistd was told of another log observer."""
         self.cluster: ClusterView | None = None
@@ -125,6 +131,15 @@ class Meters:
         if self.managed is None:
             self.managed = managed
             watch_managed(self.health.conditions, managed, self._clock.seconds)
+
+    def watch_claims_file(self, file: ClaimsFileState) -> None:
+        """Claims are kept in ``file``."""
+        self.claims_file = file
+        watch_claims_file(self.health.conditions, file)
+
+    def watch_days(self, trouble: Callable[[], str | None]) -> None:
+        """Daily metrics are saved, unless there is ``trouble``."""
+        watch_days(self.health.conditions, trouble)
 
     def watch_log(self, log: LogWriter) -> None:
         """The relay logs to ``log``."""

@@ -131,6 +131,18 @@ class SpoolState(Protocol):
     def backlog_bytes(self) -> int: ...
 
 
+class ClaimsFileState(Protocol):
+    """The file of a single relay's claims: `journal.Journal`."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why claims are not kept over restarts now; None while they are."""
+
+    @property
+    def bad_lines(self) -> int:
+        """How many lines of the file were none of a claim, and were put into another one."""
+
+
 class CertificateState(Protocol):
     """The certificate that TLS clients are shown: `certificate_reload.CertificateReload`."""
 

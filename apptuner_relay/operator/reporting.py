@@ -27,11 +27,14 @@ from apptuner_relay.operator.log_lines import (
 )
 from apptuner_relay.operator.meters import Meters
 from apptuner_relay.operator.sampler import SAMPLE_INTERVAL_S
-from apptuner_relay.operator.state_file import StateDirectory, StateError
+from apptuner_relay.operator.state_file import StateDirectory, StateError, StateTaken
 from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.support.units import show_duration
 
 SAVE_INTERVAL_S = 60.0
+RETRY_S = 10.0
+"""A directory that can't be used is tried again after so long; one that another relay has, every
+second."""
 SILENCE_S = 3600.0
 """A minute line is logged after so long, though nothing has changed: a log that is silent for
 longer is that of a relay that is dead, or stuck."""
@@ -46,6 +49,8 @@ class Reporting(Service):
     :param directory: of the day file; None for no day file.
     :param alerts: None where there is no ``--alert-url``.
     :param in_thread: calls a function that blocks.
+    :param patience_s: for how long another relay may have the directory before that is worth a
+        warning: one that hands over to this one has it until it ends.
     """
 
     log = Logger()
@@ -58,6 +63,7 @@ class Reporting(Service):
         directory: Path | None,
         alerts: Alerts | None,
         in_thread: InThread = deferToThread,
+        patience_s: float = 0.0,
     ) -> None:
         self._meters = meters
         self._clock = clock
@@ -68,6 +74,10 @@ class Reporting(Service):
         self._saving: Deferred[None] = succeed(None)
         self._is_saving = False
         self._save_fault: str | None = None
+        self._patience_s = patience_s
+        self._wrong: StateError | None = None
+        """Why there is no `_state`, where there should be one."""
+        self._wrong_since_s = self._again_s = 0.0
         self._last_line = ""
         self._logged_state: object = None
         """What the last minute line in the log has said, and when."""
@@ -80,6 +90,19 @@ class Reporting(Service):
             (log_interval_s, LoopingCall(self._log_minute)),
             (SAVE_INTERVAL_S, LoopingCall(self._save)),
         ]
+        if directory is not None:
+            self._calls.append((1.0, LoopingCall(self._try_again, directory)))
+
+    @property
+    def trouble(self) -> str | None:
+        """Why daily metrics are not saved now; None while they are."""
+        wrong = self._wrong
+        if wrong is None:
+            return self._save_fault
+        waited_s = self._clock.seconds() - self._wrong_since_s
+        if isinstance(wrong, StateTaken) and waited_s < self._patience_s:
+            return None
+        return str(wrong)
 
     def startService(self) -> None:
         super().startService()
@@ -106,11 +129,20 @@ class Reporting(Service):
         return gatherResults([closed, stopped])
 
     def _open(self, directory: Path) -> None:
+        now_s = self._clock.seconds()
         try:
             self._state = StateDirectory(directory)
         except StateError as wrong:
-            self.log.warn("daily metrics are not saved: {why}", why=str(wrong))
+            if str(wrong) != str(self._wrong):
+                self._wrong_since_s = now_s
+                yet = " yet" if isinstance(wrong, StateTaken) else ""
+                self.log.warn("daily metrics are not saved{yet}: {why}", yet=yet, why=str(wrong))
+            self._wrong = wrong
+            self._again_s = now_s + (0.0 if isinstance(wrong, StateTaken) else RETRY_S)
             return
+        if self._wrong is not None:
+            self._wrong = None
+            self.log.info("daily metrics are saved in {path} from now on", path=str(directory))
         try:
             kept = self._state.read()
         except StateError as wrong:
@@ -122,6 +154,11 @@ class Reporting(Service):
         if isinstance(run, Mapping) and run.get("clean") is False:
             self._report_unclean_end(_printable(run.get("last_minute_line")))
         self._save_now(clean=False)
+
+    def _try_again(self, directory: Path) -> None:
+        """Open the directory, where that has failed before."""
+        if self._wrong is not None and self._clock.seconds() >= self._again_s:
+            self._open(directory)
 
     def _report_unclean_end(self, line: str) -> None:
         text = "the previous run ended without shutdown"

@@ -24,6 +24,10 @@ class StateError(Exception):
     """A state directory can't be used; the text says which, and why."""
 
 
+class StateTaken(StateError):
+    """Another relay has the directory."""
+
+
 def default_directory(environment: Mapping[str, str]) -> Path | None:
     """The directory of ``--state-dir auto``: systemd's ``StateDirectory=``, else that of the XDG
     Base Directory Specification. None for a user without a home."""
@@ -50,8 +54,8 @@ def find_directory(setting: str, environment: Mapping[str, str]) -> Path | None:
 class StateDirectory:
     """A directory that this process has locked, and its day file.
 
-    :raises StateError: the directory can't be created or locked: another relay uses it, or it
-        isn't writable.
+    :raises StateTaken: another relay has it.
+    :raises StateError: the directory can't be created or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,9 +70,16 @@ class StateDirectory:
             raise StateError(f"{path}: {wrong.strerror}") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(self._lock)
-            raise StateError(f"{path}: another relay has it (give this one its own)") from None
+            raise StateTaken(f"{path}: another relay has it (give this one its own)") from None
+        except OSError as wrong:
+            os.close(self._lock)
+            raise StateError(f"{path}: {wrong.strerror}") from None
+        if not os.access(path, os.W_OK | os.X_OK):
+            # The lock may be there already, but files are replaced by new ones.
+            os.close(self._lock)
+            raise StateError(f"{path}: no new file can be written in it")
 
     def read(self) -> dict[str, object]:
         """The object that was written last; an empty one if there is none.

@@ -1,6 +1,6 @@
 """The conditions of a relay by itself: sessions, CPU, loop lag, memory, file descriptors, the
-spool, the TLS certificate, the log. `cluster_view` has those of a cluster, `managed_view` those of
-a managed service.
+spool, the state directory, the TLS certificate, the log. `cluster_view` has those of a cluster,
+`managed_view` those of a managed service.
 """
 
 import math
@@ -13,6 +13,7 @@ from apptuner_relay.operator.descriptors import DescriptorReserve
 from apptuner_relay.operator.log_writer import LogWriter
 from apptuner_relay.operator.observed import (
     CertificateState,
+    ClaimsFileState,
     SpoolState,
 )
 from apptuner_relay.operator.process import ProcessUse
@@ -57,6 +58,31 @@ def watch_spool(
 
     conditions.watch("spool", off)
     conditions.watch("spool_budget", budget, level=Level.NOTICE)
+
+
+def watch_claims_file(conditions: Conditions, file: ClaimsFileState) -> None:
+    """Have ``conditions`` watch that claims outlive the relay."""
+
+    def lost() -> str | None:
+        why = file.trouble
+        return why and f"Claims of sessions would be lost at a restart: {why}"
+
+    # A relay that is alone goes on: clients have no other to go to.
+    conditions.watch("claims_file", lost, degrades=True, is_everywhere=True)
+
+
+def watch_days(conditions: Conditions, trouble: Callable[[], str | None]) -> None:
+    """Have ``conditions`` watch that daily metrics are saved.
+
+    :param trouble: tells why they are not.
+    """
+
+    def unsaved() -> str | None:
+        why = trouble()
+        return why and f"Daily metrics are not saved: {why}"
+
+    # Mostly it is the directory, which has the claims as well.
+    conditions.watch("state_dir", unsaved, below="claims_file")
 
 
 def watch_certificate(

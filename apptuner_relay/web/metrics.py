@@ -59,6 +59,12 @@ class MeterCollector(Collector):
         yield from bundle_families(self._meters)
         if self._meters.relay.spool is not None:
             yield from spool_families(self._meters.relay.spool)
+        if self._meters.claims_file is not None:
+            yield counter(
+                "claims_bad_lines",
+                "Lines of the file of claims that were none of a claim. They are in claims.bad.",
+                self._meters.claims_file.bad_lines,
+            )
         if self._meters.certificate is not None:
             yield from _certificate(self._meters.certificate)
         if self._meters.cluster is not None:

@@ -1,6 +1,7 @@
 """`apptuner_relay.access.journal` with real files: what is there after a restart, or worse."""
 
 import os
+import shutil
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -12,9 +13,11 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from apptuner_relay.access import journal
+from apptuner_relay.access import claims_file, journal
 from apptuner_relay.access.claims import Claim, MemoryClaims
-from apptuner_relay.access.journal import FILE, Journal, lines_of, read_lines
+from apptuner_relay.access.claims_file import BAD_FILE, FILE, lines_of, read_claims
+from apptuner_relay.access.journal import RETRY_S, Journal
+from apptuner_relay.access.journal_states import TRANSITIONS, JournalEvent, JournalState
 from apptuner_relay.access.tokens import make_proof
 from apptuner_relay.session.session import session_hash
 from tests.memory import WallClock
@@ -33,15 +36,18 @@ class JournalCase(TestCase):
         self.warnings: list[str] = []
         self.patch(Journal, "log", self)
 
+    def info(self, text: str, **values: object) -> None:
+        pass
+
     def warn(self, text: str, **values: object) -> None:
         self.warnings.append(text.format(**values))
 
-    def start(self) -> tuple[MemoryClaims, Journal, ClockedReactor]:
+    def start(self, patience_s: float = 0.0) -> tuple[MemoryClaims, Journal, ClockedReactor]:
         clock = ClockedReactor()
         clock.advance(self.now_s)
         claims = MemoryClaims(TTL_S, clock.seconds)
         self.wall = WallClock(clock)
-        kept = Journal(claims, self.here, clock, self.wall)
+        kept = Journal(claims, self.here, clock, self.wall, patience_s)
         kept.startService()
         self.addCleanup(lambda: kept.running and kept.stopService())
         return claims, kept, clock
@@ -185,7 +191,7 @@ class SafeTest(JournalCase):
         for write in writes:
             write()
         with (self.here / FILE).open("rb") as file:
-            return [session for session, _, _ in read_lines(file)]
+            return [session for session, _, _ in read_claims(file).claims]
 
     def test_a_new_claim(self) -> None:
         taking = self.claims.take(NAMES[0], CLAIM)
@@ -250,7 +256,7 @@ class SafeTest(JournalCase):
         def fail(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
-        self.patch(journal, "_append", fail)
+        self.patch(journal, "append", fail)
         takings = [self.claims.take(name, CLAIM) for name in NAMES]
         self.write()
         for taking in takings:
@@ -305,6 +311,7 @@ class WrongTest(JournalCase):
         full = open("/dev/full", "r+b", buffering=0)  # noqa: SIM115 - the journal closes it
         kept._file.close()
         kept._file = full
+        self.patch(claims_file, "is_at", lambda *_: True)
         await claims.take(NAMES[0], CLAIM)
         clock.advance(1)
         await self.wrote(kept)
@@ -318,5 +325,138 @@ class WrongTest(JournalCase):
     @given(st.binary())
     def test_junk_is_left_out(self, junk: bytes) -> None:
         good = lines_of([(NAMES[0], CLAIM, 5.5)], 0)
-        found = list(read_lines(BytesIO(good + junk + b"\n" + good)))
-        self.assertEqual((found[0], found[-1]), ((NAMES[0], CLAIM, 5.5),) * 2)
+        found = read_claims(BytesIO(good + junk + b"\n" + good))
+        self.assertEqual((found.claims[0], found.claims[-1]), ((NAMES[0], CLAIM, 5.5),) * 2)
+        # Nothing of it gets lost, whatever it is.
+        count = junk.count(b"\n") + 3
+        self.assertEqual(len(found.claims) + len(found.bad), count)
+
+
+class BadLinesTest(JournalCase):
+    def spoil(self, *junk: bytes) -> None:
+        self.here.mkdir(parents=True, exist_ok=True)
+        good = [lines_of([(name, CLAIM, self.now_s)], 0) for name in NAMES]
+        (self.here / FILE).write_bytes(good[0] + b"".join(junk) + good[2])
+
+    async def test_they_are_kept_counted_and_reported(self) -> None:
+        self.spoil(b"\0\0\0\n", b"what is this\n")
+        claims, kept, _ = self.start()
+        self.assertEqual(self.found(claims), [CLAIM, None, CLAIM])
+        self.assertEqual((self.here / BAD_FILE).read_bytes(), b"\0\0\0\nwhat is this\n")
+        self.assertEqual((self.here / BAD_FILE).stat().st_mode & 0o777, 0o600)
+        self.assertEqual(kept.bad_lines, 2)
+        self.assertIn("2 bad lines of", self.warnings[0])
+        await self.stop(kept)
+        claims, kept, _ = self.start()
+        self.assertEqual((kept.bad_lines, len(self.warnings)), (0, 1), "told once")
+        self.assertEqual(self.found(claims), [CLAIM, None, CLAIM])
+        await self.stop(kept)
+        self.spoil(b"more\n")
+        self.start()
+        self.assertEqual((self.here / BAD_FILE).read_bytes(), b"\0\0\0\nwhat is this\nmore\n")
+
+    async def test_while_another_relay_has_the_file_they_are_its_own(self) -> None:
+        self.spoil()
+        _, first, _ = self.start()
+        with (self.here / FILE).open("ab") as file:
+            file.write(b"junk\n")
+        _, second, clock = self.start()
+        self.assertFalse((self.here / BAD_FILE).exists())
+        await self.stop(first)
+        clock.advance(1)
+        self.assertEqual((self.here / BAD_FILE).read_bytes(), b"junk\n")
+        self.assertEqual(second.bad_lines, 1)
+
+    async def test_the_file_is_not_rewritten_where_they_cannot_be_kept(self) -> None:
+        self.spoil(b"junk\n")
+        (self.here / BAD_FILE).mkdir()
+        claims, kept, clock = self.start()
+        self.assertIn(b"junk", (self.here / FILE).read_bytes())
+        self.assertIsNotNone(kept.trouble)
+        (self.here / BAD_FILE).rmdir()
+        clock.advance(RETRY_S)
+        self.assertIsNone(kept.trouble)
+        self.assertEqual(self.found(claims), [CLAIM, None, CLAIM])
+        self.assertNotIn(b"junk", (self.here / FILE).read_bytes())
+
+    async def test_a_file_that_is_far_too_long(self) -> None:
+        self.patch(claims_file, "_MOST_BYTES", 200)
+        self.spoil(b"x" * 300)
+        _, kept, _ = self.start()
+        self.assertEqual(((self.here / FILE).read_bytes(), kept.bad_lines), (b"", 1))
+        self.assertIn(b"xxx", (self.here / BAD_FILE).read_bytes())
+        self.assertIn("too long", self.warnings[0])
+
+
+class AgainTest(JournalCase):
+    """A file that can't be used is tried again."""
+
+    async def test_a_directory_that_comes_later(self) -> None:
+        self.here.write_text("a file")
+        claims, kept, clock = self.start()
+        await claims.take(NAMES[0], CLAIM)
+        self.assertIn(str(self.here), kept.trouble or "")
+        clock.advance(RETRY_S)
+        self.assertEqual(len(self.warnings), 1, "the same reason is told once")
+        self.here.unlink()
+        clock.advance(RETRY_S)
+        self.assertIsNone(kept.trouble)
+        self.assertIs(kept.state, JournalState.WRITING)
+        await self.stop(kept)
+        claims, _, _ = self.start()
+        self.assertEqual(self.found(claims), [CLAIM, None, None])
+
+    async def test_a_directory_that_is_removed(self) -> None:
+        claims, kept, clock = self.start()
+        await claims.take(NAMES[0], CLAIM)
+        shutil.rmtree(self.here)
+        await claims.take(NAMES[1], CLAIM)
+        self.assertIn("removed", kept.trouble or "")
+        clock.advance(RETRY_S)
+        self.assertIsNone(kept.trouble)
+        await self.stop(kept)
+        claims, _, _ = self.start()
+        self.assertEqual(self.found(claims), [CLAIM, CLAIM, None])
+
+    async def test_what_was_forgotten_meanwhile_does_not_come_back(self) -> None:
+        claims, kept, clock = self.start()
+        await claims.take(NAMES[0], CLAIM)
+        await claims.take(NAMES[1], CLAIM)
+        os.rename(self.here, f"{self.here}.away")
+        await claims.take(NAMES[2], CLAIM)
+        self.assertIsNotNone(kept.trouble)
+        await claims.give_back(NAMES[0], CLAIM)
+        os.rename(f"{self.here}.away", self.here)
+        clock.advance(RETRY_S)
+        self.assertIsNone(kept.trouble)
+        self.assertEqual(self.found(claims), [None, CLAIM, CLAIM])
+        await self.stop(kept)
+        claims, _, _ = self.start()
+        self.assertEqual(self.found(claims), [None, CLAIM, CLAIM])
+
+    async def test_a_relay_that_hands_over_is_waited_for(self) -> None:
+        _, old, _ = self.start()
+        _, kept, clock = self.start(patience_s=30.0)
+        self.assertIsNone(kept.trouble)
+        clock.advance(29)
+        self.assertIsNone(kept.trouble)
+        clock.advance(1)
+        self.assertIn("another relay", kept.trouble or "")
+        await self.stop(old)
+        clock.advance(1)
+        self.assertIsNone(kept.trouble)
+
+
+class TableTest(TestCase):
+    def test_every_pair(self) -> None:
+        _, waiting, writing, failed, stopped = JournalState
+        expected = {
+            JournalEvent.TAKEN: (waiting, waiting, writing, waiting, stopped),
+            JournalEvent.LOCKED: (writing, writing, writing, writing, stopped),
+            JournalEvent.FAILED: (failed, failed, failed, failed, stopped),
+            JournalEvent.STOPPED: (stopped,) * 5,
+        }
+        for event, states in expected.items():
+            for before, after in zip(JournalState, states, strict=True):
+                with self.subTest(before=before, event=event):
+                    self.assertIs(TRANSITIONS.get((before, event), before), after)

@@ -329,10 +329,3 @@ class StateTest(OperatorCase):
         self.assertNotIn("previous run", relay.log)
         today = (await relay.get("/api/status")).json()["today"]
         self.assertEqual(today["bundles"], 1)
-
-    async def test_two_relays_and_one_directory(self) -> None:
-        options = ("--state-dir", str(self.directory()))
-        await self.relay(*options)
-        second = await self.relay(*options)
-        await second.logged("daily metrics are not saved: .*another relay has it")
-        self.assertEqual((await second.get("/health")).status, 200)

@@ -43,7 +43,13 @@ class ReportingCase(SynchronousTestCase):
         self.events.clear()
         return lines
 
-    def start(self, begin_s: float = 0, directory: Path | None = None, **settings: Any) -> Relay:
+    def start(
+        self,
+        begin_s: float = 0,
+        directory: Path | None = None,
+        patience_s: float = 0.0,
+        **settings: Any,
+    ) -> Relay:
         relay = Relay(memory_limit=0, ping_timeout=9e9, session_timeout=9e9, **settings)
         relay.clock.advance(begin_s)
         meters = relay.service.meters
@@ -55,6 +61,7 @@ class ReportingCase(SynchronousTestCase):
             directory or self.directory,
             alerts,
             in_thread=lambda function: maybeDeferred(function),
+            patience_s=patience_s,
         )
         self.reporting.startService()
         return relay
@@ -192,17 +199,40 @@ class FileTest(ReportingCase):
         self.assertLess(len(line), 1200)
         self.stop()
 
-    def test_a_second_relay_goes_on_without(self) -> None:
-        self.start()
+    def test_a_second_relay_waits(self) -> None:
+        first_relay = self.start()
+        first_relay.connect("/cli/a")
         first = self.reporting
-        relay = self.start(log_interval=60.0)
+        relay = self.start(log_interval=60.0, patience_s=90.0)
+        second = self.reporting
         (line,) = self.lines()
-        self.assertIn("are not saved", line)
+        self.assertIn("are not saved yet", line)
         self.assertIn("another relay has it", line)
         relay.wait(61, step=1)
-        self.assertEqual(len(self.lines()), 1)
-        self.stop()
+        self.assertEqual(len(self.lines()), 1, "the minute line")
+        self.assertIsNone(second.trouble, "it may be handing over")
+        relay.wait(30, step=1)
+        self.assertIn("another relay has it", second.trouble or "")
         self.successResultOf(first.stopService())
+        self.lines()
+        relay.wait(1, step=1)
+        self.assertIsNone(second.trouble)
+        self.assertIn("are saved in", self.lines()[0])
+        relay.connect("/cli/b")
+        self.stop()
+        self.assertEqual(self.kept()["days"]["1970-01-01"]["connections"], 2)
+
+    def test_a_directory_that_comes_later(self) -> None:
+        self.directory.write_text("a file")
+        relay = self.start()
+        self.assertIn(str(self.directory), self.reporting.trouble or "")
+        relay.wait(30, step=1)
+        self.assertEqual(len(self.lines()), 1, "the same reason is told once")
+        self.directory.unlink()
+        relay.wait(10, step=1)
+        self.assertIsNone(self.reporting.trouble)
+        self.stop()
+        self.assertIs(self.kept()["run"]["clean"], True)
 
     def test_a_bad_file_is_said_and_replaced(self) -> None:
         self.directory.mkdir()

@@ -245,6 +245,38 @@ class SpoolTest(SynchronousTestCase):
 DAY_S = 86400
 
 
+class StateWarnings(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.meters = Relay().service.meters
+        self.file: Any = SimpleNamespace(trouble=None, bad_lines=0)
+        self.days: str | None = None
+        self.meters.watch_claims_file(self.file)
+        self.meters.watch_days(lambda: self.days)
+
+    def warnings(self) -> dict[str, str]:
+        self.meters.health.check()
+        return {one.name: one.text for one in self.meters.health.conditions.active}
+
+    def test_claims_that_are_not_kept_degrade_it_and_divert_nobody(self) -> None:
+        self.assertEqual(self.warnings(), {})
+        self.file.trouble = "/state/claims: Permission denied"
+        text = "Claims of sessions would be lost at a restart: /state/claims: Permission denied"
+        self.assertEqual(self.warnings(), {"claims_file": text})
+        health = self.meters.health
+        self.assertEqual((health.state, health.diverts), ("degraded", False))
+        self.assertEqual(health.reasons, [text])
+        self.file.trouble = None
+        self.assertEqual(self.warnings(), {})
+
+    def test_days_that_are_not_saved(self) -> None:
+        self.days = "/state: another relay has it"
+        text = "Daily metrics are not saved: /state: another relay has it"
+        self.assertEqual(self.warnings(), {"state_dir": text})
+        self.assertEqual(self.meters.health.state, "ok")
+        self.file.trouble = "/state/claims: another relay has it"
+        self.assertEqual(list(self.warnings()), ["claims_file"], "that says enough")
+
+
 class CertificateWarnings(SynchronousTestCase):
     def setUp(self) -> None:
         self.watch(14)

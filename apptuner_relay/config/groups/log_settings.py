@@ -39,7 +39,8 @@ class LogSettings:
         state_directory,
         "Directory for days.json, which has the metrics of each of the last 400 days, and for "
         "claims. auto: $STATE_DIRECTORY, else $XDG_STATE_HOME/apptuner-relay, else "
-        "~/.local/state/apptuner-relay. off: keep nothing. A second relay on the machine needs a "
-        "directory of its own",
+        "~/.local/state/apptuner-relay; where that can't be used, the relay warns. off: keep "
+        "nothing. One that is given and can't be used, or that another relay has, is refused; "
+        "with systemd: endpoints the other relay is waited for",
     )
     """An absolute path, ``auto`` or ``off``."""

@@ -9,7 +9,7 @@ const LESS = { descriptors: 'descriptors_used_up' };
 const PLACES = [
   [/^(sessions|capacity)/, '#session-list'],
   [/^(loop_lag|memory|descriptors|spool|cpu)/, '#health'],
-  [/^(redis|claims)/, '#cluster'],
+  [/^(redis|claims(?!_file))/, '#cluster'],
   [/^managed/, '#managed'],
 ];
 const MARKS = { notice: '●', warning: '▲', degraded: '■', draining: '▼' };

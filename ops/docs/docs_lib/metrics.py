@@ -107,6 +107,14 @@ WARNINGS = {
         "cached bundles take more than 90% of `--spool-limit`, or were evicted within `--tune warning-time`",
         "Raise `--spool-limit`, or lower `--bundle-ttl`.",
     ),
+    "claims_file": (
+        "the file of claims can't be written, or another relay has it: at a restart its claims would be lost",
+        "The warning says why. Give the relay a `--state-dir` of its own that it can write. It tries again by itself, every 10 s.",
+    ),
+    "state_dir": (
+        "daily metrics can't be saved, for instance as another relay has `--state-dir`",
+        "As for `claims_file`.",
+    ),
     "certificate": (
         "the TLS certificate expires within `--tls-expiry-days`, or has expired",
         "Renew it; the relay loads the new one by itself.",
@@ -150,6 +158,8 @@ class Equipment(NamedTuple):
     spool: bool = False
     certificate: bool = False
     log: bool = False
+    claims_file: bool = False
+    days: bool = False
     cluster: bool = False
     managed: bool = False
     memory_limit: bool = False
@@ -160,6 +170,8 @@ EQUIPMENT = (
     Equipment("memory limit", memory_limit=True),
     Equipment("log of the relay's own", log=True),
     Equipment("`--spool-dir`", spool=True),
+    Equipment("file of claims", claims_file=True),
+    Equipment("`--state-dir`", days=True),
     Equipment("TLS", certificate=True),
     Equipment("`--redis`", cluster=True),
     Equipment("`--managed`", managed=True),
@@ -170,6 +182,8 @@ _NEEDS = {
     "memory limit": "with `--memory-limit`, or in a control group with a limit",
     "log of the relay's own": "unless twistd has another `--logger`",
     "`--spool-dir`": "with a spool (`--spool-dir`)",
+    "file of claims": "without `--redis`, unless `--state-dir` or `--claims` is `off`",
+    "`--state-dir`": "unless `--state-dir` is `off`",
     "TLS": "with `tls:` endpoints",
     "`--redis`": "with `--redis`",
     "`--managed`": "with `--managed`",
@@ -198,6 +212,11 @@ def make_meters(equipment: Equipment) -> Meters:
             refused=None, reloads=Counter(), expires_s=1e9, expires="", shown=""
         )
         meters.watch_certificate(certificate)
+    if equipment.claims_file:
+        claims_file: Any = SimpleNamespace(trouble=None, bad_lines=0)
+        meters.watch_claims_file(claims_file)
+    if equipment.days:
+        meters.watch_days(lambda: None)
     if equipment.log:
         log: Any = SimpleNamespace(dropped=0, trouble=None)
         meters.watch_log(log)
@@ -256,6 +275,8 @@ def _sections() -> Iterator[str]:
     for equipment in EQUIPMENT:
         own = families(equipment)
         added = [own[name] for name in own if equipment is EQUIPMENT[0] or name not in base]
+        if not added:
+            continue
         rows = "\n".join(_row(metric) for metric in added)
         title = (
             "Metrics of " + equipment.title if equipment is EQUIPMENT[0] else _capital(equipment)

@@ -85,6 +85,7 @@ TABLES = (
         "operator.phone_record",
         ["WAITING"],
     ),
+    Table("access.journal_states", "The file of claims", "access.journal", ["STARTING"]),
     Table("spool.outage_states", "The spool's disk", "spool.outage", ["STARTING"]),
     Table(
         "cluster.bridge.placement_states",
