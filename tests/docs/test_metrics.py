@@ -32,6 +32,9 @@ class MetricsPageTest(SynchronousTestCase):
             refused=None, reloads={}, expires_s=2e9, expires="2033-05-18", shown="relay.test"
         )
         log: Any = SimpleNamespace(dropped=0, trouble=None)
+        claims_file: Any = SimpleNamespace(trouble=None, bad_lines=0)
+        meters.watch_claims_file(claims_file)
+        meters.watch_days(lambda: None)
         meters.watch_certificate(certificate)
         meters.watch_log(log)
         meters.watch_cluster(MadeCluster())
