@@ -18,14 +18,14 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from ipaddress import ip_address
 
-from twisted.logger import Logger
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 from zope.interface import implementer
 
 from apptuner_relay.config.authority import Authority, read_authority
 from apptuner_relay.config.origins import DEFAULT_PORTS
-from apptuner_relay.support.client_address import FIELD, UNKNOWN, TrustedProxies, host_of
+from apptuner_relay.operator.audit import DONE, Actor, Audit
+from apptuner_relay.support.client_address import FIELD, TrustedProxies, host_of
 from apptuner_relay.support.clocks import WallClock
 from apptuner_relay.support.log_throttle import LogThrottle
 from apptuner_relay.web.cookies import cookie_name, is_good
@@ -42,6 +42,14 @@ _PROXY_HEADERS = (
     b"x-real-ip",
 )
 _SAFE_METHODS = (b"GET", b"HEAD")
+
+
+def _challenge(error: str | None = None) -> str:
+    # RFC 6750 §3: no error code where no token was sent.
+    return 'Bearer realm="AppTuner Relay"' + (f', error="{error}"' if error else "")
+
+
+_WRONG_TOKEN = _challenge("invalid_token")
 
 
 class Credential(Enum):
@@ -80,8 +88,6 @@ class Guard:
     :param trusted: the proxies whose X-Forwarded-For is believed.
     """
 
-    log = Logger()
-
     def __init__(
         self,
         token: str | None,
@@ -93,6 +99,8 @@ class Guard:
         self.wall_s = wall_s
         self._trusted = trusted
         self._failures = LogThrottle(seconds)
+        self._denials = LogThrottle(seconds)
+        self._audit = Audit()
 
     def authenticate(self, request: Request) -> Credential:
         """Let in a request for a page, which may follow a link on another site.
@@ -121,23 +129,38 @@ class Guard:
             _check_origin(request, credential)
         return credential
 
+    def audit(
+        self, request: Request, action: str, result: str = DONE, session: str | None = None
+    ) -> None:
+        """Log what a request that was let in has done; see `Audit.record`."""
+        actor = Actor(client_address(request, self._trusted), self.authenticate(request).value)
+        self._audit.record(actor, action, result, session)
+
     def _check_bearer(self, token: str, authorization: str, request: Request) -> None:
         match = _BEARER.fullmatch(authorization)
         if match is None:
             raise Denied(401, "Authorization must be: Bearer TOKEN", _challenge("invalid_request"))
         if not hmac.compare_digest(_digest(match[1]), _digest(token)):
             self._failed(request)
-            raise Denied(401, "Wrong admin token", _challenge("invalid_token"))
+            raise Denied(401, "Wrong admin token", _WRONG_TOKEN)
+
+    def denied(self, request: Request, denied: Denied) -> None:
+        """Log an action that is denied, but not so often that anybody can fill the disk. A request
+        that only looks is nothing to log, unless its token is wrong."""
+        if request.method not in _SAFE_METHODS and denied.challenge != _WRONG_TOKEN:
+            path = request.path.decode("ascii", "replace").removeprefix("/api/")
+            self._log_denied(self._denials, request, path, f"denied: {denied}")
 
     def _failed(self, request: Request) -> None:
-        """Log a wrong token, but not so often that whoever guesses can fill the disk."""
-        count = self._failures.count()
+        self._log_denied(self._failures, request, "sign in", "wrong admin token")
+
+    def _log_denied(
+        self, throttle: LogThrottle, request: Request, action: str, result: str
+    ) -> None:
+        count = throttle.count()
         if count is not None:
-            self.log.warn(
-                "wrong admin token from {peer} ({count} since the last such line)",
-                peer=client_address(request, self._trusted) or UNKNOWN,
-                count=count,
-            )
+            actor = Actor(client_address(request, self._trusted), "nothing")
+            self._audit.record(actor, action, f"{result} ({count} since the last such line)")
 
     def _check_loopback(self, request: Request) -> None:
         address = client_address(request, self._trusted)
@@ -170,6 +193,7 @@ class Guarded:
         try:
             self._guard.authorize(request)
         except Denied as denied:
+            self._guard.denied(request, denied)
             return _DeniedResource(denied)
         child: IResource = self._resource.getChildWithDefault(name, request)
         return child
@@ -181,6 +205,7 @@ class Guarded:
         try:
             self._guard.authorize(request)
         except Denied as denied:
+            self._guard.denied(request, denied)
             return denied.write(request)
         result: bytes | int = self._resource.render(request)
         return result
@@ -207,11 +232,6 @@ def client_address(request: Request, trusted: TrustedProxies) -> str | None:
 def is_secure(request: Request) -> bool:
     """Whether the browser speaks TLS, to the relay or to a proxy in front of it."""
     return request.isSecure() or header(request, "x-forwarded-proto") == "https"
-
-
-def _challenge(error: str | None = None) -> str:
-    # RFC 6750 §3: no error code where no token was sent.
-    return 'Bearer realm="AppTuner Relay"' + (f', error="{error}"' if error else "")
 
 
 def _digest(text: str) -> bytes:

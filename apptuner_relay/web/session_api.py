@@ -9,8 +9,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from apptuner_relay.access.claims import Claim
+from apptuner_relay.operator.audit import Actor, Audit
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import BadRequest
+from apptuner_relay.support.units import show_count
 from apptuner_relay.web.json_body import ErrorResource
 from apptuner_relay.web.qr_resource import QrResource
 from apptuner_relay.web.session_access import SessionAccess, read_session
@@ -90,4 +92,8 @@ class ReplayResource(_OwnerResource):
             raise BadRequest(404, _NONE_THERE)
         if relay.store is None or not relay.store.keeps(session):
             raise BadRequest(409, _NONE_KEPT)
-        return {"phones": relay.registry.send_again(session, address)}
+        phones = relay.registry.send_again(session, address)
+        via = "nothing" if claim is None else "secret"
+        told = f"done, {show_count(phones, 'phone')}"
+        Audit().record(Actor(address, via), "replay", told, session)
+        return {"phones": phones}

@@ -5,7 +5,6 @@ accepted.
 
 import re
 
-from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -13,8 +12,8 @@ from apptuner_relay.operator.views import Views
 from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import BadRequest, Session
-from apptuner_relay.support.client_address import UNKNOWN
-from apptuner_relay.web.guard import client_address
+from apptuner_relay.support.units import show_count
+from apptuner_relay.web.guard import Guard
 from apptuner_relay.web.json_body import ErrorResource, JsonResource, write_json
 
 CLOSE_REASON = "Closed by the operator"
@@ -30,8 +29,9 @@ class SessionsResource(JsonResource):
     those that were sent most. With ``?session=1f2e3d4c`` those whose hash begins with that.
     With ``?bundles=0`` without their bundles."""
 
-    def __init__(self, relay: RelayService, views: Views) -> None:
+    def __init__(self, relay: RelayService, views: Views, guard: Guard) -> None:
         super().__init__()
+        self._guard = guard
         self._relay = relay
         self._views = views
 
@@ -40,7 +40,8 @@ class SessionsResource(JsonResource):
             return ErrorResource(404, "Not found")
         session = ErrorResource(404, "Not found: only POST …/close is here")
         session.isLeaf = False
-        session.putChild(b"close", CloseResource(self._relay, path.decode("ascii", "replace")))
+        prefix = path.decode("ascii", "replace")
+        session.putChild(b"close", CloseResource(self._relay, prefix, self._guard))
         return session
 
     def render_GET(self, request: Request) -> bytes:
@@ -62,10 +63,9 @@ class SessionsResource(JsonResource):
 class CloseResource(JsonResource):
     """Closes every client of a session with 1000. Clients may connect again."""
 
-    log = Logger()
-
-    def __init__(self, relay: RelayService, prefix: str) -> None:
+    def __init__(self, relay: RelayService, prefix: str, guard: Guard) -> None:
         super().__init__()
+        self._guard = guard
         self._relay = relay
         self._prefix = prefix
 
@@ -73,13 +73,11 @@ class CloseResource(JsonResource):
         try:
             session = find_session(self._relay, self._prefix)
         except BadRequest as wrong:
+            self._guard.audit(request, "close", f"refused: {wrong}")
             return write_json(request, {"error": str(wrong)}, wrong.status)
         closed = len(session.members)
-        self.log.info(
-            "session {session}: closed by the operator, from {peer}",
-            session=session.label,
-            peer=client_address(request, self._relay.settings.listening.trusted_proxy) or UNKNOWN,
-        )
+        told = f"done, {show_count(closed, 'client')}"
+        self._guard.audit(request, "close", told, session.label)
         self._relay.registry.close_session(session, CLOSE_REASON)
         return write_json(request, {"session": session.label, "closed": closed})
 

@@ -28,6 +28,7 @@ class LoginResource(JsonResource):
         if token is None:
             return write_json(request, {"error": "This relay has no admin token"}, 404)
         _set_cookie(request, token, make_cookie(token, self._guard.wall_s()), LIFETIME_S)
+        self._guard.audit(request, "sign in")
         return write_json(request, {"signed_in_s": LIFETIME_S})
 
 
@@ -42,6 +43,7 @@ class LogoutResource(JsonResource):
         token = self._guard.token
         if token is None:
             return write_json(request, {"error": "This relay has no admin token"}, 404)
+        self._guard.audit(request, "sign out")
         _set_cookie(request, token, b"", 0)
         return write_json(request, {"signed_in_s": 0})
 

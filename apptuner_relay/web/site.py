@@ -269,7 +269,7 @@ def make_api(relay: RelayService, guard: Guard) -> Resource:
     api.isLeaf = False
     api.putChild(b"status", StatusResource(views))
     api.putChild(b"events", EventsResource(views.status, relay.clock))
-    api.putChild(b"sessions", SessionsResource(relay, views))
+    api.putChild(b"sessions", SessionsResource(relay, views, guard))
     api.putChild(b"nodes", NodesResource(relay.meters, views))
     api.putChild(b"login", LoginResource(guard))
     api.putChild(b"logout", LogoutResource(guard))

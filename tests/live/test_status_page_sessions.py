@@ -300,7 +300,7 @@ class ClosingTest(PageCase):
         await browser.until(f"{OPENED}.includes('This session has ended')")
         await browser.shows("sessions", "1")
         await other.settle()
-        await relay.logged(rf"session {LABEL}: closed by the operator, from 127\.0\.0\.1")
+        await relay.logged(rf"session {LABEL}: close, from 127\.0\.0\.1 \(\w+\): done")
         self.assertEqual(await browser.complaints(), [])
 
     async def test_closing_while_rows_come_and_go(self) -> None:

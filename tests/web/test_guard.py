@@ -153,8 +153,10 @@ class Token(SynchronousTestCase):
         there.ask("/api/sessions", Authorization="Bearer guess", **spoofed)
         there.ask("/api/sessions")
         warnings = [e for e in events if e["log_level"] is LogLevel.warn]
-        self.assertEqual([e["count"] for e in warnings], [1, 5])
-        self.assertEqual({e["peer"] for e in warnings}, {"203.0.113.9"})
+        self.assertEqual({e["action"] for e in warnings}, {"sign in"})
+        results = [f"wrong admin token ({n} since the last such line)" for n in (1, 5)]
+        self.assertEqual([e["result"] for e in warnings], results)
+        self.assertEqual({e["address"] for e in warnings}, {"203.0.113.9"})
         self.assertNotIn("guess", repr(events))
 
 
