@@ -247,8 +247,13 @@ class Client:
         """How many bytes of what it sends the kernel has not taken."""
         return int((await self._do("buffered"))["bytes"])
 
+    async def bytes_read(self) -> int:
+        """How many bytes have come from the relay so far."""
+        return int((await self._do("bytesRead"))["bytes"])
+
     async def bytes_arrived(self, count: int) -> None:
-        """Wait until so many bytes have come from the relay, whole messages or not."""
+        """Wait until so many bytes have come from the relay since it connected, whole messages or
+        not."""
         await self._do("bytesArrived", count=count)
 
     async def _do(self, op: str, **parameters: Any) -> dict[str, Any]:

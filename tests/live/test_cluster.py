@@ -177,11 +177,11 @@ class CutTest(FaultCase):
             await self.works(cli, near, phone)
         self.assertEqual(owner_in(redis), "a")
         # In the middle of a bundle, a phone can only be closed.
-        await phone.pause()
-        await cli.start_filler(16_000_000)
-        await phone.bytes_arrived(1)
+        before = await phone.bytes_read()
+        start = '{"type":"bundle_update","payload":{"code":"'
+        await cli.send_half(start + "x" * 100_000, claim=1_000_000)
+        await phone.bytes_arrived(before + 50_000)
         wire.cut()
-        await phone.resume()
         code, reason = await phone.closed()
         self.assertEqual(code, 1011)
         self.assertIn("cut short", reason)

@@ -273,6 +273,10 @@ const operations = {
   buffered(client) {
     return { bytes: client.ws.bufferedAmount };
   },
+  // How many bytes have come from the relay so far.
+  bytesRead(client) {
+    return { bytes: client.socket.bytesRead };
+  },
   // Answers when this many bytes have come from the relay, whole messages or not.
   bytesArrived(client, { count }) {
     return new Promise((resolve, reject) => {
