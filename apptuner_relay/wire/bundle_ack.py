@@ -12,6 +12,8 @@ from apptuner_relay.wire.text import parse_json
 
 ACK_TYPE = "bundle_ack"
 MOST_ERROR_CHARACTERS = 500
+_MOST_LOOKED_AT = 4096
+"""How many bytes are looked at of one that can't be parsed: token by token takes long."""
 _NO_REASON = "the phone gives no reason"
 
 _TOKEN = re.compile(
@@ -42,7 +44,7 @@ def read_ack(text: bytes, complete: bool = True) -> AckContent:
             value = None
         fields = value if isinstance(value, dict) else None
     if fields is None:
-        fields = _beginning(text)
+        fields = _beginning(text[:_MOST_LOOKED_AT])
     if fields.get("success") is True:
         return AckContent(True, None)
     return AckContent(False, _error_text(fields.get("error")) or _NO_REASON)

@@ -94,6 +94,12 @@ class Reading(SynchronousTestCase):
                 self.assertTrue(answer.error.isprintable())
                 self.assertLessEqual(len(answer.error), MOST_ERROR_CHARACTERS)
 
+    def test_of_a_long_one_that_is_malformed_only_the_beginning_counts(self) -> None:
+        start = b'{"type":"bundle_ack","success":false,"error":"first"'
+        for filler in (b"{", b":", b'"",', b"[ "):
+            text = start + b"," + filler * 30_000 + b',"error":"last"'
+            self.assertEqual(read_ack(text), AckContent(False, "first"))
+
     @given(st.binary(max_size=300), st.booleans())
     def test_any_bytes(self, text: bytes, complete: bool) -> None:
         read_ack(text, complete)
