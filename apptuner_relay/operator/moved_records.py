@@ -7,6 +7,7 @@ so of those whose phones have yet to answer.
 
 import json
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any
 
 from apptuner_relay.operator.bundle_phone_states import BundlePhoneState
@@ -88,7 +89,10 @@ def _read_phone(record: BundleRecord, row: Mapping[str, Any]) -> PhoneRecord:
 def _seconds(value: Any, missing: float | None = None) -> float:
     if value is None and missing is not None:
         return missing
-    return float(value)
+    seconds = float(value)
+    if not isfinite(seconds):
+        raise ValueError("not a time")
+    return seconds
 
 
 def _text(value: Any) -> str | None:

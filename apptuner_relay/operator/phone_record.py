@@ -14,6 +14,9 @@ from apptuner_relay.session.roles import Device
 AGAIN = "it is sent the bundle again"
 NEWER = "its sender has begun another bundle"
 UNANSWERED = "it got another bundle before it answered"
+MOST_ANSWERS = 4
+"""How often a phone may answer the same bundle, each time otherwise. Each answer is logged and
+counted, and a phone may send hundreds a second."""
 
 
 class PhoneForm(Enum):
@@ -61,6 +64,7 @@ class PhoneRecord:
     """What one phone got of a bundle. Times are seconds of the monotonic clock."""
 
     __slots__ = (
+        "_answers",
         "answered_s",
         "asked_s",
         "bytes",
@@ -101,6 +105,7 @@ class PhoneRecord:
         """What it says is wrong: printable, on one line."""
         self.why: str | None = None
         """Why it has not got all of it, or has not answered."""
+        self._answers = 0
         self.is_counted = False
         """Whether `bundle_outcomes` has counted what became of it."""
 
@@ -149,6 +154,7 @@ class PhoneRecord:
         if self._can(BundlePhoneEvent.WANTED_WHOLE):
             self.form = form
             self.last_out_s = self.answered_s = self.error = None
+            self._answers = 0
             self._happens(BundlePhoneEvent.WANTED_WHOLE)
 
     def answer(self, success: bool, error: str | None) -> None:
@@ -157,7 +163,8 @@ class PhoneRecord:
         :param error: what is wrong, where something is: printable, on one line.
         """
         event = BundlePhoneEvent.ACKNOWLEDGED if success else BundlePhoneEvent.FAILED
-        if self._can(event):
+        if self._can(event) and self._answers < MOST_ANSWERS:
+            self._answers += 1
             self.answered_s = self.record.now_s()
             self.error = None if success else error
             self.why = None

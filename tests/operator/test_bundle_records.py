@@ -9,7 +9,7 @@ from apptuner_relay.operator.bundle_records import (
     MOST_BUNDLES,
     MOST_ENDED,
 )
-from apptuner_relay.operator.phone_record import PhoneRecord
+from apptuner_relay.operator.phone_record import MOST_ANSWERS, PhoneRecord
 from apptuner_relay.session.session import Role, session_hash
 from tests.memory import Client
 from tests.spool.cases import Spooled, sha256, some_code
@@ -184,6 +184,17 @@ class Rows(RecordsCase):
 
 
 class Bounds(RecordsCase):
+    def test_a_phone_that_answers_otherwise_again_and_again(self) -> None:
+        cli, ann = self.connect("cli"), self.phone("ann")
+        self.bundle(cli, "code")
+        for n in range(40):
+            ann.send(type="bundle_ack", success=bool(n % 2), error=f"error {n}")
+        self.assertEqual(self.settled, [self.records.recent(HASH)[0]])
+        self.assertEqual(len(self.late), MOST_ANSWERS - 1)
+        outcomes = self.relay.service.meters.outcomes.acknowledgements
+        self.assertEqual(outcomes.total(), MOST_ANSWERS)
+        self.assertEqual(self.relay.service.meters.days.today().failed, MOST_ANSWERS // 2)
+
     def test_the_last_bundles_are_remembered(self) -> None:
         cli = self.connect("cli")
         for n in range(MOST_BUNDLES + 5):

@@ -1,7 +1,8 @@
 """`apptuner_relay.operator.moved_records`: records of a session that goes to another relay."""
 
 import json
-from typing import Any
+from math import inf, nan
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +53,22 @@ class Moved(RecordsCase):
         self.assertEqual(
             len(write_records([long[0]] * 1000)), MOST_BYTES // len(json.dumps(self.row()))
         )
+
+    def test_times_that_are_none(self) -> None:
+        cli, ann = self.connect("cli"), self.phone("ann")
+        self.bundle(cli, "code")
+        ann.send(type="bundle_ack", success=True)
+        (row,) = write_records(self.records.recent(HASH))
+        (phone,) = cast(list[dict[str, Any]], row["phones"])
+        records = BundleRecords(Clock(), self.relay.wall)
+        for wrong in (inf, -inf, nan):
+            for its, name in ((row, "in_s"), (phone, "first_out_s"), (phone, "answered_s")):
+                right, its[name] = its[name], wrong
+                records.adopt(HASH, [row])
+                self.assertEqual(records.rows(HASH), [])
+                its[name] = right
+        records.adopt(HASH, [row])
+        self.assertEqual(len(records.rows(HASH)), 1)
 
 
 class Hostile(SynchronousTestCase):
