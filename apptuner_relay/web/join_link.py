@@ -5,7 +5,6 @@ address that only its own machine has, it looks for one that phones have as well
 import re
 from collections.abc import Callable
 from enum import Enum
-from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
@@ -86,7 +85,6 @@ def make_link(base: Base, session_id: str, token: str | None) -> str:
     return f"{_SOCKET_SCHEMES.get(scheme, scheme)}://{rest}/mobile/{session_id}{query}"
 
 
-@lru_cache(maxsize=64)
 def make_qr_code(text: str) -> QrCode:
     """The QR code of a text. It takes some 20 ms, and 100 ms more the first time."""
     import segno

@@ -2,6 +2,7 @@
 
 from twisted.web.server import Request
 
+from apptuner_relay.access.lru_table import LRUTable
 from apptuner_relay.access.tokens import sign_token
 from apptuner_relay.session.session import BadRequest, check_session_id, session_hash
 from apptuner_relay.support.client_address import host_of
@@ -12,13 +13,15 @@ from apptuner_relay.web.headers import header
 from apptuner_relay.web.join_link import (
     BadBase,
     Base,
+    QrCode,
     find_base,
     is_loopback,
     make_link,
     make_qr_code,
 )
 from apptuner_relay.web.session_access import read_session
-from apptuner_relay.web.session_resource import SessionResource
+from apptuner_relay.web.session_rate import Rate, SessionRate
+from apptuner_relay.web.session_resource import SessionParts, SessionResource
 from apptuner_relay.web.session_state import is_known
 from apptuner_relay.web.streaming import ResponseWriter, in_thread
 from apptuner_relay.wire.text import parse_json
@@ -27,6 +30,9 @@ LASTS_S = 8 * 3600
 """How long a join token is good that is made for a QR code, in seconds."""
 
 _GRAIN_S = 60
+_CODES, _ALL_CODES = Rate(0.5, 10), Rate(5, 50)
+"""How often a code is made, for one session and for all: it takes some 20 ms of the processor."""
+_MOST_REMEMBERED = 64
 
 
 class QrResource(SessionResource):
@@ -35,6 +41,12 @@ class QrResource(SessionResource):
 
     Any relay answers: a session's claim is known to all.
     """
+
+    def __init__(self, parts: SessionParts) -> None:
+        super().__init__(parts)
+        text = "Too many QR codes were asked for"
+        self._rate = SessionRate(text, _CODES, _ALL_CODES, self.relay.clock.seconds)
+        self._codes: LRUTable[str, QrCode] = LRUTable(_MOST_REMEMBERED)
 
     def render_POST(self, request: Request) -> int:
         return self.begin(request)
@@ -55,8 +67,7 @@ class QrResource(SessionResource):
             expires_s = (int(self.relay.wall_s()) + LASTS_S) // _GRAIN_S * _GRAIN_S
             token = sign_token(secret, session, expires_s)
         url = make_link(base, session_id, token)
-        reactor = self.parts.reactor
-        code = make_qr_code(url) if reactor is None else await in_thread(reactor, make_qr_code, url)
+        code = self._codes.get(url) or await self._make_code(session, url)
         return {
             "url": url,
             "reach": base.reach.value,
@@ -64,6 +75,13 @@ class QrResource(SessionResource):
             "modules": code.modules,
             "path": code.path,
         }
+
+    async def _make_code(self, session: str, url: str) -> QrCode:
+        self._rate.take(session)
+        reactor = self.parts.reactor
+        code = make_qr_code(url) if reactor is None else await in_thread(reactor, make_qr_code, url)
+        self._codes.put(url, code)
+        return code
 
     async def _is_there(self, session: str) -> bool:
         peers = self.parts.peers

@@ -16,6 +16,7 @@ from apptuner_relay.support.units import show_count
 from apptuner_relay.web.json_body import ErrorResource
 from apptuner_relay.web.qr_resource import QrResource
 from apptuner_relay.web.session_access import SessionAccess, read_session
+from apptuner_relay.web.session_rate import Rate, SessionRate
 from apptuner_relay.web.session_resource import PeerSessions, SessionParts, SessionResource
 from apptuner_relay.web.session_state import is_known, session_state
 from apptuner_relay.web.streaming import Reactor, ResponseWriter
@@ -23,6 +24,9 @@ from apptuner_relay.web.streaming import Reactor, ResponseWriter
 BODY_LIMITS = {b"/session/qr": 1024}
 """The paths whose requests have a body, and how many bytes it may have."""
 
+_REPLAYS = Rate(0.2, 5)
+"""How often the bundle of one session may be sent again: each time, all its phones get it."""
+_ALL_REPLAYS = Rate(10, 100)
 _NONE_THERE = "Nobody is in this session, and the relay keeps no bundle of it"
 _NONE_KEPT = "The relay keeps no bundle of this session that it could send again"
 
@@ -83,6 +87,11 @@ class StateResource(_OwnerResource):
 class ReplayResource(_OwnerResource):
     """``POST /session/replay``: every phone gets the bundle that is kept again."""
 
+    def __init__(self, parts: SessionParts) -> None:
+        super().__init__(parts)
+        text = "The bundle was sent again too often"
+        self._rate = SessionRate(text, _REPLAYS, _ALL_REPLAYS, self.relay.clock.seconds)
+
     def render_POST(self, request: Request) -> int:
         return self.begin(request)
 
@@ -92,6 +101,7 @@ class ReplayResource(_OwnerResource):
             raise BadRequest(404, _NONE_THERE)
         if relay.store is None or not relay.store.keeps(session):
             raise BadRequest(409, _NONE_KEPT)
+        self._rate.take(session)
         phones = relay.registry.send_again(session, address)
         via = "nothing" if claim is None else "secret"
         told = f"done, {show_count(phones, 'phone')}"

@@ -6,8 +6,9 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 
 from apptuner_relay.access.tokens import check_token, make_proof
+from apptuner_relay.session.session import session_hash
 from apptuner_relay.web import qr_resource
-from apptuner_relay.web.join_link import make_qr_code
+from apptuner_relay.web.join_link import QrCode, make_qr_code
 from apptuner_relay.web.site import make_site
 from tests.web.http import LOCAL, REMOTE, Answer, Requester
 from tests.web.test_session_api import BEARER, KEY, SECRET, SESSION, WRONG, SessionCase
@@ -63,6 +64,26 @@ class Unclaimed(QrCase):
         self.assertRefused(self.qr({"session": SESSION, "x": "y" * 1024}), 413, "1024 bytes")
         answer = self.visitor.ask("/session/replay", "POST", "{}", AppTuner_Session=KEY)
         self.assertRefused(answer, 413, "no body")
+
+    def test_many_codes(self) -> None:
+        made: list[str] = []
+
+        def make(url: str) -> QrCode:
+            made.append(url)
+            return make_qr_code(url)
+
+        self.patch(qr_resource, "make_qr_code", make)
+        hosts = [f"relay-{n}.example" for n in range(20)]
+        answers = [self.qr(Host=host) for host in hosts]
+        self.assertEqual([one.status for one in answers], [200] * 10 + [429] * 10)
+        self.assertRefused(answers[-1], 429, "Too many QR codes")
+        self.assertEqual(answers[-1].headers["retry-after"], "2")
+        # One that is there costs nothing, and other sessions have their own.
+        self.assertEqual(self.qr(Host=hosts[0]).json(), answers[0].json())
+        other = self.qr({"session": "OTHER2"}, AppTuner_Session=session_hash("OTHER2"))
+        self.assertEqual((other.status, len(made)), (200, 11))
+        self.relay.wait(2)
+        self.assertEqual(self.qr(Host=hosts[10]).status, 200)
 
     def test_phones_may_be_the_first(self) -> None:
         self.start(failed_joins=1)

@@ -270,6 +270,23 @@ class SentAgain(SessionCase):
             log,
         )
 
+    def test_not_again_and_again(self) -> None:
+        phone = self.connect("mobile")
+        text = self.cli.send(type="bundle_update", payload={"code": "code"})
+        for _ in range(5):
+            self.assertEqual(self.replay().status, 200)
+        log = capture_log(self)
+        for _ in range(20):
+            answer = self.replay()
+            self.assertRefused(answer, 429, "sent again too often")
+        self.assertEqual(answer.headers["retry-after"], "5")
+        phone.read()
+        self.assertEqual(phone.messages.count(text), 6)
+        self.assertEqual(log, [])
+        self.relay.wait(5)
+        self.assertEqual(self.replay().status, 200)
+        self.assertEqual(self.replay().status, 429)
+
     def test_to_nobody(self) -> None:
         self.cli.send(type="bundle_update", payload={"code": "code"})
         self.assertEqual(self.replay().json(), {"phones": 0})
