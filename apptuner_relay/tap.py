@@ -288,13 +288,18 @@ def makeService(options: Options) -> IService:
     log = make_relay_log(options, calls, reactor)
     listeners: list[IService] = []
     first_line = FirstLine(options.in_force, lambda: shown_addresses(listeners))
-    tree = Tree(log, first_line.write)
-    for spelling, name in options.old_spellings:
-        Tree.log.warn(
-            "{spelling} is an older spelling: use --tune {name}=VALUE or APPTUNER_TUNE",
-            spelling=spelling,
-            name=name,
-        )
+
+    def on_listening() -> None:
+        first_line.write()
+        site.log_what_is_missing()
+        for spelling, name in options.old_spellings:
+            Tree.log.warn(
+                "{spelling} is an older spelling: use --tune {name}=VALUE or APPTUNER_TUNE",
+                spelling=spelling,
+                name=name,
+            )
+
+    tree = Tree(log, on_listening)
     store = make_store(options.settings, reactor)
     workers = ThreadWorkers(reactor)
     reactor.addSystemEventTrigger("during", "shutdown", workers.stop)

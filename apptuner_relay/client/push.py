@@ -35,8 +35,17 @@ PING_SECONDS = 20.0
 WAIT_SECONDS = 60.0
 
 
+def _bundle_file(text: str) -> Path:
+    if text.lower().startswith(("ws://", "wss://", "http://", "https://")):
+        # Not shown: there may be a token in it.
+        raise argparse.ArgumentTypeError("that is a URL, and the file comes first: push FILE URL")
+    return Path(text)
+
+
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", metavar="FILE", type=Path, help="the bundle: JavaScript, UTF-8")
+    parser.add_argument(
+        "bundle", metavar="FILE", type=_bundle_file, help="the bundle: JavaScript, UTF-8"
+    )
     add_session_arguments(parser)
     add_managed_arguments(parser)
     parser.add_argument(

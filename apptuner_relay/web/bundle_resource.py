@@ -107,10 +107,7 @@ class BundlesResource(JsonResource):
         self._origins = origins
         if with_dictionaries is None:
             with_dictionaries = zstd_library.is_installed()
-        if bundle_cache is not None and not with_dictionaries:
-            self.log.info(
-                "bundles are sent over HTTP without dictionaries (dcz): backports.zstd is missing"
-            )
+        self._lacks_dictionaries = bundle_cache is not None and not with_dictionaries
         varies = ["Accept-Encoding", *(["Available-Dictionary"] if with_dictionaries else [])]
         varies += ["Origin"] if origins.allowed else []
         self._served = None
@@ -123,6 +120,13 @@ class BundlesResource(JsonResource):
         """Complete responses that the kernel hasn't taken yet."""
         self._access = access
         self._trusted = trusted
+
+    def log_what_is_missing(self) -> None:
+        """Log that bundles are sent without dictionaries, if they are."""
+        if self._lacks_dictionaries:
+            self.log.info(
+                "bundles are sent over HTTP without dictionaries (dcz): backports.zstd is missing"
+            )
 
     def render(self, request: Request) -> bytes | int:
         request.setHeader(b"x-content-type-options", b"nosniff")

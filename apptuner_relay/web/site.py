@@ -96,6 +96,7 @@ class RelaySite(Site):
     :param transfers: what counts the responses that are being sent.
     :param body_limits: the paths of resources of parts above, which are never forwarded, and how
         many bytes a body may have there.
+    :param bundles: what serves them over HTTP.
     """
 
     displayTracebacks = False
@@ -110,12 +111,14 @@ class RelaySite(Site):
         request_takers: Sequence[RequestTaker] = (),
         transfers: Sequence[TransferCount] = (),
         body_limits: Mapping[bytes, int] = _NOTHING,
+        bundles: BundlesResource | None = None,
     ) -> None:
         super().__init__(resource, timeout=listening.handshake_timeout, reactor=reactor)
         self.request_takers = request_takers
         self._listening = listening
         self._transfers = transfers
         self._body_limits = body_limits
+        self._bundles = bundles
         self._silent: set[object] = set()
         """The channels of connections on which no request has arrived yet."""
 
@@ -127,6 +130,11 @@ class RelaySite(Site):
         """Whether a request for ``target`` is for a resource of a part above."""
         path = _path_of(target)
         return any(path == own or path.startswith(own + b"/") for own in self._body_limits)
+
+    def log_what_is_missing(self) -> None:
+        """Log which optional library is missing, once the relay has started."""
+        if self._bundles is not None:
+            self._bundles.log_what_is_missing()
 
     def count_silent(self) -> int:
         """On how many connections no request has arrived yet."""
@@ -229,7 +237,7 @@ def make_site(
     for path, resource in more.items():
         _put(root, path, resource)
     takers = [part for part in (forwarder, uploads) if part is not None]
-    return RelaySite(root, relay.clock, settings.listening, takers, transfers, limits)
+    return RelaySite(root, relay.clock, settings.listening, takers, transfers, limits, bundles)
 
 
 def _put(root: Resource, path: bytes, resource: Resource) -> None:

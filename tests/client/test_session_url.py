@@ -151,6 +151,9 @@ class CommandLineTest(SynchronousTestCase):
         for arguments in (["join", self.URL, "y"], ["push", "x", "--single", self.URL, "y"]):
             self.assertIn("unrecognized arguments: y", self.refused(*arguments))
         self.assertIn("argument URL: 'y'", self.refused("push", "x", "--single", "y"))
+        said = self.refused("push", self.URL, "app.js")
+        self.assertIn("argument FILE: that is a URL, and the file comes first", said)
+        self.assertNotIn(TOKEN, said)
         self.assertIn("unrecognized arguments: --dance", self.refused("join", self.URL, "--dance"))
 
     def test_who_names_no_session(self) -> None:

@@ -53,6 +53,7 @@ class ToldTest(SynchronousTestCase):
         self.assertIn(f"for phones:       ws://{LAN}:3000 ", text)
         self.assertIn("apptuner-relay join --session ABC234 --output", text)
         self.assertIn("curl http://127.0.0.1:3000/health\n", text)
+        self.assertIn(f"or http://{LAN}:3000/s#ABC234: ", text)
         self.assertNotIn("warning", text)
 
     def test_another_port(self) -> None:

@@ -200,6 +200,7 @@ class WithoutLibraryTest(DictionaryCase):
             (self.bundle_cache, True),
             (None, False),
         ):
-            BundlesResource(cache, None, with_dictionaries=with_dictionaries)  # type: ignore[arg-type]
+            resource = BundlesResource(cache, None, with_dictionaries=with_dictionaries)  # type: ignore[arg-type]
+            resource.log_what_is_missing()
         self.assertEqual(len(lines), 1)
         self.assertIn("backports.zstd", lines[0])

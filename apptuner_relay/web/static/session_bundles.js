@@ -26,13 +26,15 @@ export function resultOf(bundle) {
   const rows = latest(bundle.phones);
   const names = (...states) => list(rows.filter(({ state }) => states.includes(state)).map(nameOf));
   const [failed, cut, runs] = [names('failed'), names('cut'), names('acknowledged')];
-  const silent = names('sent', 'left', 'superseded');
+  const [silent, replaced] = [names('sent', 'left'), names('superseded')];
   if (bundle.state === 'cut') return ['bad', '✕', `cut off: ${bundle.why ?? 'its sender was lost'}`];
   if (failed) return ['bad', '✕', `${failed}: ${rows.find(({ state }) => state === 'failed').error ?? 'failed'}`];
   if (cut) return ['bad', '✕', `${cut} was cut off`];
   if (!bundle.settled) return ['waiting', '…', 'on its way'];
   if (!rows.length) return ['doubt', '–', 'no phone was there'];
   if (silent) return ['doubt', '?', `no answer from ${silent}`];
+  // Somebody saved again: nothing is wrong, and the next bundle tells more.
+  if (replaced) return ['replaced', '–', `a newer one came before ${replaced} answered`];
   return ['ok', '✓', runs];
 }
 
