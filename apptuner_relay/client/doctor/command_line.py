@@ -169,9 +169,10 @@ COMMAND = Command(
     "round trips, the clocks, and a bundle of 100 KB up and down through a session of its own,\n"
     "which disturbs nobody. With --session it looks into that session as well: who is there,\n"
     "whether it is claimed, what is cached, and how phones answered the last bundle. It joins\n"
-    "the session only at a relay that is too old to be asked, as one more dashboard. It takes 15\n"
-    "seconds at most, --patient not counted. Ends with 0 when nothing failed (warnings are no\n"
-    "failures), with 1 when something did, and with 3 when there is no connection at all.",
+    "the session only where the relay can't be asked, as one more dashboard, and not at a relay\n"
+    "that has one alone (before 0.2.0). It takes 15 seconds at most, --patient not counted. Ends\n"
+    "with 0 when nothing failed (warnings are no failures), with 1 when something did, and with 3\n"
+    "when there is no connection at all.",
     _add_arguments,
     _start,
     notes_session=False,

@@ -152,7 +152,12 @@ class Examination:
             await self._check_service(self._complaint.managed)
         if self._complaint.session is not None:
             visit = SessionVisit(
-                self._reactor, self._limit, self._relay, self._complaint.session, door
+                self._reactor,
+                self._limit,
+                self._relay,
+                self._complaint.session,
+                door,
+                heard.answer,
             )
             self._clients.append(visit.page)
             findings = await visit.look(self._complaint.key, self._complaint.token)

@@ -3,6 +3,7 @@ or a proxy does not pass it on. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from apptuner_relay.client.doctor.finding import Finding, failed, fine, skipped, warned
@@ -11,6 +12,17 @@ from apptuner_relay.client.printable import printable
 from apptuner_relay.support.units import show_bytes
 
 UNKNOWN_HERE = "the relay can't be asked for it"
+ONE_PAGE = "not looked at, as this relay would close the session's dashboard for that"
+_FIRST_WITH_PAGES = (0, 2)
+"""The version since which pages of a session are connected side by side."""
+
+
+def lets_pages_in(health: HttpAnswer) -> bool:
+    """Whether one more page closes no other, as far as the answer to ``/health`` says. Relays of
+    earlier versions, and the Node relay, have one dashboard in a session."""
+    version = (health.json or {}).get("version")
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", version) if isinstance(version, str) else None
+    return found is not None and (int(found[1]), int(found[2])) >= _FIRST_WITH_PAGES
 
 
 def judge_missing_state(answer: HttpAnswer) -> Finding:

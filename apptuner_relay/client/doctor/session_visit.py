@@ -14,11 +14,13 @@ from apptuner_relay.client.doctor.finding import Finding, skipped, warned
 from apptuner_relay.client.doctor.http_answer import HttpAnswer
 from apptuner_relay.client.doctor.http_probe import HttpQuestion, NoAnswerError, ask
 from apptuner_relay.client.doctor.judge_older import (
+    ONE_PAGE,
     UNKNOWN_HERE,
     judge_bundle_head,
     judge_devices,
     judge_missing_state,
     judge_refused_page,
+    lets_pages_in,
 )
 from apptuner_relay.client.doctor.judge_session import (
     judge_nobody,
@@ -44,16 +46,26 @@ _UNKNOWN_PATH = "Not found"
 
 
 class SessionVisit:
-    """Looks at a session without taking anybody's place in it."""
+    """Looks at a session without taking anybody's place in it.
+
+    :param health: the relay's answer to ``/health``.
+    """
 
     def __init__(
-        self, reactor: Any, limit: TimeLimit, relay: Relay, session: str, door: Door
+        self,
+        reactor: Any,
+        limit: TimeLimit,
+        relay: Relay,
+        session: str,
+        door: Door,
+        health: HttpAnswer,
     ) -> None:
         self._reactor = reactor
         self._limit = limit
         self._relay = relay
         self._session = session
         self._door = door
+        self._may_join = lets_pages_in(health)
         self.page = ProbeClient(
             # Without a secret: one that is shown to an unclaimed session would claim it.
             reactor,
@@ -118,7 +130,10 @@ class SessionVisit:
         return findings + await self._look_as_page()
 
     async def _look_as_page(self) -> list[Finding]:
-        """Join as a dashboard, which pages do side by side, and nobody but the relay notices."""
+        """Join as a dashboard, where pages are connected side by side: nobody but the relay
+        notices."""
+        if not self._may_join:
+            return [skipped("claim", ONE_PAGE), skipped("phones", ONE_PAGE)]
         page = self.page
         try:
             await page.join(PAGE_S)

@@ -14,6 +14,7 @@ from apptuner_relay.client.doctor.judge_older import (
     judge_bundle_head,
     judge_devices,
     judge_refused_page,
+    lets_pages_in,
 )
 from apptuner_relay.client.doctor.judge_session import (
     SESSION_CHECKS,
@@ -190,6 +191,17 @@ class OlderTest(SynchronousTestCase):
             found = judge_bundle_head(answer)
             self.assertEqual(found.state, state)
             self.assertIn(words, found.text)
+
+    def test_where_one_more_page_closes_no_other(self) -> None:
+        for body, expected in (
+            (b'{"status":"ok","version":"0.2.0"}', True),
+            (b'{"status":"ok","version":"1.0.0"}', True),
+            (b'{"status":"ok","version":"0.1.0"}', False),
+            (b'{"status":"ok","version":7}', False),
+            (b'{"status":"ok","connections":{}}', False),
+            (b"<html>", False),
+        ):
+            self.assertIs(lets_pages_in(HttpAnswer(200, body=body)), expected, body)
 
     def test_pages(self) -> None:
         self.assertIn("claimed", judge_refused_page(401, "").text)
