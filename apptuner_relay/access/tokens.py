@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+TOKEN_LASTS_S = 8 * 3600
+"""How long a join token is good, where nothing else is asked for."""
 _SECRET = re.compile(r"[!-~]{16,256}")
 _TOKEN = re.compile(r"([0-9a-f]{1,12})\.([A-Za-z0-9_-]{86})")
 _KEY_PURPOSE = b"apptuner session secret"

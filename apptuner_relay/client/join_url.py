@@ -8,9 +8,6 @@ from apptuner_relay.access.tokens import sign_token
 from apptuner_relay.client.address import Relay
 from apptuner_relay.session.session import session_hash
 
-TOKEN_LASTS_S = 8 * 3600.0
-"""How long phones may join with a token, where nothing else is asked for."""
-
 _BORDER_MODULES = 2
 _WHITE_ON_BLACK, _PLAIN = "\x1b[38;5;231;48;5;16m", "\x1b[0m"
 

@@ -4,25 +4,11 @@ is the phone itself there.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from dataclasses import replace
 
 from apptuner_relay.client.address import Relay
-from apptuner_relay.support.lan_address import find_lan_address
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can mean this machine by a URL's host."""
-    name = host.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback or address.is_unspecified
+from apptuner_relay.support.lan_address import find_lan_address, is_loopback
 
 
 def seen_from_phones(

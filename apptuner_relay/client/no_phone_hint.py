@@ -9,8 +9,9 @@ from time import time as wall_s
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from apptuner_relay.access.tokens import TOKEN_LASTS_S
 from apptuner_relay.client.address import DEFAULT_RELAY, Relay
-from apptuner_relay.client.join_url import TOKEN_LASTS_S, join_token, join_url, qr_code
+from apptuner_relay.client.join_url import join_token, join_url, qr_code
 from apptuner_relay.client.lan_relay import seen_from_phones
 from apptuner_relay.client.outcome import PROGRAM
 from apptuner_relay.client.screen import Screen

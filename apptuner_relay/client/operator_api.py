@@ -16,10 +16,10 @@ from twisted.python.failure import Failure
 
 from apptuner_relay import __version__
 from apptuner_relay.client.address import Relay
-from apptuner_relay.client.lan_relay import is_loopback
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.printable import printable
 from apptuner_relay.client.screen import Screen
+from apptuner_relay.support.lan_address import is_loopback
 from apptuner_relay.support.socket_errors import describe, is_untrusted
 
 ANSWER_SECONDS = 20.0

@@ -11,21 +11,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from time import time as wall_s
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from apptuner_relay.access.tokens import TOKEN_LASTS_S
 from apptuner_relay.client.address import Relay
 from apptuner_relay.client.command import Command, add_session_arguments, checked
 from apptuner_relay.client.credentials import add_key_argument
-from apptuner_relay.client.join_url import TOKEN_LASTS_S, join_token, join_url, qr_code
-from apptuner_relay.client.lan_relay import is_loopback
+from apptuner_relay.client.join_url import join_token, join_url, qr_code
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.share_check import look_at
-from apptuner_relay.support.lan_address import own_addresses
+from apptuner_relay.support.lan_address import is_loopback, own_addresses
 
 _DURATION = re.compile(r"([0-9]{1,6})(m|h|d)")
 _UNITS_S = {"m": 60, "h": 3600, "d": 86400}
@@ -59,13 +58,7 @@ def lasting(text: str) -> int:
 
 def lan_addresses() -> list[str]:
     """This machine's addresses in its networks, that of its default route first."""
-    return list(
-        dict.fromkeys(
-            one
-            for one in own_addresses()
-            if not (ip_address(one).is_loopback or ip_address(one).is_unspecified)
-        )
-    )
+    return list(dict.fromkeys(one for one in own_addresses() if not is_loopback(one)))
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +68,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lasts",
         metavar="TIME",
         type=checked(lasting),
-        default=int(TOKEN_LASTS_S),
+        default=TOKEN_LASTS_S,
         help="with --key: how long phones may join with it: 30m, 8h, 7d (default: 8h). A phone "
         "that has joined stays",
     )

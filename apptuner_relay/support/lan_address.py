@@ -1,4 +1,5 @@
-"""This machine's address in its network, as phones there reach it."""
+"""This machine's address in its network, as phones there reach it, and the addresses that are no
+use to them."""
 
 import fcntl
 import socket
@@ -22,10 +23,23 @@ def find_lan_address(addresses: Iterable[str] | None = None) -> str | None:
     :param addresses: what to choose from, the best one first; None for `own_addresses`.
     """
     for address in own_addresses() if addresses is None else addresses:
-        ip = ip_address(address)
-        if not (ip.is_loopback or ip.is_unspecified):
+        if not is_loopback(address):
             return address
     return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host of a URL means whatever machine asks for it: a name or an address of loopback,
+    or the unspecified address, which systems take for it."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
 
 
 def own_addresses() -> Iterator[str]:

@@ -5,9 +5,10 @@ address that only its own machine has, it looks for one that phones have as well
 import re
 from collections.abc import Callable
 from enum import Enum
-from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
+
+from apptuner_relay.support.lan_address import is_loopback
 
 _BASE = re.compile(r"(?:http|ws)s?://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~%/-]*)?", re.IGNORECASE)
 _MOST_BASE_CHARACTERS = 256
@@ -96,11 +97,3 @@ def make_qr_code(text: str) -> QrCode:
             length = run.end() - run.start()
             parts.append(f"M{run.start() + _BORDER_MODULES} {y}h{length}v1h-{length}z")
     return QrCode(len(rows) + 2 * _BORDER_MODULES, "".join(parts))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or an address is that of whatever machine asks for it."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -3,11 +3,11 @@
 from twisted.web.server import Request
 
 from apptuner_relay.access.lru_table import LRUTable
-from apptuner_relay.access.tokens import sign_token
+from apptuner_relay.access.tokens import TOKEN_LASTS_S, sign_token
 from apptuner_relay.session.session import BadRequest, check_session_id, session_hash
 from apptuner_relay.support.client_address import host_of
 from apptuner_relay.support.clocks import in_ms
-from apptuner_relay.support.lan_address import find_lan_address
+from apptuner_relay.support.lan_address import find_lan_address, is_loopback
 from apptuner_relay.web.guard import client_address, is_secure
 from apptuner_relay.web.headers import header
 from apptuner_relay.web.join_link import (
@@ -15,7 +15,6 @@ from apptuner_relay.web.join_link import (
     Base,
     QrCode,
     find_base,
-    is_loopback,
     make_link,
     make_qr_code,
 )
@@ -25,9 +24,6 @@ from apptuner_relay.web.session_resource import SessionParts, SessionResource
 from apptuner_relay.web.session_state import is_known
 from apptuner_relay.web.streaming import ResponseWriter, in_thread
 from apptuner_relay.wire.text import parse_json
-
-LASTS_S = 8 * 3600
-"""How long a join token is good that is made for a QR code, in seconds."""
 
 _GRAIN_S = 60
 _CODES, _ALL_CODES = Rate(0.5, 10), Rate(5, 50)
@@ -64,7 +60,7 @@ class QrResource(SessionResource):
         claim, secret = visitor.claim, visitor.caller.secret
         if claim is not None and claim.tokens and secret is not None:
             # The same URL, and so the same QR code, for whoever asks again at once.
-            expires_s = (int(self.relay.wall_s()) + LASTS_S) // _GRAIN_S * _GRAIN_S
+            expires_s = (int(self.relay.wall_s()) + TOKEN_LASTS_S) // _GRAIN_S * _GRAIN_S
             token = sign_token(secret, session, expires_s)
         url = make_link(base, session_id, token)
         code = self._codes.get(url) or await self._make_code(session, url)

@@ -40,6 +40,7 @@ class Bases(SynchronousTestCase):
         for asked in (
             *("http://localhost:3000", "http://127.0.0.1:3000", "http://127.8.8.8:3000"),
             *("http://[::1]:3000", "http://relay.localhost:3000", "http://LOCALHOST:3000"),
+            *("http://0.0.0.0:3000", "http://localhost.:3000", "http://[::ffff:127.0.0.1]:3000"),
         ):
             self.assertEqual(self.find(asked), (asked, Reach.LOOPBACK))
             self.assertEqual(self.find(asked, PUBLIC), (PUBLIC[:-1], Reach.PUBLIC))
