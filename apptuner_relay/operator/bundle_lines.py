@@ -8,8 +8,8 @@ from apptuner_relay.operator.bundle_phone_states import BundlePhoneState
 from apptuner_relay.operator.bundle_record import BundleForm, BundleRecord
 from apptuner_relay.operator.phone_record import NEWER, DeliverySource, PhoneForm, PhoneRecord
 from apptuner_relay.support.lazy_text import LazyText
+from apptuner_relay.support.printable_text import printable_line
 from apptuner_relay.support.units import show_bytes, show_count
-from apptuner_relay.wire.bundle_ack import show_line
 
 MOST_NAMED = 5
 """How many phones one line names."""
@@ -49,7 +49,7 @@ class BundleText(LazyText):
 
 
 class PhoneText(LazyText):
-    """``Pixel 9 got the kept bundle, 9.3 MB, in 0.3 s; acknowledged 0.7 s``: a phone for which no
+    """``Pixel 9 got the cached bundle, 9.3 MB, in 0.3 s; acknowledged 0.7 s``: a phone for which no
     other line waits."""
 
     __slots__ = ("_phone",)
@@ -59,7 +59,7 @@ class PhoneText(LazyText):
 
     def __str__(self) -> str:
         phone = self._phone
-        what = "the kept bundle" if phone.source is DeliverySource.KEPT else "the bundle"
+        what = "the cached bundle" if phone.source is DeliverySource.KEPT else "the bundle"
         parts = []
         out_s, answered_s = phone.out_s, phone.reload_s
         if out_s is not None:
@@ -80,7 +80,7 @@ def _how_it_came(record: BundleRecord) -> str:
     name = {BundleForm.PATCH: "patch", BundleForm.UPLOAD: "uploaded bundle"}
     text = f"{name.get(record.form, 'bundle')} {show_bytes(record.bytes)}"
     if record.why is not None:
-        return f"{text}, cut short: {show_line(record.why, MOST_REASON_CHARACTERS)}"
+        return f"{text}, cut short: {printable_line(record.why, MOST_REASON_CHARACTERS)}"
     return text if record.in_s is None else f"{text} in {show_seconds(record.in_s)}"
 
 
@@ -109,10 +109,10 @@ def _remarks(phones: Sequence[PhoneRecord]) -> list[str]:
 
 
 def _remark(phone: PhoneRecord, what: str) -> str:
-    name, why = phone.shown, show_line(phone.why or "", MOST_REASON_CHARACTERS)
+    name, why = phone.shown, printable_line(phone.why or "", MOST_REASON_CHARACTERS)
     match phone.state:
         case _STATE.FAILED:
-            return f"{name}: {show_line(phone.error or '', MOST_REASON_CHARACTERS)}"
+            return f"{name}: {printable_line(phone.error or '', MOST_REASON_CHARACTERS)}"
         case _STATE.CUT:
             return f"{name} did not get all of {what}: {why}"
         case _STATE.LEFT:

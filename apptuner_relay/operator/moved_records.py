@@ -20,7 +20,8 @@ from apptuner_relay.operator.bundle_record import (
 from apptuner_relay.operator.bundle_record_states import RecordState
 from apptuner_relay.operator.phone_record import DeliverySource, PhoneForm, PhoneRecord
 from apptuner_relay.session.roles import Device, Role
-from apptuner_relay.wire.bundle_ack import MOST_ERROR_CHARACTERS, show_line
+from apptuner_relay.support.printable_text import printable_line
+from apptuner_relay.wire.bundle_ack import MOST_ERROR_CHARACTERS
 
 MOST_BYTES = 256 * 1024
 """How long the records of a session may be together. Those that came first are left out."""
@@ -81,7 +82,7 @@ def _read_phone(record: BundleRecord, row: Mapping[str, Any]) -> PhoneRecord:
         if row[name] is not None:
             setattr(phone, name, phone.zero_s + _seconds(row[name]))
     error = row["error"]
-    phone.error = None if error is None else show_line(str(error), MOST_ERROR_CHARACTERS)
+    phone.error = None if error is None else printable_line(str(error), MOST_ERROR_CHARACTERS)
     phone.why = _text(row["why"])
     return phone
 
@@ -96,4 +97,4 @@ def _seconds(value: Any, missing: float | None = None) -> float:
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else show_line(str(value), _MOST_TEXT)
+    return None if value is None else printable_line(str(value), _MOST_TEXT)

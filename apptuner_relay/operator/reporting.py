@@ -29,6 +29,7 @@ from apptuner_relay.operator.meters import Meters
 from apptuner_relay.operator.sampler import SAMPLE_INTERVAL_S
 from apptuner_relay.operator.state_file import StateDirectory, StateError, StateTaken
 from apptuner_relay.support.clocks import in_ms
+from apptuner_relay.support.printable_text import printable_line
 from apptuner_relay.support.units import show_duration
 
 SAVE_INTERVAL_S = 60.0
@@ -152,7 +153,7 @@ class Reporting(Service):
             self.log.warn("ignored {count} malformed entries in days.json", count=bad)
         run = kept.get("run")
         if isinstance(run, Mapping) and run.get("clean") is False:
-            self._report_unclean_end(_printable(run.get("last_minute_line")))
+            self._report_unclean_end(_line_of(run))
         self._save_now(clean=False)
 
     def _try_again(self, directory: Path) -> None:
@@ -314,7 +315,7 @@ class Reporting(Service):
         call.start(interval_s, now=False).addErrback(failed)
 
 
-def _printable(value: object) -> str:
-    """A log line that was read from the day file, which anybody may have written."""
-    text = value if isinstance(value, str) else ""
-    return "".join(c for c in text if c.isprintable())[:_LONGEST_LINE]
+def _line_of(run: Mapping[str, Any]) -> str:
+    """The last minute line of a run, from the day file, which anybody may have written."""
+    line = run.get("last_minute_line")
+    return printable_line(line, _LONGEST_LINE) if isinstance(line, str) else ""

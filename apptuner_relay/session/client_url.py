@@ -125,7 +125,7 @@ def read_agent(query: str, header: str | None) -> str | None:
         return None
     if not text.isascii():
         text = text.encode("ascii", "replace").decode()
-    return printable_line(text, AGENT_CHARACTERS) or None
+    return printable_line(text, AGENT_CHARACTERS, ending="") or None
 
 
 def _says(query: str, name: str) -> bool:

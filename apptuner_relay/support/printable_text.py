@@ -2,9 +2,11 @@
 page. Pure."""
 
 
-def printable_line(text: str, most: int) -> str:
+def printable_line(text: str, most: int, ending: str = "…") -> str:
     """``text`` in one line of no more than ``most`` characters: what can't be printed is a space,
-    several spaces are one."""
+    several spaces are one. Where it is cut, it ends with ``ending``."""
     if not text.isprintable() or "  " in text:
+        # What is cut off anyway isn't looked at.
         text = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * most]).split())
-    return text[:most].strip()
+    line = text.strip()
+    return line if len(line) <= most else line[: most - len(ending)].rstrip() + ending

@@ -8,6 +8,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
+from apptuner_relay.support.printable_text import printable_line
 from apptuner_relay.wire.text import parse_json
 
 ACK_TYPE = "bundle_ack"
@@ -64,15 +65,6 @@ def name_ack(text: bytes, device_id: str, name: str | None) -> bytes:
     return named.encode("utf-8", "backslashreplace")
 
 
-def show_line(text: str, most: int) -> str:
-    """Text from the wire on one line, without anything that a terminal would obey; at most ``most``
-    characters."""
-    # What is cut off anyway isn't looked at.
-    clean = "".join(c if c.isprintable() else " " for c in text[: 4 * most])
-    line = " ".join(clean.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
 def _error_text(value: object) -> str:
     """What an ``error`` says, which may be any JSON value."""
     if isinstance(value, dict) and isinstance(value.get("message"), str):
@@ -87,7 +79,7 @@ def _error_text(value: object) -> str:
             value = json.dumps(value, ensure_ascii=False)
         except RecursionError:
             value = "(nested too deeply to show)"
-    return show_line(value, MOST_ERROR_CHARACTERS)
+    return printable_line(value, MOST_ERROR_CHARACTERS)
 
 
 def _beginning(head: bytes) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class OneRelayTest(LiveCase):
         late = await self.join(node, "mobile", "deviceId=late&replay=1")
         await late.bundle()
         await late.send(ACK)
-        line = await logged(relay, "bundle_phone", "late got the kept bundle, .*; acknowledged")
+        line = await logged(relay, "bundle_phone", "late got the cached bundle, .*; acknowledged")
         self.assertEqual((line["phone"]["source"], line["level"]), ("kept", "info"))
         # Half a minute is over.
         line = await logged(relay, "bundle", "silent has not answered")

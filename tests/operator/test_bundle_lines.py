@@ -141,7 +141,7 @@ class OfPhones(LinesCase):
         self.ack(phone)
         (line,) = self.lines()
         self.assertRegex(
-            line, r"^Ann got the kept bundle, \d+\.\d kB, in 0 s; acknowledged 0\.7 s$"
+            line, r"^Ann got the cached bundle, \d+\.\d kB, in 0 s; acknowledged 0\.7 s$"
         )
 
     def test_others(self) -> None:
@@ -152,9 +152,13 @@ class OfPhones(LinesCase):
         self.ack(self.phone("bob", "&replay=1"), "no")
         self.phone("cat", "&replay=1&announce=1").lose()
         ann, bob, cat = self.lines()
-        self.assertEqual(ann, "Ann was told that it has the kept bundle, in 0 s; acknowledged 0 s")
+        self.assertEqual(
+            ann, "Ann was told that it has the cached bundle, in 0 s; acknowledged 0 s"
+        )
         self.assertTrue(bob.endswith("in 0 s; Bob: no"))
-        self.assertTrue(cat.startswith("Cat was told where the kept bundle is, in 0 s; Cat left:"))
+        self.assertTrue(
+            cat.startswith("Cat was told where the cached bundle is, in 0 s; Cat left:")
+        )
 
     def test_a_late_answer(self) -> None:
         cli, ann = self.connect("cli"), self.phone("ann")

@@ -11,7 +11,6 @@ from apptuner_relay.wire.bundle_ack import (
     AckContent,
     name_ack,
     read_ack,
-    show_line,
 )
 
 VALUES = st.recursive(
@@ -139,11 +138,3 @@ class Naming(SynchronousTestCase):
 
     def test_half_a_surrogate_pair(self) -> None:
         self.assertIn(b"\\ud800", name_ack(b'{"error":"\\ud800"}', "ann", None))
-
-
-class Lines(SynchronousTestCase):
-    @given(st.text(), st.integers(1, 50))
-    def test_any_text(self, text: str, most: int) -> None:
-        line = show_line(text, most)
-        self.assertLessEqual(len(line), most)
-        self.assertTrue(line.isprintable())
