@@ -80,25 +80,31 @@ class SessionRows:
         }
 
     def _client(self, client: ClientView) -> dict[str, object]:
-        device, round_trip = client.device, client.round_trip
-        return {
-            "role": client.role.value,
+        meters, round_trip = self._meters, client.round_trip
+        at_ms = None if round_trip is None else meters.wall_ms(round_trip.at_s)
+        return client_row(meters, client) | {
             "address": client.admission.address,
-            "agent": client.agent,
-            "deviceId": device and device.device_id,
-            "name": device and device.name,
-            "platform": device and device.platform,
-            "round_trip_ms": None if round_trip is None else round(1000 * round_trip.took_s, 1),
-            "round_trip_at_ms": None
-            if round_trip is None
-            else self._meters.wall_ms(round_trip.at_s),
-            "since_ms": client.since_ms,
-            "behind": client.is_behind or self._meters.is_slow(client),
-            "through": client.through,
+            "round_trip_at_ms": at_ms,
         }
 
     def _has_slow(self, session: SessionView) -> bool:
         return any(self._meters.is_slow(one) for one in session.members)
+
+
+def client_row(meters: Meters, client: ClientView) -> dict[str, object]:
+    """A client, as it is shown to everybody who knows its session."""
+    device, round_trip_s = client.device, client.round_trip_s
+    return {
+        "role": client.role.value,
+        "deviceId": device and device.device_id,
+        "name": device and device.name,
+        "platform": device and device.platform,
+        "agent": client.agent,
+        "since_ms": client.since_ms,
+        "round_trip_ms": None if round_trip_s is None else round(1000 * round_trip_s, 1),
+        "behind": client.is_behind or meters.is_slow(client),
+        "through": client.through,
+    }
 
 
 def _bytes_out(session: SessionView) -> int:

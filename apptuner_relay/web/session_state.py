@@ -3,7 +3,7 @@ become of the last bundles. It is for those who know the session's id.
 """
 
 from apptuner_relay.access.claims import Claim
-from apptuner_relay.relay.member import Member
+from apptuner_relay.operator.session_rows import client_row
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import Role
 from apptuner_relay.support.clocks import in_ms
@@ -24,18 +24,17 @@ def session_state(relay: RelayService, key: str, claim: Claim | None) -> dict[st
     """
     session = relay.sessions.get(key)
     meters = relay.meters
-    since_ms = None
-    if session is not None:
-        since_ms = in_ms(relay.wall_s() - (relay.clock.seconds() - session.since_s))
     members = () if session is None else session.members
     return {
         "session": key[:8],
         "node": meters.node,
         "now_ms": in_ms(relay.wall_s()),
-        "since_ms": since_ms,
+        "since_ms": None if session is None else meters.wall_ms(session.since_s),
         "claimed": claim is not None,
         "tokens": claim is not None and claim.tokens,
-        "clients": [_client(one) for role in Role for one in members if one.role is role],
+        "clients": [
+            client_row(meters, one) for role in Role for one in members if one.role is role
+        ],
         "kept": _kept(relay, key),
         "bundles": [_without_address(row) for row in meters.bundles.rows(key)],
     }
@@ -46,21 +45,6 @@ def _without_address(row: dict[str, object]) -> dict[str, object]:
     sender = row["sender"]
     assert isinstance(sender, dict)
     return row | {"sender": sender | {"address": None}}
-
-
-def _client(member: Member) -> dict[str, object]:
-    device, round_trip_s = member.device, member.round_trip_s
-    return {
-        "role": member.role.value,
-        "deviceId": device and device.device_id,
-        "name": device and device.name,
-        "platform": device and device.platform,
-        "agent": member.agent,
-        "since_ms": member.since_ms,
-        "round_trip_ms": None if round_trip_s is None else round(round_trip_s * 1000, 1),
-        "behind": member.is_behind,
-        "through": member.through,
-    }
 
 
 def _kept(relay: RelayService, key: str) -> dict[str, object] | None:
