@@ -184,7 +184,9 @@ async def _authorities(settings: Settings, reactor: Any) -> AsyncIterator[CheckR
         except BadCertificates as wrong:
             yield CheckResult(Verdict.FAILED, option, str(wrong))
         else:
-            yield CheckResult(Verdict.FINE, option, f"{path}: {count} authorities")
+            yield CheckResult(
+                Verdict.FINE, option, f"{path}: {show_count(count, 'authority', 'authorities')}"
+            )
 
 
 async def _spool(settings: Settings, reactor: Any) -> AsyncIterator[CheckResult]:

@@ -1,5 +1,5 @@
 """The states of a bundle on its way to one phone, and the events that change them. Pure;
-`bundle_record.PhoneRecord` acts on them.
+`phone_record.PhoneRecord` acts on them.
 """
 
 from enum import Enum

@@ -24,6 +24,7 @@ from apptuner_relay.session.session import Admission, Arrival, BadRequest, Limit
 from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.support.lazy_text import Lasted
+from apptuner_relay.support.units import show_count
 from apptuner_relay.wire.frames import CLOSE_NORMAL, CLOSE_POLICY, FrameReader, PeerReader
 
 _TOO_MANY_PAGES = (
@@ -255,8 +256,9 @@ class ClientRegistry:
         deliveries = [phone.delivery for phone in session.mobiles] if session is not None else []
         count = sum(one is not None and one.send_again() for one in deliveries)
         self.log.info(
-            "session {session}: its last bundle is sent again to {count} phones, as {address} asks",
+            "session {session}: its last bundle is sent again to {phones}, as {address} asks",
             session=session_hash[:8],
+            phones=show_count(count, "phone"),
             count=count,
             address=address or UNKNOWN,
         )

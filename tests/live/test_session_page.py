@@ -221,7 +221,7 @@ class SentAgainTest(SessionPageCase):
         await self.headline(browser, "Pixel 9 runs the last bundle")
         await browser.click("#again")
         await phone.bundle()
-        await relay.logged(r"its last bundle is sent again to 1 phones, as 127\.0\.0\.1 asks")
+        await relay.logged(r"its last bundle is sent again to 1 phone, as 127\.0\.0\.1 asks")
 
     async def test_where_none_is_kept(self) -> None:
         relay, node = await self.stage("--spool-dir", "off")
