@@ -28,7 +28,7 @@ class Day:
     connections: int = 0
     """How many clients connected."""
     reloads: int = 0
-    """How many bundles all their live phones have acknowledged."""
+    """How many bundles a live phone has acknowledged."""
     failed: int = 0
     """How many phones have answered a bundle with an error."""
     reload_median_ms: int = 0

@@ -123,6 +123,12 @@ class Answer(SynchronousTestCase):
         headline = "A phone has not got the last bundle"
         self.assertSays(answer, "doubt", headline, states, "iPhone 15 came after it")
 
+    def test_several_phones_that_do_not_answer(self) -> None:
+        names = (("d1", "Pixel 9"), ("d2", "iPhone 15"))
+        rows = [row(*one, state="sent", answered_s=None) for one in names]
+        answer = self.answer([CLI, PIXEL, IPHONE], bundle(*rows, acknowledged_s=None))
+        self.assertIn("Pixel 9 and iPhone 15 have not answered", answer["detail"])
+
     def test_a_phone_that_does_not_answer(self) -> None:
         silent = bundle(row("d1", "Pixel 9", state="sent", answered_s=None), acknowledged_s=None)
         answer = self.answer([CLI, PIXEL], silent)

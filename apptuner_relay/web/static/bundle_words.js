@@ -1,5 +1,6 @@
 // What became of a bundle, in words. Pure.
 
+import { phoneName } from './client_words.js';
 import { counted, listed } from './format.js';
 
 const FORMS = { whole: 'whole', chunks: 'in chunks', patch: 'patch', upload: 'upload' };
@@ -9,8 +10,6 @@ const PHONE_STATES = {
 };
 
 export const formOf = ({ form }) => FORMS[form] ?? form ?? '–';
-
-export const phoneName = ({ name, deviceId }) => name ?? deviceId ?? 'a phone';
 
 /** What one phone made of it: "SyntaxError: …", "acknowledged", "left: …". */
 export function phoneOutcome({ state, error, why }) {

@@ -7,13 +7,13 @@ import { capital, moment } from './format.js';
 const SHOWN_AT_FIRST = 12;
 const NAMES = {
   connected: 'Connected', disconnected: 'Left', refused: 'Refused', bundle: 'Bundle', failed: 'Failed',
-  closed: 'Closed', warning: 'Warning',
+  warning: 'Warning',
 };
 const FILTERS = [
   ['all', 'all', () => true],
-  ['trouble', 'trouble', ({ kind, level }) => level === 'warning' || ['refused', 'failed', 'warning', 'closed'].includes(kind)],
+  ['trouble', 'trouble', ({ kind, level }) => level === 'warning' || ['refused', 'failed', 'warning'].includes(kind)],
   ['bundles', 'bundles', ({ kind }) => ['bundle', 'failed'].includes(kind)],
-  ['clients', 'clients', ({ kind }) => ['connected', 'disconnected', 'refused', 'closed'].includes(kind)],
+  ['clients', 'clients', ({ kind }) => ['connected', 'disconnected', 'refused'].includes(kind)],
   ['warnings', 'warnings', ({ kind }) => kind === 'warning'],
 ];
 const EMPTY = {

@@ -1,11 +1,10 @@
 // The four large figures: sessions, bundles, sending, reload time.
 
+import { roleOf } from './client_words.js';
 import { $, setMetric, setText } from './dom.js';
 import { count, counted, joined, rate, seconds, traffic, UNKNOWN } from './format.js';
 
-const ROLES = [
-  ['mobile', 'phone'], ['cli', 'CLI'], ['dashboard', 'dashboard'], ['desktop', 'desktop'], ['upload', 'upload'],
-];
+const ROLES = ['mobile', 'cli', 'dashboard', 'desktop', 'upload'];
 
 export function showFigures({ sessions, connections = {}, total, last_minute: minute = {}, today, reload }) {
   const clients = Object.values(connections).reduce((a, b) => a + b, 0);
@@ -40,6 +39,6 @@ function showReload(reload) {
 
 /** "118 phones, 71 CLIs", of the connections by role. */
 export function roles(connections) {
-  return ROLES.filter(([role]) => connections[role])
-    .map(([role, one]) => counted(connections[role], one)).join(', ') || UNKNOWN;
+  return ROLES.filter((role) => connections[role])
+    .map((role) => counted(connections[role], roleOf(role))).join(', ') || UNKNOWN;
 }

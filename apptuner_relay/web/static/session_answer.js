@@ -1,21 +1,16 @@
 // Why did my phone not reload? The answer, made of the state of a session. It touches no document.
 
-import { counted, joined, milliseconds, traffic } from './format.js';
+import { phoneName, roleOf } from './client_words.js';
+import { counted, joined, listed, milliseconds, traffic } from './format.js';
 
 const SENDERS = ['cli', 'dashboard', 'desktop', 'upload'];
 const REACHED = ['sent', 'acknowledged', 'failed'];
 const ON_THE_WAY = ['waiting', 'getting'];
-const ROLES = {
-  cli: 'CLI', dashboard: 'dashboard', desktop: 'desktop page', mobile: 'phone', upload: 'upload',
-};
 
 /** What a client is called: a phone's name, or its role. */
 export function nameOf(client) {
-  return client.name || client.deviceId || (client.role && roleOf(client.role)) || 'a phone';
+  return client.name || client.deviceId || !client.role ? phoneName(client) : roleOf(client.role);
 }
-
-/** "CLI", "phone". */
-export const roleOf = (role) => ROLES[role] ?? role;
 
 /** 0.48 → "480 ms". */
 export const seconds = (s) => joined(milliseconds(s * 1000));
@@ -64,7 +59,7 @@ function arrived({ state, bundle }) {
   const title = 'Bundle arrived whole';
   if (!bundle) {
     return step(title, 'missing', state.kept
-      ? 'None since the relay began to note them, but one is kept: send it again.'
+      ? 'None since the relay began to note them, but one is cached: send it again.'
       : 'None has come within the last hour. Save a file; the CLI also sends one when a phone connects.');
   }
   const size = bytes(bundle.bytes);
@@ -87,11 +82,11 @@ function reached({ bundle, rows, phones, isOver }) {
   if (behind.length) {
     const [first] = behind;
     return step(title, 'now', isOver && first.state === 'waiting'
-      ? `${list(behind.map(nameOf))} has not taken the first byte yet: a slow network, or a frozen app.`
-      : `${list(behind.map(nameOf))} is getting it.`);
+      ? `${subject(behind, 'has', 'have')} not taken the first byte yet: a slow network, or a frozen app.`
+      : `${subject(behind, 'is', 'are')} getting it.`);
   }
   if (without.length) {
-    return step(title, 'missing', `${list(without.map(nameOf))} came after it, and has not got it: send it again.`);
+    return step(title, 'missing', `${list(without.map(nameOf))} came after it: send it again.`);
   }
   if (left.length && left.length === rows.length) {
     return step(title, 'missing', `${list(left.map(nameOf))} left before all of it was there.`);
@@ -107,9 +102,9 @@ function acknowledged({ bundle, rows, isOver }) {
   const failed = those.filter(({ state }) => state === 'failed');
   const silent = those.filter(({ state }) => state === 'sent');
   if (failed.length) return step(title, 'failed', `${list(failed.map(nameOf))} could not run it.`);
-  if (silent.length && !isOver) return step(title, 'now', `${list(silent.map(nameOf))} has it, and has yet to answer.`);
+  if (silent.length && !isOver) return step(title, 'now', `${subject(silent, 'has', 'have')} it, but no answer came yet.`);
   if (silent.length) {
-    return step(title, 'missing', `${list(silent.map(nameOf))} has not answered: the app is in the background, has crashed, or is too old to say.`);
+    return step(title, 'missing', `${subject(silent, 'has', 'have')} not answered: the app is in the background, has crashed, or is too old to say.`);
   }
   return step(title, 'done', bundle.acknowledged_s === null ? '' : `after ${seconds(bundle.acknowledged_s)}`);
 }
@@ -119,7 +114,7 @@ function headlineOf({ state, phones, bundle, rows }, steps) {
   const failed = rows.filter((row) => row.state === 'failed');
   if (failed.length) {
     const well = rows.filter((row) => row.state === 'acknowledged');
-    const others = well.length ? `${list(well.map(nameOf))} ${well.length === 1 ? 'runs' : 'run'} it. ` : '';
+    const others = well.length ? `${subject(well, 'runs', 'run')} it. ` : '';
     return verdict('bad', `${list(failed.map(nameOf))} got the last bundle and could not run it`,
       `${others}${nameOf(failed[0])} says:`, failed[0].error ?? 'nothing more');
   }
@@ -159,8 +154,11 @@ const verdict = (tone, headline, detail, code = '') => ({ tone, headline, detail
 /** "A", "A and B", "A, B and 3 more". */
 export function list(names) {
   const shown = names.length > 3 ? [...names.slice(0, 2), `${names.length - 2} more`] : names;
-  return shown.length < 2 ? shown.join('') : `${shown.slice(0, -1).join(', ')} and ${shown.at(-1)}`;
+  return listed(shown);
 }
+
+/** "Pixel 9 has", "Pixel 9 and iPhone 15 have". */
+const subject = (phones, one, many) => `${list(phones.map(nameOf))} ${phones.length === 1 ? one : many}`;
 
 function sentence(names) {
   const counts = new Map();

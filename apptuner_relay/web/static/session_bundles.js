@@ -1,8 +1,9 @@
 // A session's bundles: the last one with where its time went, and those before it.
 
-import { clock, counted, duration } from './format.js';
+import { roleOf } from './client_words.js';
+import { capital, clock, counted, duration } from './format.js';
 import { $, draw, make, setRows, setText } from './dom.js';
-import { bytes, latest, list, nameOf, roleOf, seconds } from './session_answer.js';
+import { bytes, latest, list, nameOf, seconds } from './session_answer.js';
 
 const MARKS = {
   waiting: '…', getting: '…', sent: '?', acknowledged: '✓', failed: '✕', cut: '✕', left: '–', superseded: '–',
@@ -157,5 +158,3 @@ function updateRow(row, bundle) {
 function ago(ms) {
   return ms < 1000 ? 'just now' : `${duration(ms / 1000)} ago`;
 }
-
-const capital = (text) => text[0].toUpperCase() + text.slice(1);

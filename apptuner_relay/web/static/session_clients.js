@@ -1,10 +1,9 @@
 // The clients that are in a session now.
 
-import { clock, duration, joined, milliseconds } from './format.js';
+import { roleOf, systemOf } from './client_words.js';
+import { capital, clock, duration, joined, milliseconds } from './format.js';
 import { $, make, setRows, setText } from './dom.js';
-import { nameOf, roleOf } from './session_answer.js';
-
-const PLATFORMS = { ios: 'iOS', android: 'Android' };
+import { nameOf } from './session_answer.js';
 
 /** `nowMs` is the relay's time. */
 export function showClients(clients, nowMs) {
@@ -28,7 +27,7 @@ function create() {
 function update(row, client, nowMs) {
   const [who, role, since, roundTrip, state] = row.cells;
   setText(who.firstChild, client.role === 'mobile' || client.name ? nameOf(client) : capital(roleOf(client.role)));
-  const more = [PLATFORMS[client.platform], client.agent, client.through && `through ${client.through}`];
+  const more = [systemOf(client.platform), client.agent, client.through && `through ${client.through}`];
   setText(who.lastChild, more.filter(Boolean).join(' · '));
   setText(role.firstChild, roleOf(client.role));
   setText(since.firstChild, duration(Math.max(0, nowMs - client.since_ms) / 1000));
@@ -37,5 +36,3 @@ function update(row, client, nowMs) {
   state.dataset.behind = client.behind;
   setText(state.firstChild, client.behind ? 'behind' : 'live');
 }
-
-const capital = (text) => text[0].toUpperCase() + text.slice(1);

@@ -1,9 +1,9 @@
 // An opened row of a session: its clients, its last bundles, and what can be done with it.
 
 import { formOf, outcomeOf } from './bundle_words.js';
+import { roleOf, systemOf } from './client_words.js';
 import { make, setRows, setText } from './dom.js';
-import { duration, joined, milliseconds, moment, seconds, traffic, UNKNOWN } from './format.js';
-import { roleName } from './session_rows.js';
+import { capital, duration, joined, milliseconds, moment, seconds, traffic, UNKNOWN } from './format.js';
 
 const OLD_S = 120;
 const CLIENTS = ['Client', 'Address', 'Program', 'Round trip', 'Connected', 'State'];
@@ -45,10 +45,10 @@ function showClients(part, row, nowMs) {
   fill(part, items, CLIENTS, (cells, { client }) => {
     const { role, address, agent, deviceId, name, platform, since_ms: sinceMs, behind, through } = client;
     const device = name ?? deviceId;
-    const system = { ios: 'iOS', android: 'Android' }[platform];
+    const system = systemOf(platform);
     const state = [behind ? '▲ behind' : 'live', through && `through ${through}`].filter(Boolean).join(', ');
     [
-      [roleName(role), device && `${device}${system ? `, ${system}` : ''}`].filter(Boolean).join(' · '),
+      [capital(roleOf(role)), device && `${device}${system ? `, ${system}` : ''}`].filter(Boolean).join(' · '),
       address ?? UNKNOWN, agent ?? UNKNOWN, roundTrip(client, nowMs),
       sinceMs === undefined ? UNKNOWN : duration((nowMs - sinceMs) / 1000), behind === undefined ? UNKNOWN : state,
     ].forEach((text, i) => setText(cells[i].firstChild, text));

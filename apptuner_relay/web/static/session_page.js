@@ -162,7 +162,7 @@ function show(state) {
     : 'Whoever knows this session’s id can see this page.');
   $('forget').hidden = !line.secret;
   $('again').disabled = !state?.kept;
-  $('again').title = state?.kept ? 'Sends the last bundle to every phone again' : 'No bundle is kept';
+  $('again').title = state?.kept ? 'Sends the last bundle to every phone again' : 'No bundle is cached';
   showBundles(state?.bundles ?? [], state?.now_ms ?? 0, answer.code);
   showClients(state?.clients ?? [], state?.now_ms ?? 0);
   showReloads(state?.bundles ?? []);

@@ -3,10 +3,10 @@
 // The order is made when the operator asks for one, and holds until he does again: rows whose figures
 // change don't swap, sessions that begin come last, and one that has ended keeps its row for a while.
 
-export const LINGER_MS = 10_000;
+import { phoneName, ROLE_NAMES, roleOf, systemOf } from './client_words.js';
+import { capital, counted } from './format.js';
 
-const ROLE_NAMES = { cli: ['CLI', 'CLIs'], dashboard: ['dashboard'], desktop: ['desktop'], mobile: ['phone'], upload: ['upload'] };
-const SYSTEMS = { ios: 'iOS', android: 'Android' };
+export const LINGER_MS = 10_000;
 
 /** The columns by which rows are sorted. Each begins with what is looked for first. */
 export const SORTS = {
@@ -43,23 +43,19 @@ export function troubleOf(row) {
 
 /** "CLI · 2 phones", of a list of roles. */
 export function who(roles) {
-  return Object.entries(ROLE_NAMES)
-    .map(([role, names]) => [roles.filter((one) => one === role).length, names])
+  return ROLE_NAMES
+    .map((role) => [roles.filter((one) => one === role).length, roleOf(role)])
     .filter(([n]) => n > 0)
-    .map(([n, names]) => roleCount(n, names))
+    .map(([n, name]) => (n === 1 ? name : counted(n, name)))
     .join(' · ');
 }
-
-const roleCount = (n, [one, many = `${one}s`]) => (n === 1 ? one : `${n}\u00a0${many}`);
-
-export const roleName = (role) => { const [one] = ROLE_NAMES[role] ?? [role]; return one === 'CLI' ? one : one.charAt(0).toUpperCase() + one.slice(1); };
 
 /** The devices of a session, as people know them: "Pixel 8 (Android)". */
 export function devicesOf({ devices, clients }) {
   const all = devices ?? (clients ?? []).filter(({ role }) => role === 'mobile');
   return all.map((device) => {
-    const system = SYSTEMS[device.platform];
-    return (device.name ?? device.deviceId ?? 'a phone') + (system ? ` (${system})` : '');
+    const system = systemOf(device.platform);
+    return phoneName(device) + (system ? ` (${system})` : '');
   });
 }
 
@@ -73,7 +69,7 @@ export function matchesText(row, text) {
 
 function wordsOf(row) {
   const clients = (row.clients ?? []).flatMap(({ role, address, agent, name, deviceId, through }) => [
-    roleName(role), address, agent, name, deviceId, through,
+    capital(roleOf(role)), address, agent, name, deviceId, through,
   ]);
   return [...clients, ...devicesOf(row), ...(row.devices ?? []).map(({ deviceId }) => deviceId), who(rolesOf(row))];
 }
