@@ -322,6 +322,7 @@ def makeService(options: Options) -> IService:
         hooks.subscribe_undelivered(node.placement.remotes.undelivered_sessions)
         if cluster.claims is not None:
             cluster.claims.on_lost = relay.access.lose_claim
+            cluster.claims.on_released = relay.access.forget
     managed = make_managed_parts(relay, reactor, cluster)
     more = {} if managed is None else managed.resources
     if managed is not None:
@@ -329,7 +330,7 @@ def makeService(options: Options) -> IService:
         hooks.subscribe_closing(lambda: app_server.count)
     peers = None
     if cluster is not None:
-        peers = PeerParts(node.peers, node.bundles, node.sessions)
+        peers = PeerParts(node.peers, node.bundles, node.sessions, node.claim_register)
     site = make_site(relay, reactor, peers, more, lambda: addresses(listeners))
     hooks.subscribe_downloads(site.count_transfers)
     hooks.subscribe_silent_connections(site.count_silent)

@@ -217,13 +217,20 @@ class Access:
         if there is not None and there.proof == held.proof:
             held = there
         try:
-            counts = await claims.take(session, held)
+            counts = await claims.renew(session, held)
         except TooManyClaims:
             return
-        if counts.proof != held.proof:
+        if counts is None:
+            self.forget(session)
+        elif counts.proof != held.proof:
             self.lose_claim(session)
         elif session in self._held:
             self._held[session] = counts
+
+    def forget(self, session: str) -> None:
+        """The session's claim was released: renew it no more for clients that are here. They stay,
+        and so does what they may do."""
+        self._held.pop(session, None)
 
     def lose_claim(self, session: str) -> None:
         """The claim by which clients may be in a session here doesn't count: another one does."""

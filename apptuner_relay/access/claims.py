@@ -45,6 +45,9 @@ class Claims(Protocol):
             `TooManyClaims`.
         """
 
+    def renew(self, session: str, claim: Claim) -> Deferred[Claim | None]:
+        """As `take`, for a claim that was made before. None where an operator has released it."""
+
     def give_back(self, session: str, claim: Claim) -> Deferred[None]:
         """Forget a tentative claim, unless it was used since. Never fails."""
 
@@ -95,15 +98,26 @@ class MemoryClaims:
         safe = self.put(session, claim)
         return succeed(claim) if safe is None else safe.addCallback(lambda _: claim)
 
+    def renew(self, session: str, claim: Claim) -> Deferred[Claim | None]:
+        """See `Claims`. One that was released is held by nobody here."""
+        taking: Deferred[Claim | None] = self.take(session, claim)  # type: ignore[assignment]
+        return taking
+
     def give_back(self, session: str, claim: Claim) -> Deferred[None]:
         """See `Claims`."""
         there = self.find(session)
         if there is not None and there.proof == claim.proof:
-            if self.on_use is not None:
-                # What is on the disk has to expire, too.
-                self.on_use(session, there, self._now_s() - self.ttl_s)
-            self.forget(session)
+            self.release(session)
         return succeed(None)
+
+    def release(self, session: str) -> Claim | None:
+        """Forget the claim of a session, and have it forgotten on the disk. Returns it."""
+        there = self.find(session)
+        if there is not None and self.on_use is not None:
+            # What is on the disk has to expire, too.
+            self.on_use(session, there, self._now_s() - self.ttl_s)
+        self.forget(session)
+        return there
 
     def is_provisional(self, session: str) -> bool:
         """See `Claims`: there is nobody else to ask."""

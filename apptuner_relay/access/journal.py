@@ -258,6 +258,9 @@ class Journal(Service):
                 batch.waiting.append(safe)
                 self._write()
                 return safe
+        if past_s < 0:
+            # It was released, and is not to come back after a crash.
+            self._write()
         return None
 
     def _note_gone(self, session: str, used_s: float) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -88,16 +89,19 @@ class OperatorApi:
         wrong with it. Raises `NoFigures`."""
         return await self._ask(b"GET", path, read)
 
-    async def post(self, path: str, read: Callable[[object], T]) -> T:
+    async def post(self, path: str, read: Callable[[object], T], body: bytes = b"") -> T:
         """Have something done. As `get`."""
-        return await self._ask(b"POST", path, read)
+        return await self._ask(b"POST", path, read, body)
 
     async def close(self) -> None:
         """Let go of the connection that is kept."""
         if self._pool is not None:
             await self._pool.closeCachedConnections()
 
-    async def _ask(self, method: bytes, path: str, read: Callable[[object], T]) -> T:
+    async def _ask(
+        self, method: bytes, path: str, read: Callable[[object], T], body: bytes = b""
+    ) -> T:
+        from twisted.web.client import FileBodyProducer
         from twisted.web.http_headers import Headers
 
         headers = Headers({"user-agent": [f"apptuner-relay/{__version__}"]})
@@ -105,7 +109,8 @@ class OperatorApi:
             headers.setRawHeaders("authorization", [f"Bearer {self._token}"])
         try:
             url = self._relay.resolve(path).encode("ascii")
-            waiting: Deferred[Any] = self._agent.request(method, url, headers)
+            producer = FileBodyProducer(BytesIO(body)) if body else None
+            waiting: Deferred[Any] = self._agent.request(method, url, headers, producer)
         except ValueError:
             site = printable(self.site, limit=_MAX_SHOWN)
             raise NoFigures(f"{site}: there can be no host of that name", Exit.USAGE) from None
@@ -113,7 +118,7 @@ class OperatorApi:
         try:
             response = await waiting
             waiting = receive_body(response, self._max_bytes)
-            body = await waiting
+            answer = await waiting
         except NoFigures:
             raise
         except Exception as error:
@@ -122,9 +127,9 @@ class OperatorApi:
             if timer.active():
                 timer.cancel()
         if response.code != _OK:
-            raise NoFigures(self._refused(path, response.code, body), status=response.code)
+            raise NoFigures(self._refused(path, response.code, answer), status=response.code)
         try:
-            return read(parse_json(body))
+            return read(parse_json(answer))
         except ValueError as error:
             raise NoFigures(
                 f"{self.site} answers, but not as a relay of this version does: {_short(error)}"
@@ -149,7 +154,7 @@ class OperatorApi:
                 return f"{self.site} does not take this token"
             return f"{self.site} asks for a token: --admin-token, or ${TOKEN_VARIABLE}"
         path = path.partition("?")[0]
-        if status == _NOT_FOUND and not path.endswith("/close"):
+        if status == _NOT_FOUND and not path.endswith(("/close", "/release")):
             return f"{self.site} has no {path}: it is no relay of this version, or none at all"
         said = f"{self.site} answers with {status}"
         try:

@@ -15,8 +15,10 @@ from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from apptuner_relay import __version__
 from apptuner_relay.cluster.bridge.peer_server import PeerFactory
 from apptuner_relay.cluster.bundle_proxy import BundleProxy
+from apptuner_relay.cluster.ownership.claims_maker import make_claims
 from apptuner_relay.cluster.ownership.directory import Directory, Events
-from apptuner_relay.cluster.ownership.redis_claims import RedisClaims, make_claims
+from apptuner_relay.cluster.ownership.redis_claim_register import RedisClaimRegister
+from apptuner_relay.cluster.ownership.redis_claims import RedisClaims
 from apptuner_relay.cluster.ownership.redis_directory import make_directory
 from apptuner_relay.cluster.placement import ClusterPlacement
 from apptuner_relay.cluster.session_proxy import SessionProxy
@@ -45,6 +47,8 @@ class ClusterNode(NamedTuple):
     sessions: SessionProxy
     trust: Certificate | None
     """See `ClusterPlacement`."""
+    claim_register: RedisClaimRegister | None = None
+    """The claims, for operators. None where there are none."""
 
 
 class NoAddress(ValueError):
@@ -105,7 +109,8 @@ def make_node(
     placement = ClusterPlacement(relay, settings.cluster_secret, make, trust, claims=claims)
     bundles = BundleProxy(placement, reactor, trust)
     pages = SessionProxy(placement, reactor, trust)
-    return ClusterNode(placement, PeerFactory(placement), bundles, pages, trust)
+    register = None if claims is None else RedisClaimRegister(claims)
+    return ClusterNode(placement, PeerFactory(placement), bundles, pages, trust, register)
 
 
 def find_address(own: str | None, addresses: Sequence[IAddress | None]) -> str:

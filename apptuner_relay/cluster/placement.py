@@ -273,6 +273,11 @@ class ClusterPlacement(Service, Events):
         if self.claims is not None:
             self.claims.compare().addErrback(self._failed)
 
+    def released(self, session: str) -> None:
+        """See `Events`."""
+        if self.claims is not None:
+            self.claims.released(session)
+
     def reachable(self) -> None:
         """See `Events`. The sessions that were begun without the directory are compared with it."""
         for session in self._owners.provisional | set(self.relay.sessions) | self.remotes.sessions:

@@ -12,6 +12,8 @@ from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from apptuner_relay.access.claim_register import ClaimRegister, MemoryClaimRegister
+from apptuner_relay.access.claims import MemoryClaims
 from apptuner_relay.config.groups.listening_settings import ListeningSettings
 from apptuner_relay.config.routes import origin_form
 from apptuner_relay.edge.server import DesktopSideFactory, MobileFactory, RelayFactory
@@ -21,6 +23,12 @@ from apptuner_relay.session.session import BadRequest, parse_path
 from apptuner_relay.web.bundle_resource import BundlesResource, PeerBundles
 from apptuner_relay.web.bundle_upload import Uploads
 from apptuner_relay.web.channel import RelayChannel
+from apptuner_relay.web.claims_resource import (
+    IMPORT_PATH,
+    MOST_BODY_BYTES,
+    ClaimsParts,
+    ClaimsResource,
+)
 from apptuner_relay.web.events import EventsResource
 from apptuner_relay.web.guard import Guard, Guarded, client_address
 from apptuner_relay.web.json_body import ErrorResource, JsonResource, write_json
@@ -171,6 +179,8 @@ class PeerParts(NamedTuple):
     """Gets the bundles that they have cached."""
     sessions: PeerSessions | None = None
     """Asks them about their sessions."""
+    claims: ClaimRegister | None = None
+    """The claims that all share."""
 
 
 def make_site(
@@ -202,7 +212,7 @@ def make_site(
     root.putChild(b"static", StaticResource(static))
     root.putChild(b"s", SessionPageResource(static))
     root.putChild(b"session", make_session_api(relay, peers and peers.sessions, listening, reactor))
-    root.putChild(b"api", Guarded(guard, make_api(relay, guard)))
+    root.putChild(b"api", Guarded(guard, make_api(relay, guard, peers and peers.claims)))
     root.putChild(b"health", HealthResource(relay))
     root.putChild(b"ready", ReadyResource(relay))
     root.putChild(b"live", LiveResource(relay))
@@ -232,7 +242,7 @@ def make_site(
         root.putChild(b"bundles", bundles)
     uploads = Uploads(relay)
     transfers = [part for part in (bundles, forwarder, uploads) if part is not None]
-    limits = dict(BODY_LIMITS)
+    limits = BODY_LIMITS | {IMPORT_PATH: MOST_BODY_BYTES}
     limits |= {path: getattr(resource, "body_limit", 0) for path, resource in more.items()}
     for path, resource in more.items():
         _put(root, path, resource)
@@ -270,14 +280,23 @@ def make_forwarder(relay: RelayService, reactor: Any) -> "Forwarder | None":
     )
 
 
-def make_api(relay: RelayService, guard: Guard) -> Resource:
-    """The resources below ``/api/``, all of them for operators."""
+def make_api(
+    relay: RelayService, guard: Guard, shared_claims: ClaimRegister | None = None
+) -> Resource:
+    """The resources below ``/api/``, all of them for operators.
+
+    :param shared_claims: those of all relays, where they share them.
+    """
+    register, claims = shared_claims, relay.access.claims
+    if register is None and isinstance(claims, MemoryClaims):
+        register = MemoryClaimRegister(claims, relay.clock.seconds, relay.access.forget)
     views = Views(relay.meters)
     api = ErrorResource(404, "Not found")
     api.isLeaf = False
     api.putChild(b"status", StatusResource(views))
     api.putChild(b"events", EventsResource(views.status, relay.clock))
     api.putChild(b"sessions", SessionsResource(relay, views, guard))
+    api.putChild(b"claims", ClaimsResource(ClaimsParts(relay, register, guard)))
     api.putChild(b"nodes", NodesResource(relay.meters, views))
     api.putChild(b"login", LoginResource(guard))
     api.putChild(b"logout", LogoutResource(guard))

@@ -9,7 +9,8 @@ from twisted.trial.unittest import TestCase
 
 from apptuner_relay.access.claims import Claim
 from apptuner_relay.access.tokens import make_proof
-from apptuner_relay.cluster.ownership.redis_claims import RedisClaims, make_claims
+from apptuner_relay.cluster.ownership.claims_maker import make_claims
+from apptuner_relay.cluster.ownership.redis_claims import RedisClaims
 from apptuner_relay.config.redis_url import parse_redis_url
 from apptuner_relay.session.session import session_hash
 from tests.live.cluster import Wire

@@ -31,7 +31,7 @@ QUICK = Timing(lease=1.5, renew=0.5)
 SECRET = "hunter2-hunter2"
 RIGHTS = (
     "~apptuner:* &apptuner:* -@all +ping +select +role +eval +evalsha +get +set +del +exists "
-    "+pexpire +pttl +time +hset +hget +hmget +zadd +zrem +zrange +zremrangebyscore "
+    "+pexpire +pttl +scan +time +hset +hget +hmget +zadd +zrem +zrange +zremrangebyscore "
     "+publish +subscribe +unsubscribe"
 )
 """All that a relay's user needs, for Redis' ACL SETUSER."""

@@ -10,6 +10,8 @@ Beside the keys of `scripts`, Redis holds:
 - ``claims:late``: there while relays may still come that have not put theirs back after a loss.
   Lives the time of a provisional claim.
 - ``provisional:{session hash}``: the claim is provisional. Lives as long as it is.
+- ``released:{session hash}``: the proof of a claim that an operator has released. Lives the time to
+  live of a claim.
 
 **A Redis that has lost its data has no generation.** The first relay that finds none writes a new
 one, and publishes ``emptied``: each relay puts back the claims that it knows. Until the grace time
@@ -24,6 +26,11 @@ stays.** After it, the first one does, unless it is provisional.
 was lost, as a relay may come back late, or by a relay that did not reach Redis. It yields to one
 that is put back and is not provisional, and who shows another secret is told to come again instead
 of no. It is put back as a provisional one.
+
+**A claim that an operator has released does not come back by itself.** ``PUT_BACK`` leaves it out,
+and a relay that renews it, for clients that are connected, is told ``released``. All relays hear
+``released`` on the channel of news, and forget it. A client that joins with the same secret claims
+the session anew, as any other.
 
 The first two arguments of each are the prefix and the generation.
 """
@@ -43,6 +50,15 @@ local function keep(session, proof, tokens, live_ms)
 end
 local function mark_of(session) return prefix .. 'provisional:' .. session end
 local function doubt_ms(session) return math.max(0, redis.call('PTTL', mark_of(session))) end
+local function released_of(session) return prefix .. 'released:' .. session end
+local function was_released(session, proof)
+  return redis.call('GET', released_of(session)) == proof
+end
+local function release(session, proof, ttl_ms)
+  redis.call('DEL', mark_of(session))
+  redis.call('SET', released_of(session), proof, 'PX', ttl_ms)
+  redis.call('PUBLISH', prefix .. 'news', 'released ' .. session)
+end
 local function is_other() return redis.call('GET', prefix .. 'claims') ~= generation end
 local function settling_ms() return redis.call('PTTL', prefix .. 'claims:settling') end
 """
@@ -91,6 +107,7 @@ TAKE = (
 if is_other() then return status('emptied') end
 local session, ttl_ms, tentative_ms = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local proof, tokens, provisional_ms = ARGV[6], ARGV[7], tonumber(ARGV[8])
+local renews = ARGV[9] == '1'
 local found, had = read(session)
 if found and found ~= proof then
   local left_ms = redis.call('PTTL', key_of(session))
@@ -98,6 +115,10 @@ if found and found ~= proof then
 end
 local live_ms = ttl_ms
 if not found then
+  if was_released(session, proof) then
+    if renews then return status('released') end
+    redis.call('DEL', released_of(session))
+  end
   local wait_ms = settling_ms()
   if wait_ms > 0 then return status(string.format('settling %d', wait_ms)) end
   if tentative_ms > 0 then live_ms = tentative_ms end
@@ -112,8 +133,8 @@ return status(string.format('%s %s %d %d', proof, tokens, live_ms, doubt_ms(sess
 """
 )
 """session, ttl ms, the ttl of a new claim that is tentative in ms or 0, proof, tokens, for how many
-ms a new claim is provisional at least or 0 → the claim that counts from now on, as ``LOOK`` replies
-it; ``settling ms``; or ``emptied``."""
+ms a new claim is provisional at least or 0, 1 to renew a claim that was made before → the claim
+that counts from now on, as ``LOOK`` replies it; ``settling ms``; ``released``; or ``emptied``."""
 
 GIVE_BACK = (
     _PRELUDE
@@ -140,11 +161,13 @@ for i = 3, #ARGV, 5 do
   local is_firm = provisional_ms == 0
   local yields = is_firm and found and found ~= proof and doubt_ms(session) > 0
   local may_replace = not found or found == proof or (is_firm and is_settling)
-  if yields or (may_replace and found_ms < left_ms) then keep(session, proof, tokens, left_ms) end
-  if is_firm and (yields or not found or found == proof) then
-    redis.call('DEL', mark_of(session))
-  elseif not found then
-    redis.call('SET', mark_of(session), 1, 'PX', provisional_ms)
+  if not was_released(session, proof) then
+    if yields or (may_replace and found_ms < left_ms) then keep(session, proof, tokens, left_ms) end
+    if is_firm and (yields or not found or found == proof) then
+      redis.call('DEL', mark_of(session))
+    elseif not found then
+      redis.call('SET', mark_of(session), 1, 'PX', provisional_ms)
+    end
   end
 end
 return status('done')
@@ -152,3 +175,76 @@ return status('done')
 )
 """(session, proof, tokens, ms for which it is kept, ms for which it is provisional or 0)… →
 ``done`` or ``emptied``."""
+
+LIST = (
+    _PRELUDE
+    + """
+if is_other() then return status('emptied') end
+local cursor, wanted, count = ARGV[3], ARGV[4], ARGV[5]
+local start = prefix .. 'claim:'
+local found = redis.call('SCAN', cursor, 'MATCH', start .. wanted .. '*', 'COUNT', count)
+local words = {found[1]}
+for _, key in ipairs(found[2]) do
+  local session = string.sub(key, #start + 1)
+  local proof, tokens = read(session)
+  if proof then
+    local left_ms = redis.call('PTTL', key)
+    words[#words + 1] = string.format('%s %s %s %d', session, proof, tokens, left_ms)
+  end
+end
+return status(table.concat(words, ','))
+"""
+)
+"""cursor, the first digits of the sessions or an empty text, how many keys to look at → the next
+cursor, 0 at the end, and ``session proof tokens ms`` of each claim, with commas between; or
+``emptied``. A claim may be listed more than once."""
+
+RELEASE = (
+    _PRELUDE
+    + """
+if is_other() then return status('emptied') end
+local session, ttl_ms = ARGV[3], ARGV[4]
+local wait_ms = settling_ms()
+if wait_ms > 0 then return status(string.format('settling %d', wait_ms)) end
+local found = read(session)
+if not found then return status('none') end
+redis.call('DEL', key_of(session))
+release(session, found, ttl_ms)
+return status('done')
+"""
+)
+"""session, the ttl of a claim in ms → ``done``; ``none`` where it has no claim; ``settling ms``; or
+``emptied``."""
+
+IMPORT = (
+    _PRELUDE
+    + """
+if is_other() then return status('emptied') end
+local wait_ms = settling_ms()
+if wait_ms > 0 then return status(string.format('settling %d', wait_ms)) end
+local ttl_ms, replaces = ARGV[3], ARGV[4] == '1'
+local words = {}
+for i = 5, #ARGV, 4 do
+  local session, proof, tokens, left_ms = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
+  local found, had = read(session)
+  local word
+  if found == proof then
+    word = 'known'
+    keep(session, proof, had, math.max(left_ms, redis.call('PTTL', key_of(session))))
+  elseif found and not replaces then
+    word = 'conflicting'
+  else
+    word = found and 'replaced' or 'added'
+    if found then release(session, found, ttl_ms) end
+    if was_released(session, proof) then redis.call('DEL', released_of(session)) end
+    redis.call('DEL', mark_of(session))
+    keep(session, proof, tokens, left_ms)
+  end
+  words[#words + 1] = word
+end
+return status(table.concat(words, ' '))
+"""
+)
+"""the ttl of a claim in ms, 1 to replace other claims or 0, (session, proof, tokens, ms for which
+it is kept)… → of each, with spaces between, ``added``, ``known``, ``conflicting`` or ``replaced``;
+``settling ms``; or ``emptied``."""

@@ -90,6 +90,9 @@ class Events:
     def emptied(self) -> None:
         """The server may have lost its data. All nodes write theirs again now."""
 
+    def released(self, session: str) -> None:
+        """An operator has released the claim of a session, or replaced it."""
+
     def unreachable(self) -> None:
         """The server is unreachable. The node goes on with the leases that it has."""
 

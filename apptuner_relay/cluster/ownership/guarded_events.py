@@ -35,6 +35,10 @@ class GuardedEvents(Events):
         """See `Events`."""
         self._call(self._events.emptied)
 
+    def released(self, session: str) -> None:
+        """See `Events`."""
+        self._call(self._events.released, session)
+
     def unreachable(self) -> None:
         """See `Events`."""
         self._call(self._events.unreachable)

@@ -21,6 +21,7 @@ from apptuner_relay.cluster.ownership.pubsub import (
     Emptied,
     Kicked,
     Moved,
+    Released,
     parse_notice,
 )
 from apptuner_relay.cluster.ownership.reconciler import Reconciler
@@ -100,6 +101,8 @@ class PeerNotices:
                 self._events.drained(notice.node)
         elif isinstance(notice, Kicked):
             self._events.kicked(notice.session, notice.role, notice.reason)
+        elif isinstance(notice, Released):
+            self._events.released(notice.session)
         elif isinstance(notice, Begun):
             if notice.by != self._node and notice.session in leases.held:
                 self._start_check([notice.session])

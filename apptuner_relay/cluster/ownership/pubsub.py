@@ -42,7 +42,13 @@ class Emptied(NamedTuple):
     """The server may have lost its data."""
 
 
-PubSubNotice = Moved | Begun | Drained | Kicked | Emptied
+class Released(NamedTuple):
+    """An operator has released the claim of a session, or replaced it."""
+
+    session: str
+
+
+PubSubNotice = Moved | Begun | Drained | Kicked | Emptied | Released
 
 
 def parse_notice(text: str) -> PubSubNotice:
@@ -61,6 +67,8 @@ def parse_notice(text: str) -> PubSubNotice:
         session, _, rest = rest.partition(" ")
         role, _, reason = rest.partition(" ")
         return Kicked(check_session(session), check_role(role), clean_reason(reason))
+    if kind == "released":
+        return Released(check_session(rest))
     if text == "emptied":
         return Emptied()
     raise ValueError("not a notice of a relay")

@@ -12,7 +12,6 @@ Importing this module imports txredisapi, of the extra ``redis``.
 import secrets
 from collections.abc import Callable, Iterable
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
@@ -28,15 +27,12 @@ from apptuner_relay.cluster.ownership.availability import Availability
 from apptuner_relay.cluster.ownership.claim_replies import Found, ProvisionalSessions, read_found
 from apptuner_relay.cluster.ownership.directory import DirectoryUnreachable, Events, check_session
 from apptuner_relay.cluster.ownership.redis_directory import DEFAULT_PREFIX
-from apptuner_relay.cluster.ownership.redis_endpoint import make_endpoint
 from apptuner_relay.cluster.ownership.redis_link import (
     CommandLink,
     LinkLost,
     RunScript,
     ServerRefused,
 )
-from apptuner_relay.config.redis_url import RedisUrl
-from apptuner_relay.support.authorities import read_authorities
 
 ANSWER_S = 5.0
 """How long Redis may take to answer."""
@@ -60,24 +56,6 @@ _WORDS = 5
 _PROVISIONAL_MS = int(PROVISIONAL_S * 1000)
 
 
-def make_claims(
-    reactor: Any,
-    url: RedisUrl,
-    ttl_s: float,
-    authorities: Path | None = None,
-    prefix: str = DEFAULT_PREFIX,
-) -> "RedisClaims":
-    """The claims in the server that a URL names.
-
-    :param ttl_s: how long a claim is kept after its last use.
-    :param authorities: a PEM file of the authorities to trust instead of the system's.
-    :raises authorities.BadCertificates: the file can't be used.
-    """
-    trusted = None if authorities is None else read_authorities(authorities)
-    link = CommandLink(make_endpoint(reactor, url, trusted), url, reactor, ANSWER_S)
-    return RedisClaims(link, MemoryClaims(ttl_s, reactor.seconds), reactor, prefix)
-
-
 class RedisClaims(Service):
     """See `access.claims.Claims`.
 
@@ -95,11 +73,14 @@ class RedisClaims(Service):
     ) -> None:
         self.on_lost: Callable[[str], None] = lambda session: None
         """Called with a session whose claim was known here as one that may yield, and has."""
+        self.on_released: Callable[[str], None] = lambda session: None
+        """Called with a session whose claim an operator has released, or replaced."""
         self.refusal: str | None = None
         """The code of Redis' last refusal. None when it refuses no more."""
         self.refusals = 0
         """How often it has refused."""
         self._commands, self._seen, self._clock, self._prefix = commands, seen, clock, prefix
+        self.ttl_s = seen.ttl_s
         self._ttl_ms = int(seen.ttl_s * 1000)
         self._tentative_ms = int(min(_TENTATIVE_S, seen.ttl_s / 2) * 1000)
         self._generation = ""
@@ -159,6 +140,10 @@ class RedisClaims(Service):
         """See `Claims`."""
         return Deferred.fromCoroutine(self._take(check_session(session), claim, is_tentative))
 
+    def renew(self, session: str, claim: Claim) -> Deferred[Claim | None]:
+        """See `Claims`."""
+        return Deferred.fromCoroutine(self._take(check_session(session), claim, is_renewal=True))
+
     def give_back(self, session: str, claim: Claim) -> Deferred[None]:
         """See `Claims`."""
         return Deferred.fromCoroutine(self._give_back(check_session(session), claim))
@@ -167,12 +152,19 @@ class RedisClaims(Service):
         """See `Claims`."""
         return session in self._unsent or session in self._provisional
 
+    def released(self, session: str) -> None:
+        """An operator has released a session's claim, or replaced it: forget it."""
+        self._seen.forget(session)
+        self._unsent.discard(session)
+        self._provisional.note(session, 0.0)
+        self.on_released(session)
+
     def compare(self) -> Deferred[None]:
         """Put back the claims in use, as Redis may have lost its data. Never fails."""
         return Deferred.fromCoroutine(self._compare())
 
     async def _look(self, session: str) -> Claim | None:
-        reply = await self._ask(claim_scripts.LOOK, session)
+        reply = await self.ask(claim_scripts.LOOK, session)
         if reply is None:
             return self._seen.find(session)
         found = read_found(reply)
@@ -185,8 +177,11 @@ class RedisClaims(Service):
         self._seen.forget(session)
         return None
 
-    async def _take(self, session: str, claim: Claim, is_tentative: bool = False) -> Claim:
-        reply = await self._ask(
+    async def _take(
+        self, session: str, claim: Claim, is_tentative: bool = False, is_renewal: bool = False
+    ) -> Any:
+        """The claim that counts from now on. None, for a renewal, where it was released."""
+        reply = await self.ask(
             claim_scripts.TAKE,
             session,
             self._ttl_ms,
@@ -194,7 +189,11 @@ class RedisClaims(Service):
             claim.proof,
             int(claim.tokens),
             _PROVISIONAL_MS if session in self._unsent else 0,
+            int(is_renewal),
         )
+        if reply == "released":
+            self.released(session)
+            return None
         if reply is None:
             is_new = self._seen.find(session) is None
             counts = await self._seen.take(session, claim)
@@ -211,7 +210,7 @@ class RedisClaims(Service):
     async def _give_back(self, session: str, claim: Claim) -> None:
         await self._seen.give_back(session, claim)
         self._unsent.discard(session)
-        await self._ask(claim_scripts.GIVE_BACK, session, self._tentative_ms, claim.proof)
+        await self.ask(claim_scripts.GIVE_BACK, session, self._tentative_ms, claim.proof)
 
     def _remember(self, session: str, found: Found) -> None:
         """Keep what Redis has told, whatever it was asked for. Those who came in by another claim
@@ -231,7 +230,7 @@ class RedisClaims(Service):
 
     # Asking Redis
 
-    async def _ask(self, script: str, *args: str | int) -> str | None:
+    async def ask(self, script: str, *args: str | int) -> str | None:
         """The reply to a script, after all relays had time to put their claims back. None where
         there is no reply in time."""
         until_s = self._clock.seconds() + ANSWER_S

@@ -59,7 +59,7 @@ class Server:
         if script == claim_scripts.LOOK:
             return self.found(rest[0])
         if script == claim_scripts.TAKE:
-            session, ttl_ms, _, proof, tokens, _ = rest
+            session, ttl_ms, _, proof, tokens, _, _ = rest
             if self.claims.get(session, proof).startswith(proof):
                 self.claims[session] = f"{proof} {tokens} {ttl_ms}"
             return self.found(session)
