@@ -72,6 +72,10 @@ class Bundle(Protocol):
 class BundleCache(Protocol):
     """Where sessions' cached bundles are found."""
 
+    @property
+    def off(self) -> str | None:
+        """Why no new bundle is cached; None while they are."""
+
     def latest(self, session_hash: str) -> Bundle | None:
         """The last bundle of a session (hex SHA-256 of its id) of which all has come from its
         sender, though the disk may not have all of it. Where there is none, the one that is

@@ -41,6 +41,7 @@ SLOW_S = 30.0
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RETRY_AFTER_S = b"5"
+_OUT_OF_ORDER = "No bundle of this session is kept: this relay caches none at present"
 _USAGE = "Not found: get /bundles/SESSION or /bundles/SESSION/SHA256"
 
 
@@ -185,7 +186,7 @@ class BundlesResource(JsonResource):
         while not writer.gone:
             bundle = self._latest(target)
             if bundle is None or served is None:
-                raise BadRequest(404, "No bundle of this session is kept")
+                raise BadRequest(404, self._nothing())
             answer = BundleAnswer(request, writer, target, private, served)
             bundle.retain()
             try:
@@ -197,6 +198,13 @@ class BundlesResource(JsonResource):
                     raise
             finally:
                 bundle.release()
+
+    def _nothing(self) -> str:
+        """What to tell a client for which there is no bundle."""
+        cache = self._bundle_cache
+        if cache is None or cache.off is not None:
+            return _OUT_OF_ORDER
+        return "No bundle of this session is kept"
 
     def _latest(self, target: BundleTarget) -> Bundle | None:
         """The bundle that is the answer, where there is one."""

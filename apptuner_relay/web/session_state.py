@@ -36,6 +36,7 @@ def session_state(relay: RelayService, key: str, claim: Claim | None) -> dict[st
             client_row(meters, one) for role in Role for one in members if one.role is role
         ],
         "kept": _kept(relay, key),
+        "caches": relay.store is not None and relay.store.off is None,
         "bundles": [_without_address(row) for row in meters.bundles.rows(key)],
     }
 

@@ -192,7 +192,7 @@ def make_site(
 ) -> RelaySite:
     """The one Site that all of the relay's endpoints serve.
 
-    :param reactor: has the threads in which cached bundles are read; None to serve no bundles.
+    :param reactor: has the threads in which cached bundles are read; None to serve none at all.
     :param peers: has to do with other relays; None where the relay is alone.
     :param more: resources of parts above, by their paths, such as ``/pusher/auth``. One that takes
         a body says so by ``body_limit``, in bytes.
@@ -227,7 +227,7 @@ def make_site(
         root.putChild(b"peer", RoleResource(peers.connections))
     bundles = None
     forwarder = make_forwarder(relay, reactor)
-    if reactor is not None and (relay.store is not None or peers is not None):
+    if reactor is not None:
         bundles = BundlesResource(
             relay.store,
             reactor,

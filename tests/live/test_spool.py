@@ -3,10 +3,12 @@
 import contextlib
 import json
 import shutil
+import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
+from apptuner_relay.session.session import session_hash
 from tests.live.clients import TYPESCRIPT, Client, Code, NodeClients
 from tests.live.harness import LiveCase, together
 from tests.live.processes import MIB, RelayProcess, checkout_env, run
@@ -359,3 +361,27 @@ class NoPlaceTest(FailingDiskCase):
         await relay.logged("THE SPOOL IS OFF")
         node = await self.node(relay)
         await self.check_relays(*await self.pair(node, "ABC234"))
+
+    async def test_a_download_says_that_none_is_cached(self) -> None:
+        for folder in ("/proc/no/such/place", "off"):
+            relay = await self.relay("--spool-dir", folder)
+            node = await self.node(relay)
+            await node.join("cli", "ABC234")
+            reply = await relay.get("/bundles/ABC234")
+            self.assertEqual(reply.status, 404)
+            self.assertIn("this relay caches none at present", reply.json()["error"])
+            child = await run(
+                [
+                    *(sys.executable, "-m", "apptuner_relay.client.main", "fetch"),
+                    *("--relay", f"http://127.0.0.1:{relay.port}", "--session", "ABC234"),
+                ],
+                env=checkout_env(),
+            )
+            self.assertEqual(child.exit_code, 6, repr(child))
+            self.assertIn("this relay caches none at present", child.err)
+            self.assertIs((await self.state(relay))["caches"], False)
+
+    async def state(self, relay: RelayProcess) -> dict[str, object]:
+        headers = {"AppTuner-Session": session_hash("ABC234")}
+        found: dict[str, object] = (await relay.get("/session/state", headers=headers)).json()
+        return found

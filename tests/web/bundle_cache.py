@@ -105,6 +105,8 @@ class FileBundle:
 class DictBundleCache:
     """Bundles by session id."""
 
+    off: str | None = None
+
     def __init__(self, **bundles: Bundle) -> None:
         self.bundles = {session_hash(name): bundle for name, bundle in bundles.items()}
         self.previous: list[Bundle] = []

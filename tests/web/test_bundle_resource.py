@@ -106,6 +106,13 @@ class RepresentationTest(ServedCase):
         self.assertEqual((head.status, head.body), (404, b""))
         self.assertEqual(head.fields["content-length"], got.fields["content-length"])
 
+    async def test_where_none_can_be_there(self) -> None:
+        self.assertError(await self.fetch("/bundles/NOBODY"), 404, "session is kept")
+        self.bundle_cache.off = "No space left on device"
+        none = "this relay caches none at present"
+        self.assertError(await self.fetch("/bundles/NOBODY"), 404, none)
+        self.assertEqual((await self.fetch(LATEST)).status, 200, "what was cached before")
+
     async def test_an_empty_bundle(self) -> None:
         empty = FileBundle(self.directory, b"")
         self.bundle_cache.bundles[session_hash(SESSION)] = empty

@@ -157,6 +157,9 @@ def _judge_phones(relay: str, report: SessionReport) -> Finding:
 
 def _judge_kept(report: SessionReport) -> Finding:
     kept = report.kept
+    if kept is None and not report.caches:
+        text = "this relay caches none at present: a phone that joins later gets the next one"
+        return skipped("kept", text)
     if kept is None:
         return skipped("kept", "no bundle is cached: a phone that joins later gets the next one")
     age = "" if kept.age_s is None else f", {show_duration(kept.age_s)} old"

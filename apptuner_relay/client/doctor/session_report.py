@@ -71,6 +71,8 @@ class SessionReport:
     bundle: SentBundle | None
     """The last one."""
     bundles: int
+    caches: bool = True
+    """Whether the relay caches bundles at present."""
 
     @property
     def phones(self) -> list[Present]:
@@ -96,6 +98,7 @@ def read_session(value: Mapping[str, Any]) -> SessionReport:
         _kept(kept, now_ms) if isinstance(kept, dict) else None,
         _bundle(bundles[0], now_ms) if bundles else None,
         len(bundles),
+        value.get("caches") is not False,
     )
 
 

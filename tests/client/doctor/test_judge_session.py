@@ -118,6 +118,8 @@ class SessionTest(SynchronousTestCase):
         found = judge(bundles=[], kept=None)
         self.assertFound(found["bundle"], CheckState.SKIPPED, "remembers none")
         self.assertFound(found["kept"], CheckState.SKIPPED, "no bundle is cached")
+        found = judge(bundles=[], kept=None, caches=False)
+        self.assertFound(found["kept"], CheckState.SKIPPED, "this relay caches none at present")
 
     def test_refusals(self) -> None:
         for status, name, state, words in (

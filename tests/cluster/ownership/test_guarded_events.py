@@ -12,6 +12,7 @@ CALLS = {
     "drained": ("b",),
     "kicked": (SESSION, "mobile", "reason"),
     "emptied": (),
+    "released": ("ab" * 32,),
     "unreachable": (),
     "reachable": (),
 }
