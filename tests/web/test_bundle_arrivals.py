@@ -25,6 +25,10 @@ class WatchedCache:
         self.asked: Deferred[None] = Deferred()
         self._store = store
 
+    @property
+    def off(self) -> str | None:
+        return self._store.off
+
     def latest(self, session_hash: str) -> Bundle | None:
         asked, self.asked = self.asked, Deferred()
         # When what is asked for the bundle has been asked.
