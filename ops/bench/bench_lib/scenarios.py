@@ -95,6 +95,7 @@ class Life:
         cli = self._cli()
         whole = self._bundle(_MOST_BYTES)
         before = [phone.arrived_bytes for phone in phones]
+        cli.answers_pings = False
         # Phones on iOS get it in pieces of 256 KiB.
         cli.send(masked(TEXT, whole)[: self._rng.randint(400_000, _MOST_BYTES - 1000)])
         self._turn(
@@ -135,7 +136,7 @@ class Life:
         """It stops in the middle of a bundle, until it is closed."""
         phone, cli = self._phone(), self._cli()
         had = phone.arrived_bytes
-        cli.answers_close = False
+        cli.answers_close = cli.answers_pings = False
         cli.send(masked(TEXT, self._bundle(_MOST_BYTES))[:300_000])
         self._turn([cli, phone], lambda: phone.arrived_bytes > had + 1000, "half a bundle")
         # The phone reads on meanwhile: it has as long to answer its Close as the CLI.

@@ -66,6 +66,8 @@ class Peer:
         self._parts: list[bytes] = []
         self._closing = False
         self.answers_close = True
+        self.answers_pings = True
+        """To be false while it has sent part of a frame: nothing goes into a frame."""
         """Whether the relay's Close is answered with one; else by ending this side of TCP."""
         self.socket = socket.socket()
         try:
@@ -202,7 +204,8 @@ class Peer:
 
     def _control(self, opcode: int, payload: bytes) -> None:
         if opcode == PING:
-            self.send(masked(PONG, payload))
+            if self.answers_pings:
+                self.send(masked(PONG, payload))
         elif opcode == PONG:
             self.seen.pongs.append(payload)
         elif opcode == CLOSE:
