@@ -199,7 +199,12 @@ class HttpTest(OperatorCase):
         self.assertNotIn("correct-horse", relay.log)
 
     async def test_degraded(self) -> None:
-        relay = await self.relay("--memory-limit", "16MiB", "--tune", "warning-time=1s")
+        relay = await self.relay(
+            "--memory-limit",
+            "16MiB",
+            "--tune",
+            "warning-time=1s lag-limit=off notice-cpu=off warning-cpu=off",
+        )
         await relay.logged(r"warning: \d+\.\d MiB of memory, above 90% of its limit, 16\.0 MiB")
         reply = await relay.get("/health")
         self.assertEqual((reply.status, reply.json()["status"]), (503, "degraded"))
@@ -245,7 +250,14 @@ class AlertTest(OperatorCase):
         self.addCleanup(lambda: maybeDeferred(port.stopListening))
         url = f"http://me:pass@127.0.0.1:{port.getHost().port}/hook/s3cret?key=s3cret"
         relay, node = await self.stage(
-            *("--alert-url", url, "--warning-sessions", "0", "--tune", "warning-time=1s")
+            *(
+                "--alert-url",
+                url,
+                "--warning-sessions",
+                "0",
+                "--tune",
+                "warning-time=1s lag-limit=off notice-cpu=off warning-cpu=off",
+            )
         )
         cli = await node.join("cli", "ABC234")
         await receiver.have(1)
@@ -273,7 +285,14 @@ class AlertTest(OperatorCase):
         url = f"http://127.0.0.1:{port.getHost().port}/"
         await maybeDeferred(port.stopListening)
         relay = await self.relay(
-            *("--alert-url", url, "--memory-limit", "16MiB", "--tune", "warning-time=1s")
+            *(
+                "--alert-url",
+                url,
+                "--memory-limit",
+                "16MiB",
+                "--tune",
+                "warning-time=1s lag-limit=off notice-cpu=off warning-cpu=off",
+            )
         )
         await relay.logged("was not accepted by .* refused")
         await relay.stop()

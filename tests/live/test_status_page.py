@@ -53,7 +53,7 @@ class TrafficTest(PageCase):
     async def test_on_a_phone_and_in_the_dark(self) -> None:
         relay, node = await self.stage(
             *("--state-dir", self.state_of_a_month(), "--notice-sessions", "0"),
-            *("--tune", "warning-time=1s"),
+            *("--tune", "warning-time=1s lag-limit=off notice-cpu=off warning-cpu=off"),
         )
         browser = await self.browser()
         await browser.look_from(PHONE, "dark")
