@@ -38,7 +38,7 @@ _STYLES = {
 _OF_A_CLIENT = re.compile(r"/(?:cli|dashboard|desktop|mobile|bundles)(?:/[^/]+)?$")
 _INDENT = " " * (TITLE_CHARACTERS + 4)
 _WIDEST, _NARROWEST = 100, 30
-"""Characters of a line with a hint."""
+"""Characters of a line."""
 _MAX_LINE_CHARACTERS = 1000
 
 
@@ -76,18 +76,19 @@ class Consultation:
         self._screen.tell_parts(
             (f"{self._marks[finding.state]} ", f"bold {style}"),
             (f"{title}  ", "bold" if finding.state is not CheckState.SKIPPED else style),
-            (text, "" if finding.state is CheckState.OK else style),
+            (self._fold(text).lstrip(), "" if finding.state is CheckState.OK else style),
         )
         if finding.hint:
             self._screen.tell_parts((self._fold(printable(finding.hint)), "dim"))
 
-    def _fold(self, hint: str) -> str:
-        """A hint below its check: on a terminal in lines, else on one."""
+    def _fold(self, text: str) -> str:
+        """What stands behind a check's name, or a hint below it: on a terminal in lines, else on
+        one."""
         width = self._screen.width
         if width is None:
-            return _INDENT + hint
+            return _INDENT + text
         return textwrap.fill(
-            hint,
+            text,
             max(min(width, _WIDEST), len(_INDENT) + _NARROWEST),
             initial_indent=_INDENT,
             subsequent_indent=_INDENT,

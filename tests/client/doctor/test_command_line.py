@@ -72,9 +72,9 @@ class CommandLineTest(RelayTestCase):
         self.patch(Screen, "width", property(lambda _: 60))
         running, screen = self.begin("doctor")
         yield running.done
-        hints = [line for line in screen.out.getvalue().splitlines() if line.startswith("  ")]
-        self.assertTrue(hints)
-        self.assertTrue(all(len(line) <= 60 for line in hints), hints)
+        lines = screen.out.getvalue().splitlines()
+        self.assertTrue(any(line.startswith("  ") for line in lines), lines)
+        self.assertTrue(all(len(line) <= 60 for line in lines), lines)
 
     @inlineCallbacks
     def test_a_clients_path(self) -> Any:
