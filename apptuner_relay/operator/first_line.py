@@ -22,7 +22,9 @@ class FirstLine:
 
     def __init__(self, in_force: Iterable[InForce], addresses: Callable[[], Sequence[str]]) -> None:
         # What it listens on stands in the line anyway.
+        in_force = list(in_force)
         self._in_force = [one for one in in_force if one.option.name != "listen"]
+        self._others = "other " if len(self._in_force) < len(in_force) else ""
         self._addresses = addresses
 
     def write(self) -> None:
@@ -40,7 +42,9 @@ class FirstLine:
             "AppTuner Relay {release} starts: listens on {where}; {words}",
             release=release(),
             where=", ".join(addresses),
-            words=f"options {', '.join(words)}" if words else "all options at their defaults",
+            words=f"options {', '.join(words)}"
+            if words
+            else f"all {self._others}options at their defaults",
             listening=list(addresses),
             options=values,
         )

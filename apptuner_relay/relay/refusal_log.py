@@ -74,6 +74,12 @@ class _Kind:
         self.logged_s: float | None = None
 
 
+def _more(count: int, untold: int) -> str:
+    """What a line has to tell of beside its own refusal."""
+    others = f", and {untold} others" if untold else ""
+    return f" ({count} such since the last such line{others})" if count > 1 or others else ""
+
+
 class RefusalLog:
     """The refusals of one relay.
 
@@ -122,14 +128,13 @@ class RefusalLog:
         if refusal.role is Role.UPLOAD:
             what, asked = "an upload", f" to session {refusal.session}"
         self.log.info(
-            "{what} from {address}{asked} was refused with {status}: {why} ({count} such since "
-            "the last such line{others})",
+            "{what} from {address}{asked} was refused with {status}: {why}{more}",
             what=what,
             address=refusal.address or UNKNOWN,
             asked=asked,
             status=refusal.status,
             why=refusal.why,
             count=count,
-            others=f", and {untold} others" if untold else "",
+            more=_more(count, untold),
             **fields,
         )

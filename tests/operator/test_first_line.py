@@ -44,6 +44,10 @@ class FirstLineTest(SynchronousTestCase):
             line["options"], {"admin-token": "***", "max-mobiles": "8", "window": "131072"}
         )
 
+    def test_nothing_but_where_to_listen(self) -> None:
+        text, _ = self.written("--listen", "tcp:0")
+        self.assertTrue(text.endswith("; all other options at their defaults"), text)
+
     def test_one_line(self) -> None:
         text, _ = self.written("--state-dir", "/a\nb\x1b[31m" + "x" * 300)
         self.assertTrue(text.isprintable())
