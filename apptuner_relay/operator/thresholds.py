@@ -237,7 +237,13 @@ def watch_process(conditions: Conditions, process: ProcessUse, settings: Warning
         )
 
     conditions.watch("memory", memory, for_s=_soon_s(settings), degrades=True)
-    conditions.watch("descriptors", descriptors, for_s=_soon_s(settings), degrades=True)
+    conditions.watch(
+        "descriptors",
+        descriptors,
+        for_s=_soon_s(settings),
+        degrades=True,
+        below="descriptors_used_up",
+    )
 
 
 def _soon_s(settings: WarningSettings) -> float:

@@ -65,6 +65,19 @@ class ClientTest(SynchronousTestCase):
         self.relay.connect("/cli/ABC234")
         phone.read()
 
+    def test_nobody_is_warned_of_too_many_where_none_are_left(self) -> None:
+        conditions = self.relay.service.meters.health.conditions
+        self.relay.clock.advance(0)
+        self.relay.service.meters.process.descriptors_limit = 1
+        health = self.relay.service.meters.health
+        health.check()
+        self.relay.clock.advance(60)
+        health.check()
+        self.assertEqual([one.name for one in conditions.active], ["descriptors"])
+        self.descriptors.used = 72
+        health.check()
+        self.assertEqual([one.name for one in conditions.active], ["descriptors_used_up"])
+
     def test_the_warning(self) -> None:
         meters = self.relay.service.meters
         meters.health.check()
