@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
-from twisted.internet.ssl import Certificate
 from twisted.logger import Logger
 from twisted.web.client import readBody
 from twisted.web.iweb import UNKNOWN_LENGTH
@@ -19,20 +18,18 @@ from apptuner_relay.cluster.other_owner import find_other_owner
 from apptuner_relay.cluster.ownership.directory import Lease
 from apptuner_relay.cluster.peer_http_proxy import (
     RETRY_AFTER_S,
+    PeerProxy,
     has_proof,
-    make_agent,
     pass_headers,
     read_pass,
     url_at,
 )
-from apptuner_relay.cluster.placement import ClusterPlacement
 from apptuner_relay.managed.own_server.authorization import (
     PATH,
     PeerAuthorizationRequest,
     SignedEntry,
 )
 from apptuner_relay.session.session import Admission, BadRequest
-from apptuner_relay.support.log_throttle import LogThrottle
 from apptuner_relay.web.http_proxy import FAULTS, explain
 from apptuner_relay.wire.text import parse_json
 
@@ -53,21 +50,10 @@ class _Unread(Protocol):
         self.transport.loseConnection()
 
 
-class AuthorizationProxy:
-    """Asks other relays; an `authorization.PeerAuthorizations`.
-
-    :param trust: see `ClusterPlacement`.
-    """
+class AuthorizationProxy(PeerProxy):
+    """Asks other relays; an `authorization.PeerAuthorizations`."""
 
     log = Logger()
-
-    def __init__(
-        self, placement: ClusterPlacement, reactor: Any, trust: Certificate | None = None
-    ) -> None:
-        self._placement = placement
-        self._reactor = reactor
-        self._agent = make_agent(reactor, trust)
-        self._refusals = LogThrottle(placement.relay.clock.seconds)
 
     def read(self, request: Request) -> PeerAuthorizationRequest | None:
         """See `PeerAuthorizations`."""

@@ -7,7 +7,6 @@ That relay answers from its own cache, and doesn't forward the request again.
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.ssl import Certificate
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,15 +18,13 @@ from apptuner_relay.cluster.other_owner import find_other_owner
 from apptuner_relay.cluster.ownership.directory import DirectoryUnreachable, Lease
 from apptuner_relay.cluster.peer_http_proxy import (
     RETRY_AFTER_S,
+    PeerProxy,
     PeerRequest,
     forward,
-    make_agent,
     read_pass,
     url_at,
 )
-from apptuner_relay.cluster.placement import ClusterPlacement
 from apptuner_relay.session.session import BadRequest
-from apptuner_relay.support.log_throttle import LogThrottle
 from apptuner_relay.web.http_proxy import Unanswered
 from apptuner_relay.web.streaming import ResponseWriter
 
@@ -37,21 +34,10 @@ _CHECK_S = 2.0
 """How often to check, meanwhile, that it is the owner still."""
 
 
-class BundleProxy:
-    """Forwards requests; a `bundle_resource.PeerBundles`.
-
-    :param trust: see `ClusterPlacement`.
-    """
+class BundleProxy(PeerProxy):
+    """Forwards requests; a `bundle_resource.PeerBundles`."""
 
     log = Logger()
-
-    def __init__(
-        self, placement: ClusterPlacement, reactor: Any, trust: Certificate | None = None
-    ) -> None:
-        self._placement = placement
-        self._reactor = reactor
-        self._agent = make_agent(reactor, trust)
-        self._refusals = LogThrottle(placement.relay.clock.seconds)
 
     def is_peer_request(self, request: Request) -> bool:
         """See `bundle_resource.PeerBundles`."""

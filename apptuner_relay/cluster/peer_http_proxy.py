@@ -17,8 +17,10 @@ from twisted.web.server import Request
 
 from apptuner_relay.cluster.bridge.peer_auth import PASS_HEADER, PROOF_HEADER, BadPass, prove
 from apptuner_relay.cluster.ownership.directory import Lease
+from apptuner_relay.cluster.placement import ClusterPlacement
 from apptuner_relay.session.session import BadRequest
 from apptuner_relay.support.http_pool import quiet_pool
+from apptuner_relay.support.log_throttle import LogThrottle
 from apptuner_relay.web.headers import header
 from apptuner_relay.web.http_proxy import Unanswered, pass_on
 from apptuner_relay.web.streaming import ResponseWriter
@@ -52,17 +54,24 @@ class PeerRequest(NamedTuple):
     """Further header fields."""
 
 
-def make_agent(reactor: Any, trust: Certificate | None) -> Agent:
-    """What makes requests to other relays.
+class PeerProxy:
+    """A base class of those that ask other relays, and are asked by them.
 
     :param trust: see `ClusterPlacement`.
     """
-    return Agent(
-        reactor,
-        BrowserLikePolicyForHTTPS(trust),
-        connectTimeout=_CONNECT_S,
-        pool=quiet_pool(reactor),
-    )
+
+    def __init__(
+        self, placement: ClusterPlacement, reactor: Any, trust: Certificate | None = None
+    ) -> None:
+        self._placement = placement
+        self._reactor = reactor
+        self._agent = Agent(
+            reactor,
+            BrowserLikePolicyForHTTPS(trust),
+            connectTimeout=_CONNECT_S,
+            pool=quiet_pool(reactor),
+        )
+        self._refusals = LogThrottle(placement.relay.clock.seconds)
 
 
 def url_at(lease: Lease, path: str) -> str:

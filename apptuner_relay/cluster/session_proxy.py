@@ -17,9 +17,9 @@ from apptuner_relay.cluster.other_owner import find_other_owner
 from apptuner_relay.cluster.ownership.directory import Lease
 from apptuner_relay.cluster.peer_http_proxy import (
     RETRY_AFTER_S,
+    PeerProxy,
     PeerRequest,
     forward,
-    make_agent,
     read_pass,
     url_at,
 )
@@ -39,21 +39,15 @@ _EARLIER = (
 _AWAY = "The relay that has this session can't be reached now"
 
 
-class SessionProxy:
-    """Forwards requests; a `session_resource.PeerSessions`.
-
-    :param trust: see `ClusterPlacement`.
-    """
+class SessionProxy(PeerProxy):
+    """Forwards requests; a `session_resource.PeerSessions`."""
 
     log = Logger()
 
     def __init__(
         self, placement: ClusterPlacement, reactor: Any, trust: Certificate | None = None
     ) -> None:
-        self._placement = placement
-        self._reactor = reactor
-        self._agent = make_agent(reactor, trust)
-        self._refusals = LogThrottle(placement.relay.clock.seconds)
+        super().__init__(placement, reactor, trust)
         self._failures = LogThrottle(placement.relay.clock.seconds)
 
     def is_peer_request(self, request: Request, session_hash: str) -> bool:
