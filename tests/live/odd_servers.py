@@ -80,15 +80,13 @@ class BlackHole:
             one.close()
 
 
-class IdleProxy(ProxyFactory):  # type: ignore[misc]
-    """A TCP proxy that cuts a connection on which nothing passed either way for so long."""
+class _TcpProxy(ProxyFactory):  # type: ignore[misc]
+    """A TCP proxy in front of a relay."""
 
     noisy = False
 
-    def __init__(self, port: int, idle_s: float) -> None:
+    def __init__(self, port: int) -> None:
         super().__init__(HOST, port)
-        self.protocol = _Idle
-        self.idle_s = idle_s
         self._listening = reactor.listenTCP(0, self, interface=HOST)
 
     @property
@@ -97,6 +95,15 @@ class IdleProxy(ProxyFactory):  # type: ignore[misc]
 
     async def stop(self) -> None:
         await self._listening.stopListening()
+
+
+class IdleProxy(_TcpProxy):
+    """One that cuts a connection on which nothing passed either way for so long."""
+
+    def __init__(self, port: int, idle_s: float) -> None:
+        self.protocol = _Idle
+        self.idle_s = idle_s
+        super().__init__(port)
 
 
 class _IdleClient(ProxyClient):  # type: ignore[misc]
@@ -132,23 +139,13 @@ class _Idle(ProxyServer):  # type: ignore[misc]
         super().connectionLost(reason)
 
 
-class PathHider(ProxyFactory):  # type: ignore[misc]
-    """A TCP proxy in front of a relay that answers to one path as relays do that don't know it."""
-
-    noisy = False
+class PathHider(_TcpProxy):
+    """One that answers to a path as relays do that don't know it."""
 
     def __init__(self, port: int, path: bytes) -> None:
-        super().__init__(HOST, port)
         self.protocol = _Hiding
         self.path = path
-        self._listening = reactor.listenTCP(0, self, interface=HOST)
-
-    @property
-    def listening_port(self) -> int:
-        return int(self._listening.getHost().port)
-
-    async def stop(self) -> None:
-        await self._listening.stopListening()
+        super().__init__(port)
 
 
 class _Hiding(ProxyServer):  # type: ignore[misc]

@@ -6,14 +6,14 @@ Screenshots are left in ``screenshots/`` of trial's temporary directory; their p
 import hashlib
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from apptuner_relay.access.tokens import check_token, make_proof
 from apptuner_relay.session.session import session_hash
-from tests.live.browser import DESKTOP, PHONE, Browser, missing
+from tests.live.browser import DESKTOP, PHONE, Browser
 from tests.live.clients import Client
-from tests.live.harness import LiveCase, together
+from tests.live.harness import together
+from tests.live.page_case import PageCase
 from tests.live.processes import KIB, MIB, RelayProcess
 from tests.web.test_join_link import drawn, expected
 
@@ -30,15 +30,7 @@ HEADLINE = "document.getElementById('headline').textContent"
 ALL_DONE = "done done done done done"
 
 
-class SessionPageCase(LiveCase):
-    skip = LiveCase.skip or missing()
-
-    async def browser(self) -> Browser:
-        browser = Browser(Path("screenshots"))
-        self.addCleanup(browser.stop)
-        await browser.start()
-        return browser
-
+class SessionPageCase(PageCase):
     async def page(self, relay: RelayProcess, session: str = SESSION) -> Browser:
         browser = await self.browser()
         await browser.visit(self.url(relay, session))
