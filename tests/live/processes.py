@@ -163,10 +163,10 @@ async def run(
     return child
 
 
-def checkout_env(**more: str) -> dict[str, str]:
-    """The environment in which the code of this checkout is what Python imports."""
+def checkout_env(checkout: Path = REPOSITORY, **more: str) -> dict[str, str]:
+    """The environment in which the code of a checkout, this one, is what Python imports."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("APPTUNER_")}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), env.get("PYTHONPATH")]))
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(checkout), env.get("PYTHONPATH")]))
     # A test's relay leaves nothing in the home of who runs it.
     env["APPTUNER_STATE_DIR"] = "off"
     return env | more
@@ -195,6 +195,7 @@ class RelayProcess:
     :param within: a command that runs another one.
     :param sockets: listening sockets that it inherits, as from systemd.
     :param names: of those, with colons between them; all are called "relay" unless it is given.
+    :param checkout: whose code it runs.
     """
 
     def __init__(
@@ -205,18 +206,21 @@ class RelayProcess:
         within: Sequence[str] = (),
         sockets: Sequence[socket.socket] = (),
         names: str | None = None,
+        checkout: Path = REPOSITORY,
     ) -> None:
         self._host = host
         self._lines: list[str] = []
         self._watches: list[tuple[re.Pattern[str], Deferred[re.Match[str]]]] = []
         self._is_stopped = False
         self.port = 0
-        environment = checkout_env(**(env or {}))
+        environment = checkout_env(checkout, **(env or {}))
         arguments = [*TWISTD_OPTIONS, "apptuner-relay", *options]
-        if within or sockets or not can_fork(environment):
+        if within or sockets or checkout != REPOSITORY or not can_fork(environment):
             before = [*within, *_passing_on(sockets, names)]
             self.child = Child(
                 [*before, *twistd_command(), *arguments[len(TWISTD_OPTIONS) :]],
+                # Which is where Python looks for modules first.
+                cwd=checkout,
                 env=environment,
                 on_line=self._line,
                 sockets=sockets,
