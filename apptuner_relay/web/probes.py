@@ -8,7 +8,7 @@ from apptuner_relay import __version__
 from apptuner_relay.operator.cluster_view import claims_row
 from apptuner_relay.operator.managed_view import managed_health
 from apptuner_relay.relay.service import RelayService
-from apptuner_relay.support.version import commit
+from apptuner_relay.support.version import commit, deployed_as
 from apptuner_relay.web.json_body import JsonResource, write_json
 
 
@@ -18,7 +18,8 @@ class HealthResource(JsonResource):
     503 with ``"status":"degraded"`` or ``"draining"`` and ``"reasons":[text…]`` while load
     balancers should send new clients elsewhere. A relay that shares its sessions adds ``"node"``
     and ``"cluster"``. It goes on while Redis is unreachable, so that is no reason. One with a
-    managed service adds ``"managed"``; while only that is missing, it is ``degraded`` with 200.
+    managed service adds ``"managed"``; while only that is missing, it is ``degraded`` with 200. One
+    that ops/deploy has installed adds ``"release"``.
     """
 
     def __init__(self, relay: RelayService) -> None:
@@ -36,6 +37,8 @@ class HealthResource(JsonResource):
             "version": __version__,
             "commit": commit(),
         }
+        if (name := deployed_as()) is not None:
+            body["release"] = name
         if meters.cluster is not None:
             body["node"] = meters.node
             body["cluster"] = {

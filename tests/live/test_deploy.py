@@ -2,98 +2,17 @@
 
 import os
 import re
-import shlex
-import signal
 import sys
-from pathlib import Path
 
+from tests.live.deploy_case import DEPLOY, DeployCase
 from tests.live.harness import LiveCase
-from tests.live.ports import free_port
-from tests.live.processes import PATIENCE_S, REPOSITORY, Child, checkout_env, run, within_patience
-
-DEPLOY = REPOSITORY / "ops/deploy/deploy"
-
-# Ends the relay that runs and starts what is current, as a service manager would. A file says that
-# the next relay is to be a bad one, which never listens where it should.
-RESTART = """\
-set -eu
-cd {root}
-if [ -e pid ]; then
-    kill "$(cat pid)" 2>/dev/null || true
-    while kill -0 "$(cat pid)" 2>/dev/null; do sleep 0.05; done
-    rm -f pid
-fi
-echo "$(readlink current)" >> restarts
-if [ -e broken ]; then exit 0; fi
-cd /
-{root}/current/bin/python -c 'import sys; from twisted.scripts.twistd import run
-sys.argv[0] = "twistd"; run()' --pidfile={root}/pid --logfile={root}/log \
-    apptuner-relay --listen tcp:{port}:interface=127.0.0.1 --spool-dir off --state-dir off
-"""
-# The host's Python. What the relay needs is found where these tests have it, and so is pip, which
-# would take a venv most of its time: nothing is fetched.
-PYTHON = """\
-#!/bin/sh
-set -e
-if [ "$1 $2" != "-m venv" ]; then exec {python} "$@"; fi
-{python} -m venv --without-pip "$3"
-for folder in "$3"/lib/python*/site-packages; do
-    printf '%s\\n' {packages} > "$folder/here.pth"
-done
-printf '#!/bin/sh\\nexec {python} -m pip --python %s/bin/python "$@"\\n' "$3" > "$3/bin/pip"
-chmod +x "$3/bin/pip"
-"""
+from tests.live.processes import REPOSITORY, run
 
 
-class DeployTest(LiveCase):
-    timeout = 400
-
-    def setUp(self) -> None:
-        self.root = Path(self.mktemp()).resolve()
-        self.root.mkdir()
-        self.port = free_port()
-        self.addCleanup(self.end_relay)
-        packages = shlex.join(path for path in sys.path if path.endswith("-packages"))
-        self.python = self.root / "python"
-        self.python.write_text(PYTHON.format(python=sys.executable, packages=packages))
-        self.python.chmod(0o755)
-        restart = self.root / "restart"
-        restart.write_text(RESTART.format(root=self.root, port=self.port))
-        self.restart = f"sh {restart}"
-
-    def end_relay(self) -> None:
-        pid = self.root / "pid"
-        if pid.exists():
-            os.kill(int(pid.read_text()), signal.SIGKILL)
-
-    async def deploy(self, *arguments: str, timeout_s: float = PATIENCE_S) -> Child:
-        env = checkout_env(DEPLOY_BUILD_OPTIONS="--no-build-isolation --no-index")
-        del env["PYTHONPATH"]
-        command = [
-            *(sys.executable, str(DEPLOY), *arguments, "--host", str(self.root)),
-            *("--restart", self.restart, "--health", f"http://127.0.0.1:{self.port}/ready"),
-            *("--python", str(self.python), "--pip-option=--no-deps", "--pip-option=--no-index"),
-            *("--extras", "", "--health-timeout", str(timeout_s)),
-        ]
-        child = Child(command, env=env)
-        try:
-            # An installation takes longer than anything else that tests wait for.
-            for _ in range(8):
-                try:
-                    await within_patience(child.over(), lambda: repr(child))
-                    break
-                except AssertionError:
-                    continue
-        finally:
-            child.signal("KILL")
-        return child
-
-    def current(self) -> str | None:
-        link = self.root / "current"
-        return link.readlink().name if link.is_symlink() else None
-
-    def restarts(self) -> list[str]:
-        return [Path(line).name for line in (self.root / "restarts").read_text().split()]
+class DeployTest(DeployCase):
+    def url(self, name: str, path: str = "/ready") -> str:
+        # As it was given before a relay was asked what it is.
+        return super().url(name, path)
 
     async def test_releases(self) -> None:
         """A good one, another, a bad one, and back."""
@@ -110,7 +29,7 @@ class DeployTest(LiveCase):
         assert first is not None
         self.assertRegex(first, r"^\d{8}T\d{12}Z-[0-9.]+")
         self.assertEqual(self.restarts(), [first])
-        (wheel,) = (self.root / "releases" / first).glob("*.whl")
+        wheel = self.wheel()
 
         # From here on with the wheel that there is.
         child = await self.deploy("--wheel", str(wheel))
@@ -125,18 +44,17 @@ class DeployTest(LiveCase):
         self.assertIn("neither", child.err)
 
         # A relay that comes only when the switch was undone.
-        restart = Path(self.restart.split()[1])
-        script = restart.read_text()
-        restart.write_text(
+        script = self.script.read_text()
+        self.script.write_text(
             script.replace("-e broken", f'"$(readlink current)" != releases/{second}')
         )
         child = await self.deploy("--wheel", str(wheel), timeout_s=2)
         self.assertEqual(child.exit_code, 1, repr(child))
         self.assertIn(f"not deployed: {second} runs again", child.err)
-        self.assertIn("/ready", child.err)
+        self.assertIn("/health: silent: no answer", child.err)
         self.assertEqual(self.current(), second)
         self.assertEqual((self.root / "previous").readlink().name, first)
-        restart.write_text(script)
+        self.script.write_text(script)
         (self.root / "broken").unlink()
 
         child = await self.deploy("rollback")
@@ -202,7 +120,7 @@ class DeployTest(LiveCase):
         self.assertIn("--health", child.out)
 
     async def untouched(self) -> bool:
-        return self.current() is None and not (self.root / "restarts").exists()
+        return self.current() is None and not (self.root / "one.restarts").exists()
 
 
 class WorkflowTest(LiveCase):

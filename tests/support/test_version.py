@@ -94,3 +94,23 @@ class ReleaseTest(SynchronousTestCase):
     def test_without(self) -> None:
         self.patch(version, "commit", lambda: None)
         self.assertEqual(version.release(), __version__)
+
+
+class FindReleaseTest(SynchronousTestCase):
+    def find(self, text: str | None) -> str | None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        if text is not None:
+            (folder / "release.txt").write_text(text, "utf-8")
+        return version.find_release(folder)
+
+    def test_what_deploy_has_written(self) -> None:
+        name = "20261126T140312512345Z-0.2.0-5e5866a-dirty"
+        self.assertEqual(self.find(f"{name}\n"), name)
+
+    def test_anything_else(self) -> None:
+        for text in (None, "", "two words", "é", "x" * 300, "<b>"):
+            self.assertIsNone(self.find(text), text)
+
+    def test_a_checkout_is_no_release(self) -> None:
+        self.assertIsNone(version.deployed_as())

@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay import __version__
 from apptuner_relay.support.version import commit
+from apptuner_relay.web import probes
 from tests.memory import Relay
 from tests.operator.fake_managed import MadeManaged
 from tests.web.http import REMOTE, Requester
@@ -40,6 +41,12 @@ class HealthTest(SynchronousTestCase):
             },
         )
         self.assertEqual(answer.headers["access-control-allow-origin"], "*")
+
+    def test_what_was_deployed(self) -> None:
+        self.assertNotIn("release", self.requester.ask("/health").json())
+        self.patch(probes, "deployed_as", lambda: "20261126T140312512345Z-0.2.0")
+        found = self.requester.ask("/health").json()["release"]
+        self.assertEqual(found, "20261126T140312512345Z-0.2.0")
 
     def test_degraded(self) -> None:
         self.degrade()

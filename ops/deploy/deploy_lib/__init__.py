@@ -1,0 +1,1 @@
+"""What ops/deploy/deploy is made of. It needs the standard library only."""
