@@ -68,6 +68,8 @@ def find_base(asked: str, public_url: str, find_lan: Callable[[int], str | None]
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     except ValueError:
         raise BadBase("no host and port in it") from None
+    if not host:
+        raise BadBase("no host in it")
     if not is_loopback(host):
         return Base(asked.rstrip("/"), Reach.ASKED)
     if public_url:

@@ -24,6 +24,10 @@ from apptuner_relay.web.streaming import Reactor, ResponseWriter
 BODY_LIMITS = {b"/session/qr": 1024}
 """The paths whose requests have a body, and how many bytes it may have."""
 
+_FREE_ROWS = 100
+_ROWS, _ALL_ROWS = Rate(4000, 20_000), Rate(10_000, 60_000)
+"""How many rows of records may be shown, of one session and of all, where a state has more than
+`_FREE_ROWS`. A thousand take some 20 ms of the processor."""
 _REPLAYS = Rate(0.2, 5)
 """How often the bundle of one session may be sent again: each time, all its phones get it."""
 _ALL_REPLAYS = Rate(10, 100)
@@ -75,12 +79,21 @@ class _OwnerResource(SessionResource):
 class StateResource(_OwnerResource):
     """``GET /session/state``: see `session_state.session_state`."""
 
+    def __init__(self, parts: SessionParts) -> None:
+        super().__init__(parts)
+        text = "So large a state was asked for too often"
+        self._rate = SessionRate(text, _ROWS, _ALL_ROWS, self.relay.clock.seconds)
+
     def render_GET(self, request: Request) -> int:
         return self.begin(request)
 
     def show(self, session: str, claim: Claim | None, address: str | None) -> object:
         if not is_known(self.relay, session):
             raise BadRequest(404, _NONE_THERE)
+        records = self.relay.meters.bundles.recent(session)
+        rows = sum(1 + len(record.phones) for record in records)
+        if rows > _FREE_ROWS:
+            self._rate.take(session, rows)
         return session_state(self.relay, session, claim)
 
 

@@ -35,14 +35,15 @@ class SessionRate:
         self._total = total.bucket(seconds())
         self._sessions: LRUTable[str, TokenBucket] = LRUTable(_MOST_SESSIONS)
 
-    def take(self, session: str) -> None:
+    def take(self, session: str, count: float = 1) -> None:
         """Count one.
 
+        :param count: as how many it counts. More than all that may be had at once is that.
         :raises BadRequest: 429, there were too many.
         """
-        now_s = self._seconds()
+        now_s, count = self._seconds(), min(count, self._each.burst)
         bucket = self._sessions.get_or_make(session, lambda: self._each.bucket(now_s))
-        wait_s = max(bucket.wait_s(now_s), self._total.wait_s(now_s))
+        wait_s = max(bucket.wait_s(now_s, count), self._total.wait_s(now_s, count))
         if wait_s:
             seconds = ceil(wait_s)
             raise BadRequest(
@@ -50,5 +51,5 @@ class SessionRate:
                 f"{self._text}; try again in {seconds} s",
                 (("Retry-After", str(seconds)),),
             )
-        bucket.take(now_s)
-        self._total.take(now_s)
+        bucket.take(now_s, count)
+        self._total.take(now_s, count)

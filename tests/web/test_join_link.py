@@ -59,7 +59,7 @@ class Bases(SynchronousTestCase):
         for wrong in (
             *("", "localhost", "ftp://x", "http://", "http://x:y", "http://x:99999", "http://a b"),
             *("http://x?q", "http://x#f", "http://u:p@x", 'http://x"', "http://x/<b>"),
-            *("javascript:alert(1)", "http://[x", "http://" + "x" * 300),
+            *("javascript:alert(1)", "http://:80/", "http://[x", "http://" + "x" * 300),
         ):
             self.assertRaises(BadBase, self.find, wrong)
 

@@ -128,6 +128,25 @@ class State(SessionCase):
         digest = hashlib.sha256(b"code").hexdigest()
         self.assertEqual(self.state().json()["kept"]["sha256"], digest)
 
+    def test_a_large_state_is_not_told_again_and_again(self) -> None:
+        self.start(max_mobiles=40)
+        cli = self.connect("cli")
+        for n in range(39):
+            self.connect("mobile", f"deviceId=d{n}")
+        for _ in range(2):
+            cli.send(type="bundle_update", payload={"code": "code"})
+        # 2 bundles with 39 phones each are 80 rows, which may be had as often as one likes.
+        for _ in range(300):
+            self.assertEqual(self.state().status, 200)
+        cli.send(type="bundle_update", payload={"code": "code"})
+        answers = [self.state() for _ in range(200)]
+        said = [one.status for one in answers]
+        self.assertEqual(said, [200] * (20_000 // 120) + [429] * (200 - 20_000 // 120))
+        self.assertRefused(answers[-1], 429, "asked for too often")
+        self.assertEqual(answers[-1].headers["retry-after"], "1")
+        self.relay.wait(1)
+        self.assertEqual(self.state().status, 200)
+
     def test_a_session_that_nobody_knows(self) -> None:
         self.start()
         self.assertRefused(self.state(), 404, "Nobody is in this session")

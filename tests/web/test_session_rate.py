@@ -42,3 +42,10 @@ class Limits(SynchronousTestCase):
         self.taken(*"aaaaaaaa")
         self.clock.advance(2)
         self.assertEqual(self.taken("a"), [0])
+
+    def test_what_counts_as_several(self) -> None:
+        self.rate.take("a", 1.5)
+        self.assertEqual(self.taken("a"), [1])
+        self.clock.advance(10)
+        self.rate.take("a", 1000)
+        self.assertEqual(self.taken("a"), [2])
