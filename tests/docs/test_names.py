@@ -14,8 +14,9 @@ OTHERS = {"listen", "tune", "config", "check", "version", "help"}
 TWISTD = {"logfile", "logger", "nodaemon", "pidfile"}
 PROGRAMS = ("deploy", "quickstart", "conformance", "chaos", "bench", "docs")
 """Below ops/, with options of their own."""
-TOOLS = {"env", "health-cmd", "restart", "stop-timeout", "ulimit"}
-"""Of Docker, and of `ops/deploy/deploy` on the pages of other programs."""
+CERTBOT = {"email", "register-unsafely-without-email", "standalone"}
+TOOLS = CERTBOT | {"env", "health-cmd", "restart", "stop-timeout", "ulimit"}
+"""Of certbot, of Docker, and of `ops/deploy/deploy` on the pages of other programs."""
 NAMED = re.compile(r"--([a-z][a-z0-9-]*[a-z0-9])")
 PACKAGE = REPOSITORY / "apptuner_relay"
 PARTS = "|".join(sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))

@@ -7,6 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.config.help import TUNE_VARIABLE
+from apptuner_relay.config.options import CONFIG_VARIABLE
 from apptuner_relay.config.settings import OPTIONS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -40,7 +41,7 @@ def read_all() -> Iterator[tuple[str, str]]:
 class Named(SynchronousTestCase):
     def test_variables(self) -> None:
         known = {option.variable for option in OPTIONS if not option.tune}
-        known |= {TUNE_VARIABLE} | COMPANION | TESTS
+        known |= {TUNE_VARIABLE, CONFIG_VARIABLE} | COMPANION | TESTS
         named = {(name, path) for path, text in read_all() for name in _VARIABLE.findall(text)}
         self.assertTrue(named)
         self.assertEqual({(name, path) for name, path in named if name not in known}, set())

@@ -44,14 +44,13 @@ SERVICES = (
 OTHERS = ("apptuner-relay.socket", "apptuner-relay@3001.socket", "apptuner-relay.target")
 PROGRAMS = (
     "opt/apptuner-relay/current/bin/twistd",
-    "usr/bin/kill",
+    "bin/sh",
     "usr/local/lib/apptuner-relay/alert",
 )
 """What they run."""
 MOST_EXPOSED = 15
 """Tenths of systemd-analyze's measure, which goes from 0 to 100."""
-NEWER = r"Unknown key( name)? 'Restart(Steps|MaxDelaySec)' in section"
-"""What systemd before 254 says of the units, and passes over."""
+DROP_INS = ("config.conf", "systemd-254.conf")
 
 
 def lacks(*commands: str) -> str | None:
@@ -70,6 +69,16 @@ class UnitTest(TestCase):
         for kind in ("service", "socket", "target"):
             for unit in UNITS.glob(f"*.{kind}"):
                 shutil.copy(unit, self.units)
+        version = subprocess.run(
+            ["systemd-analyze", "--version"], capture_output=True, text=True, check=True
+        )
+        newest = int(version.stdout.split()[1])
+        for drop_in in DROP_INS:
+            # As ops/systemd/install does it: keys of a newer systemd are for that alone.
+            if int((re.findall(r"\d+", drop_in) or ["0"])[0]) <= newest:
+                for service in ("apptuner-relay.service.d", "apptuner-relay@.service.d"):
+                    (self.units / service).mkdir(exist_ok=True)
+                    shutil.copy(UNITS / drop_in, self.units / service)
         for program in PROGRAMS:
             (self.root / program).parent.mkdir(parents=True)
             shutil.copy("/bin/true", self.root / program)
@@ -83,8 +92,7 @@ class UnitTest(TestCase):
     async def complaints(self) -> list[str]:
         units = [str(self.units / unit) for unit in (*SERVICES, *OTHERS)]
         child = await self.analyze("verify", "--man=no", *units)
-        lines = (child.out + child.err).splitlines()
-        return [line for line in lines if not re.search(NEWER, line)]
+        return (child.out + child.err).splitlines()
 
     async def test_verify(self) -> None:
         self.assertEqual(await self.complaints(), [])
