@@ -16,8 +16,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
-from apptuner_relay.access.claims import Claims, MemoryClaims
-from apptuner_relay.access.journal import Journal
+from apptuner_relay.access.claims import Claims
 from apptuner_relay.config.options import Options
 from apptuner_relay.config.settings import Settings
 from apptuner_relay.edge.endpoints import (
@@ -29,15 +28,18 @@ from apptuner_relay.edge.endpoints import (
 )
 from apptuner_relay.flow.workers import ThreadWorkers
 from apptuner_relay.operator.alerts import Alerts, WebhookPoster
+from apptuner_relay.operator.audit import Actor, Audit
 from apptuner_relay.operator.first_line import FirstLine
+from apptuner_relay.operator.log_threshold import LogThreshold
 from apptuner_relay.operator.logs import RelayLog, make_log
 from apptuner_relay.operator.process import raise_descriptors_limit
 from apptuner_relay.operator.reporting import Reporting
 from apptuner_relay.operator.signals import SignalCalls
-from apptuner_relay.operator.state_check import NoClaimsFile, check_state_directory
+from apptuner_relay.operator.state_check import check_state_directory
 from apptuner_relay.operator.state_file import StateError, find_directory
 from apptuner_relay.operator.systemd import SystemdNotifier
 from apptuner_relay.relay.hooks import RelayHooks
+from apptuner_relay.relay.kept_state import make_kept_state
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.spool.code.offload import Offload
 from apptuner_relay.spool.disk import ThreadedDisk
@@ -144,7 +146,9 @@ class Tree(MultiService):
         return Deferred.fromCoroutine(stop())
 
 
-def make_relay_log(options: Options, calls: SignalCalls, reactor: Any) -> RelayLog | None:
+def make_relay_log(
+    options: Options, calls: SignalCalls, reactor: Any, threshold: LogThreshold
+) -> RelayLog | None:
     """The relay's log, unless twistd is told of another observer (``--logger``). Exits with one
     line on stderr if the log can't be opened."""
     twistd = options.parent
@@ -152,7 +156,7 @@ def make_relay_log(options: Options, calls: SignalCalls, reactor: Any) -> RelayL
         return None
     form = options.settings.logs.log_format
     try:
-        log = make_log(twistd, form)
+        log = make_log(twistd, form, threshold)
     except ValueError as wrong:
         sys.exit(f"apptuner-relay: --log-format: {wrong}")
     except OSError as wrong:
@@ -160,6 +164,12 @@ def make_relay_log(options: Options, calls: SignalCalls, reactor: Any) -> RelayL
     if log.file is not None:
         calls.reload("the log file", log.reopen)
         calls.rotate(log.rotate)
+
+    def toggle() -> None:
+        threshold.toggle()
+        Audit().record(Actor(None, "signal"), f"log level {threshold.level}")
+
+    calls.toggle(toggle)
     # twistd logs its last lines after "during".
     reactor.addSystemEventTrigger("after", "shutdown", log.writer.finish)
     return log
@@ -193,21 +203,6 @@ def make_reporting(relay: RelayService, reactor: IReactorTime) -> Reporting:
     if directory is not None:
         meters.watch_days(lambda: reporting.trouble)
     return reporting
-
-
-def make_journals(relay: RelayService, reactor: Any) -> list[IService]:
-    """What has the claims of a relay that is alone outlive it, unless it is to keep nothing."""
-    setting, claims = relay.settings.logs.state_dir, relay.access.claims
-    if setting == "off" or not isinstance(claims, MemoryClaims):
-        return []
-    directory = find_directory(setting, os.environ)
-    if directory is None:
-        relay.meters.watch_claims_file(NoClaimsFile())
-        return []
-    patience_s = hand_over_s(relay.settings)
-    journal = Journal(claims, directory, reactor, relay.wall_s, patience_s)
-    relay.meters.watch_claims_file(journal)
-    return [journal]
 
 
 class ClusterParts(NamedTuple):
@@ -285,7 +280,8 @@ def makeService(options: Options) -> IService:
     tune_descriptors()
     calls = SignalCalls(reactor)
     calls.install()
-    log = make_relay_log(options, calls, reactor)
+    threshold = LogThreshold(options.settings.logs.log_level, reactor)
+    log = make_relay_log(options, calls, reactor, threshold)
     listeners: list[IService] = []
     first_line = FirstLine(options.in_force, lambda: shown_addresses(listeners))
 
@@ -331,7 +327,8 @@ def makeService(options: Options) -> IService:
     peers = None
     if cluster is not None:
         peers = PeerParts(node.peers, node.bundles, node.sessions, node.claim_register)
-    site = make_site(relay, reactor, peers, more, lambda: addresses(listeners))
+    own = None if log is None else threshold
+    site = make_site(relay, reactor, peers, more, lambda: addresses(listeners), own)
     hooks.subscribe_downloads(site.count_transfers)
     hooks.subscribe_silent_connections(site.count_silent)
     if log is not None:
@@ -343,7 +340,7 @@ def makeService(options: Options) -> IService:
     # The first one stops last. While the relay drains, its successor answers on adopted sockets,
     # but nobody else can answer on sockets of its own.
     services: list[IService] = [notifier, make_reporting(relay, reactor)]
-    services += make_journals(relay, reactor)
+    services += make_kept_state(relay, reactor, hand_over_s(relay.settings))
     if store is not None:
         services.append(store)
     if cluster is not None:
@@ -366,7 +363,8 @@ def show_status(relay: RelayService) -> str:
     """What ``systemctl status`` shows."""
     if relay.shutdown is not None:
         return f"draining: {relay.shutdown.status}"
-    return f"{len(relay.sessions)} sessions, {relay.connections} connections"
+    drains = f"{relay.drain.state.value}, takes no new sessions: " if relay.drain.is_on else ""
+    return f"{drains}{len(relay.sessions)} sessions, {relay.connections} connections"
 
 
 def hurry_on_second_signal(relay: RelayService, reactor: Any) -> None:

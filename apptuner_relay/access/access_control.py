@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from apptuner_relay.access.block_list import BlockList, Network
 from apptuner_relay.access.caller import Caller
 from apptuner_relay.access.claim_conflicts import OTHERS
 from apptuner_relay.access.claims import Claim, Claims, TooManyClaims
@@ -24,7 +25,7 @@ from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.clocks import WallClock
 from apptuner_relay.support.log_throttle import LogThrottle
 
-DENIALS = ("origin", "secret", "token")
+DENIALS = ("origin", "secret", "token", "blocked")
 """Why clients are refused, beside limits."""
 
 _CHALLENGE = (("WWW-Authenticate", 'Bearer realm="AppTuner session"'),)
@@ -52,6 +53,7 @@ class Access:
     :param claims: where claims are kept; None for no claims.
     :param on_lost: called with a session whose claim turned out not to count: the clients that
         joined by it are to be closed.
+    :param proxies: the networks of proxies, which are never blocked.
     """
 
     log = Logger()
@@ -63,7 +65,10 @@ class Access:
         wall_s: WallClock,
         claims: Claims | None,
         on_lost: Callable[[str], None] = lambda session: None,
+        proxies: Collection[Network] = (),
     ) -> None:
+        self.blocks = BlockList(wall_s, proxies)
+        """The addresses that an operator has blocked."""
         self.claims = claims
         self.limited: Counter[str] = Counter()
         """Clients refused for a limit, by the limit's option."""
@@ -88,8 +93,9 @@ class Access:
     def count_connection(self, address: str | None) -> None:
         """Count a connection of an address, whatever it is for.
 
-        :raises BadRequest: 429, there were too many.
+        :raises BadRequest: 429, there were too many; 403, the address is blocked.
         """
+        self._check_blocked(address)
         self._limit(lambda: self._connects.take(customer(address), self._seconds()))
 
     async def authorize(self, role: Role, session: str, caller: Caller, familiar: bool) -> Grant:
@@ -99,6 +105,7 @@ class Access:
         :raises BadRequest: 401 where a secret or a token is missing or has expired, 403 where it
             is wrong, 429 for a limit.
         """
+        self._check_blocked(caller.address)
         who = customer(caller.address)
         if role is not Role.MOBILE and not self._origins.allow(caller.origin):
             # React Native sends the relay's own origin, which is why phones aren't asked.
@@ -164,6 +171,7 @@ class Access:
             bundle.
         :raises BadRequest: as `authorize`.
         """
+        self._check_blocked(caller.address)
         self._check_failed_joins(customer(caller.address), session, False)
         if self.claims is None:
             return False
@@ -283,6 +291,13 @@ class Access:
         who = customer(caller.address)
         if self._join_limit.failed(who, f"{session} {shown}", self._seconds()):
             self.failed_joins += 1
+
+    def _check_blocked(self, address: str | None) -> None:
+        try:
+            self.blocks.check(address)
+        except BadRequest:
+            self.denied["blocked"] += 1
+            raise
 
     def _check_failed_joins(self, who: str | None, session: str, familiar: bool) -> None:
         if not familiar:

@@ -55,7 +55,7 @@ class OwnerLookup:
                     if remote.link is not None and remote.lease is not None:
                         return remote.lease
         if directory.draining:
-            raise BadRequest(503, "The relay restarts")
+            raise BadRequest(503, "The relay drains: it takes no new sessions now")
         self.provisional.add(session)
         return Lease(session, directory.node, "", 0)
 
@@ -63,11 +63,11 @@ class OwnerLookup:
         """The owner to be of a session that has none. This relay drains, and so may not own it. All
         of the session's clients choose the same node."""
         if admission.arrival is Arrival.NEW:
-            raise BadRequest(503, "The relay restarts")
+            raise BadRequest(503, "The relay drains: it takes no new sessions now")
         session, living_nodes = admission.session_hash, self._living_nodes
         if not living_nodes.nodes:
             await living_nodes.refresh()
         if not living_nodes.others:
-            raise BadRequest(503, "The relay restarts, and there is no other one")
+            raise BadRequest(503, "The relay drains, and there is no other one")
         chosen = max(living_nodes.others, key=lambda one: weight(session, one.node))
         return Lease(session, chosen.node, chosen.address, 0)

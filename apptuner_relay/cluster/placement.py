@@ -201,6 +201,10 @@ class ClusterPlacement(Service, Events):
         """See `interfaces.Placement`."""
         return Deferred.fromCoroutine(self._migrations.drain(until_s)).addErrback(self._failed)
 
+    def end_drain(self) -> None:
+        """See `interfaces.Placement`."""
+        self.directory.end_drain().addErrback(self._failed)
+
     # What the bridge calls
 
     def receive(self, admission: Admission) -> Deferred[Place]:

@@ -12,7 +12,12 @@ OWN: dict[bytes, frozenset[bytes] | None] = {
     b"": frozenset(),
     **dict.fromkeys((b"cli", b"dashboard", b"desktop", b"mobile", b"peer", b"bundles"), None),
     **dict.fromkeys((b"health", b"ready", b"live", b"metrics", b"static"), None),
-    b"api": frozenset((b"status", b"events", b"sessions", b"nodes", b"login", b"logout")),
+    b"api": frozenset(
+        (
+            *(b"status", b"events", b"sessions", b"nodes", b"login", b"logout"),
+            *(b"drain", b"block", b"log-level"),
+        )
+    ),
     **dict.fromkeys((b"s", b"advice"), frozenset((b"",))),
     b"session": frozenset((b"state", b"replay", b"qr")),
 }

@@ -19,8 +19,11 @@ from apptuner_relay.edge.opening_protocol import OpeningProtocol
 from apptuner_relay.edge.websocket import FramedConnection
 from apptuner_relay.relay.admission import AdmissionControl
 from apptuner_relay.relay.interfaces import ConnectedClient, Place
+from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import BadRequest, Role, parse_path
+from apptuner_relay.support.client_address import UNKNOWN
+from apptuner_relay.support.printable_text import printable_line
 from apptuner_relay.support.private_names.of_autobahn import with_options
 from apptuner_relay.wire.deflate import accept
 from apptuner_relay.wire.offers import choose_subprotocol
@@ -95,7 +98,9 @@ class RelayProtocol(FramedConnection, OpeningProtocol):  # type: ignore[misc]
         self.transport.resumeProducing()
         place, self._place = self._place, None
         assert place is not None
-        return place.enter(self)
+        client = place.enter(self)
+        self._log_opened(client)
+        return client
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection has ended."""
@@ -113,6 +118,21 @@ class RelayProtocol(FramedConnection, OpeningProtocol):  # type: ignore[misc]
     def ended(self, handler: ConnectedClient, why: str, code: int) -> None:  # type: ignore[override]
         """See `FramedConnection`."""
         self.relay.registry.closed(handler, why, code)
+
+    def _log_opened(self, client: ConnectedClient) -> None:
+        admission = client.admission
+        _log.debug(
+            "session {session}: {role} from {address}: deflate {deflates}, subprotocol "
+            "{subprotocol}, here {is_here}, patches {patches}, origin {origin}",
+            session=admission.session_hash[:8],
+            role=admission.role.value,
+            address=admission.address or UNKNOWN,
+            deflates=self.deflates,
+            subprotocol=self.websocket_protocol_in_use,
+            is_here=client.through is None and isinstance(client, Member),
+            patches=admission.patches,
+            origin=None if self.origin is None else printable_line(self.origin, 100),
+        )
 
     def _will_deflate(self, request: ConnectionRequest) -> bool:
         """Whether Autobahn is going to negotiate permessage-deflate."""

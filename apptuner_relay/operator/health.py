@@ -1,6 +1,7 @@
 """`Health`: whether a load balancer should send clients to this relay, and why not."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -8,12 +9,25 @@ from apptuner_relay.operator.conditions import Change, Conditions
 from apptuner_relay.operator.process import ProcessUse
 from apptuner_relay.support.clocks import WallClock
 
+RESTARTS = "The relay restarts"
+DRAINS = "The relay drains: its operator wants it to take no new sessions"
+
+
+class Draining(Protocol):
+    """Whether a relay drains: `RelayView`."""
+
+    @property
+    def is_draining(self) -> Callable[[], bool]: ...
+
+    @property
+    def is_stopping(self) -> Callable[[], bool]: ...
+
 
 class Health:
     """Checks the conditions that are watched.
 
     :param session_count: how many sessions there are now.
-    :param is_draining: whether the relay shuts down.
+    :param draining: whether the relay drains, and whether that is to stop.
     :param clock: the monotonic clock.
     :param wall_s: the time of day.
     """
@@ -22,14 +36,14 @@ class Health:
         self,
         process: ProcessUse,
         session_count: Callable[[], int],
-        is_draining: Callable[[], bool],
+        draining: Draining,
         clock: IReactorTime,
         wall_s: WallClock,
     ) -> None:
         self.conditions = Conditions()
         self._process = process
         self._session_count = session_count
-        self._is_draining = is_draining
+        self._draining = draining
         self._clock = clock
         self._wall_s = wall_s
         self._fewest_sessions = 0
@@ -52,13 +66,15 @@ class Health:
 
     @property
     def draining(self) -> bool:
-        """Whether the relay shuts down, and takes no more clients."""
-        return self._is_draining()
+        """Whether the relay takes no new sessions: it shuts down, or its operator wants it so."""
+        return self._draining.is_draining()
 
     @property
     def reasons(self) -> list[str]:
         """Why the relay is not ``ok``."""
-        reasons = ["The relay restarts"] if self.draining else []
+        reasons = []
+        if self.draining:
+            reasons.append(RESTARTS if self._draining.is_stopping() else DRAINS)
         return reasons + [one.text for one in self.conditions.active if one.degrades]
 
     @property

@@ -30,6 +30,7 @@ from apptuner_relay.operator.log_targets import (
     SyslogTarget,
     open_target,
 )
+from apptuner_relay.operator.log_threshold import LogThreshold
 from apptuner_relay.operator.log_writer import LogTarget, LogWriter
 from apptuner_relay.operator.twisted_noise import is_noise
 from apptuner_relay.support.lazy_text import LazyText
@@ -143,10 +144,13 @@ class RelayLog:
             self.writer.call(self.file.reopen)
 
 
-def make_log(twistd: Mapping[str, Any], form: str) -> RelayLog:
+def make_log(
+    twistd: Mapping[str, Any], form: str, threshold: LogThreshold | None = None
+) -> RelayLog:
     """The log, to where ``twistd``'s options say: standard output, a file, syslog.
 
     :param form: ``text`` or ``json``.
+    :param threshold: decides on events; None for all of them.
     :raises ValueError: the options contradict each other; the text says how.
     :raises OSError: the file can't be opened.
     """
@@ -171,7 +175,8 @@ def make_log(twistd: Mapping[str, Any], form: str) -> RelayLog:
     atexit.register(writer.finish_at_exit)
 
     def shown(event: LogEvent) -> str:
-        return "" if is_noise(event) else line(event)
+        passes = threshold is None or threshold.passes(event)
+        return line(event) if passes and not is_noise(event) else ""
 
     observer = FileLogObserver(writer, shown)  # type: ignore[arg-type]
     return RelayLog(observer, writer, target if isinstance(target, FileTarget) else None)

@@ -80,7 +80,7 @@ class Meters:
         self.capacity = Capacity(self.process, session_count, settings)
         self.sampler = Sampler(self.counters, session_count, self.process.cpu, clock, wall_s)
         self.days = DayCounter(self.counters, session_count, wall_s)
-        self.health = Health(self.process, session_count, relay.is_draining, clock, wall_s)
+        self.health = Health(self.process, session_count, relay, clock, wall_s)
         self.bundles = BundleRecords(clock, wall_s)
         """What became of the last bundles of each session."""
         self.bundles.subscribe(self._settled)

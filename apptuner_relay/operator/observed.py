@@ -181,4 +181,6 @@ class RelayView:
     """None for a relay that caches no bundles."""
     descriptors: Callable[[], DescriptorReserve]
     is_draining: Callable[[], bool]
-    """Whether the relay shuts down, and takes no more clients."""
+    """Whether the relay takes no new sessions: it shuts down, or an operator wants it so."""
+    is_stopping: Callable[[], bool]
+    """Whether it shuts down."""

@@ -1,7 +1,8 @@
 """SIGHUP, SIGUSR1 and SIGUSR2, which by default end a process: none of them ends a relay.
 
 SIGHUP reloads what can be reloaded. SIGUSR1 rotates the log if that is a file, as twistd's own log
-does, and is ignored if it isn't. SIGUSR2 is ignored. `tap` handles SIGTERM and SIGINT.
+does, and is ignored if it isn't. SIGUSR2 has the log show everything for a while, and back. `tap`
+handles SIGTERM and SIGINT.
 """
 
 import signal
@@ -34,6 +35,7 @@ class SignalCalls:
         self._reactor = reactor
         self._reloads: list[tuple[str, Callable[[], None]]] = []
         self._rotate: Callable[[], None] | None = None
+        self._toggle: Callable[[], None] | None = None
 
     def reload(self, what: str, call: Callable[[], None]) -> None:
         """Have SIGHUP call ``call``, which reloads ``what``, a word or two for the log."""
@@ -43,16 +45,25 @@ class SignalCalls:
         """Have SIGUSR1 call ``call``, which begins a new log file."""
         self._rotate = call
 
+    def toggle(self, call: Callable[[], None]) -> None:
+        """Have SIGUSR2 call ``call``, which has the log show everything, or not any more."""
+        self._toggle = call
+
     def install(self) -> None:
         """Handle the signals until the process ends: they must not end a relay that drains either.
         To be called in the main thread."""
         ignore_signals()
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._hang_up))
         signal.signal(signal.SIGUSR1, lambda *_: self._reactor.callFromThread(self._begin_new))
+        signal.signal(signal.SIGUSR2, lambda *_: self._reactor.callFromThread(self._show_all))
 
     def _begin_new(self) -> None:
         if self._rotate is not None:
             self._rotate()
+
+    def _show_all(self) -> None:
+        if self._toggle is not None:
+            self._toggle()
 
     def _hang_up(self) -> None:
         if not self._reloads:

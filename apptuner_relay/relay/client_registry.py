@@ -5,6 +5,7 @@ Nothing in here touches a socket or decides on who may connect; `admission` does
 """
 
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -268,6 +269,20 @@ class ClientRegistry:
         """Close every client of a session with 1000."""
         for member in session.members:
             self.retire(member, CLOSE_NORMAL, reason)
+
+    def close_network(self, network: IPv4Network | IPv6Network, reason: str) -> int:
+        """Close the clients of a network that are connected to this relay, with 1008. Returns how
+        many they are."""
+        found = [
+            client
+            for client in self.clients
+            if client.through is None
+            and (address := client.admission.address) is not None
+            and ip_address(address.partition("%")[0]) in network
+        ]
+        for client in found:
+            self.retire(client, CLOSE_POLICY, reason)
+        return len(found)
 
     def retire_claimants(self, session_hash: str) -> None:
         """Clients of this relay showed a secret for a claim that doesn't count: close them. If the

@@ -120,3 +120,6 @@ class Placement(Protocol):
 
         :param until_s: when all of the stop is to be over, in seconds of the clock.
         """
+
+    def end_drain(self) -> None:
+        """Take sessions again, as the relay doesn't stop."""

@@ -26,6 +26,7 @@ from apptuner_relay.operator.meters import Meters
 from apptuner_relay.operator.observed import RelayView
 from apptuner_relay.relay.client_registry import ClientRegistry
 from apptuner_relay.relay.closing_groups import RESTARTS
+from apptuner_relay.relay.drain import DRAINS, Drain
 from apptuner_relay.relay.frame_handler import Connection, ConnectionFlow, make_flow
 from apptuner_relay.relay.hooks import RelayHooks
 from apptuner_relay.relay.housekeeping import Housekeeping
@@ -48,6 +49,7 @@ from apptuner_relay.session.session import (
 )
 from apptuner_relay.spool.inflating import InflatingRecord
 from apptuner_relay.spool.store import Store
+from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.clocks import WallClock, in_ms
 from apptuner_relay.wire.frames import FrameReader
 
@@ -120,9 +122,13 @@ class RelayService(Service):
         """Whether file descriptors are left for clients."""
         if claims is None and settings.access.claims:
             claims = MemoryClaims(settings.access.claim_ttl, clock.seconds)
-        self.access = Access(settings.access, clock.seconds, wall_s, claims, self._claim_lost)
+        proxies = settings.listening.trusted_proxy.networks
+        self.access = Access(
+            settings.access, clock.seconds, wall_s, claims, self._claim_lost, proxies
+        )
         self.shutdown: Shutdown | None = None
         """Set when the relay stops."""
+        self.drain = Drain(self.hooks, clock, settings.limits.drain_timeout)
         view = RelayView(
             clients=self.clients,
             sessions=self.sessions,
@@ -130,7 +136,8 @@ class RelayService(Service):
             access=self.access,
             spool=store,
             descriptors=lambda: self.descriptors,
-            is_draining=lambda: self.shutdown is not None,
+            is_draining=lambda: self.shutdown is not None or self.drain.is_on,
+            is_stopping=lambda: self.shutdown is not None,
         )
         self.meters = Meters(settings.warnings, clock, wall_s, view)
         self._refusals = RefusalLog(clock.seconds)
@@ -227,6 +234,8 @@ class RelayService(Service):
         shutdown = self.shutdown
         if not (self.running or (shutdown is not None and shutdown.admits(key))):
             raise BadRequest(503, RESTARTS)
+        if self.drain.is_on and self.hooks.placement is None and not self._has(key):
+            raise BadRequest(503, DRAINS)
         if self.descriptors.are_short:
             raise BadRequest(503, FULL)
         now_ms = in_ms(self.wall_s())
@@ -247,6 +256,9 @@ class RelayService(Service):
             agent=read_agent(query, agent),
             acks=role is Role.CLI and asks_for_names(query),
         )
+
+    def _has(self, key: str) -> bool:
+        return key in self.sessions or (self.store is not None and self.store.keeps(key))
 
     def find_place(self, admission: Admission, claim: DecideClaim) -> Deferred[Place]:
         """Find the place of a client that was admitted.
@@ -279,6 +291,12 @@ class RelayService(Service):
 
     def _tell_refused(self, refusal: Refusal) -> None:
         self._refusals.add(refusal)
+        self.log.debug(
+            "refused {address} with {status}: {why}",
+            address=refusal.address or UNKNOWN,
+            status=refusal.status,
+            why=refusal.why,
+        )
         self.meters.feed.refused(*refusal)
 
     def make_flow(

@@ -8,7 +8,7 @@ from twisted.web.server import Request
 
 from apptuner_relay.wire.messages import compact_json
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "OPTIONS")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 
 
 def write_json(request: Request, value: object, status: int = 200) -> bytes:

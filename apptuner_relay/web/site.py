@@ -17,6 +17,7 @@ from apptuner_relay.access.claims import MemoryClaims
 from apptuner_relay.config.groups.listening_settings import ListeningSettings
 from apptuner_relay.config.routes import origin_form
 from apptuner_relay.edge.server import DesktopSideFactory, MobileFactory, RelayFactory
+from apptuner_relay.operator.log_threshold import LogThreshold
 from apptuner_relay.operator.views import Views
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import BadRequest, parse_path
@@ -43,6 +44,12 @@ from apptuner_relay.web.page import (
 )
 from apptuner_relay.web.probes import HealthResource, LiveResource, ReadyResource
 from apptuner_relay.web.request import RelayRequest, RequestTaker
+from apptuner_relay.web.runtime import (
+    RUNTIME_BODY_LIMITS,
+    BlockResource,
+    DrainResource,
+    LogLevelResource,
+)
 from apptuner_relay.web.session_api import BODY_LIMITS, make_session_api
 from apptuner_relay.web.session_resource import PeerSessions
 from apptuner_relay.web.sessions import SessionsResource
@@ -189,6 +196,7 @@ def make_site(
     peers: PeerParts | None = None,
     more: Mapping[bytes, Resource] = _NOTHING,
     listening: Callable[[], Sequence[IAddress | None]] = tuple,
+    threshold: LogThreshold | None = None,
 ) -> RelaySite:
     """The one Site that all of the relay's endpoints serve.
 
@@ -197,6 +205,7 @@ def make_site(
     :param more: resources of parts above, by their paths, such as ``/pusher/auth``. One that takes
         a body says so by ``body_limit``, in bytes.
     :param listening: gives the addresses at which the relay speaks plain HTTP.
+    :param threshold: of the relay's log; None where that isn't its own.
     """
     settings = relay.settings
     guard = Guard(
@@ -212,7 +221,8 @@ def make_site(
     root.putChild(b"static", StaticResource(static))
     root.putChild(b"s", SessionPageResource(static))
     root.putChild(b"session", make_session_api(relay, peers and peers.sessions, listening, reactor))
-    root.putChild(b"api", Guarded(guard, make_api(relay, guard, peers and peers.claims)))
+    operator_api = make_api(relay, guard, peers and peers.claims, threshold)
+    root.putChild(b"api", Guarded(guard, operator_api))
     root.putChild(b"health", HealthResource(relay))
     root.putChild(b"ready", ReadyResource(relay))
     root.putChild(b"live", LiveResource(relay))
@@ -242,7 +252,7 @@ def make_site(
         root.putChild(b"bundles", bundles)
     uploads = Uploads(relay)
     transfers = [part for part in (bundles, forwarder, uploads) if part is not None]
-    limits = BODY_LIMITS | {IMPORT_PATH: MOST_BODY_BYTES}
+    limits = BODY_LIMITS | RUNTIME_BODY_LIMITS | {IMPORT_PATH: MOST_BODY_BYTES}
     limits |= {path: getattr(resource, "body_limit", 0) for path, resource in more.items()}
     for path, resource in more.items():
         _put(root, path, resource)
@@ -281,11 +291,15 @@ def make_forwarder(relay: RelayService, reactor: Any) -> "Forwarder | None":
 
 
 def make_api(
-    relay: RelayService, guard: Guard, shared_claims: ClaimRegister | None = None
+    relay: RelayService,
+    guard: Guard,
+    shared_claims: ClaimRegister | None = None,
+    threshold: LogThreshold | None = None,
 ) -> Resource:
     """The resources below ``/api/``, all of them for operators.
 
     :param shared_claims: those of all relays, where they share them.
+    :param threshold: see `make_site`.
     """
     register, claims = shared_claims, relay.access.claims
     if register is None and isinstance(claims, MemoryClaims):
@@ -298,6 +312,9 @@ def make_api(
     api.putChild(b"sessions", SessionsResource(relay, views, guard))
     api.putChild(b"claims", ClaimsResource(ClaimsParts(relay, register, guard)))
     api.putChild(b"nodes", NodesResource(relay.meters, views))
+    api.putChild(b"drain", DrainResource(relay, guard))
+    api.putChild(b"block", BlockResource(relay, guard))
+    api.putChild(b"log-level", LogLevelResource(relay, guard, threshold))
     api.putChild(b"login", LoginResource(guard))
     api.putChild(b"logout", LogoutResource(guard))
     return api

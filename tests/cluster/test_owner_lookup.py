@@ -100,12 +100,12 @@ class OwnerLookupTest(SynchronousTestCase):
         self.lose_redis()
         self.directory.draining = True
         for arrival in Arrival:
-            self.refuse("The relay restarts", arrival)
+            self.refuse("The relay drains: it takes no new sessions now", arrival)
         self.assertEqual(self.lookup.provisional, set())
 
     def test_a_new_client_of_a_relay_that_drains(self) -> None:
         self.directory.result = Draining("draining")
-        self.refuse("The relay restarts")
+        self.refuse("The relay drains: it takes no new sessions now")
 
     def test_clients_that_are_here_choose_the_same_successor(self) -> None:
         self.directory.result = Draining("draining")
@@ -119,7 +119,7 @@ class OwnerLookupTest(SynchronousTestCase):
     def test_there_is_no_successor(self) -> None:
         self.directory.result = Draining("draining")
         self.directory.living = ["a"]
-        self.refuse("The relay restarts, and there is no other one", Arrival.MOVED)
+        self.refuse("The relay drains, and there is no other one", Arrival.MOVED)
 
     def test_whether_it_is_here_still(self) -> None:
         admission = Admission(Role.CLI, KEY, None, "")

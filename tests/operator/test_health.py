@@ -1,9 +1,11 @@
 """`apptuner_relay.operator.health`: the state of a relay, its reasons, and its fewest sessions."""
 
+from types import SimpleNamespace
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.operator.health import Health
+from apptuner_relay.operator.health import DRAINS, Health
 from apptuner_relay.operator.process import ProcessUse
 from tests.operator.meters_case import MetersCase
 
@@ -12,11 +14,14 @@ class HealthTest(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.sessions = 0
-        self.is_draining = False
+        self.drains = self.is_drained = False
         self.health = Health(
             ProcessUse(None, self.clock.seconds),
             lambda: self.sessions,
-            lambda: self.is_draining,
+            SimpleNamespace(
+                is_draining=lambda: self.drains or self.is_drained,
+                is_stopping=lambda: self.drains,
+            ),
             self.clock,
             self.clock.seconds,
         )
@@ -35,6 +40,13 @@ class HealthTest(SynchronousTestCase):
         self.health.check()
         self.assertEqual(self.health.state, "ok")
 
+    def test_an_operator_may_want_it_to_drain(self) -> None:
+        self.is_drained = True
+        self.assertTrue(self.health.diverts)
+        self.assertEqual((self.health.state, self.health.reasons), ("draining", [DRAINS]))
+        self.drains = True
+        self.assertEqual(self.health.reasons, ["The relay restarts"])
+
     def test_what_degrades_every_relay_sends_no_client_elsewhere(self) -> None:
         wrong: dict[str, str | None] = {"service": "It is away", "load": None}
         conditions = self.health.conditions
@@ -48,13 +60,13 @@ class HealthTest(SynchronousTestCase):
         self.assertTrue(self.health.diverts)
         wrong["load"] = None
         self.health.check()
-        self.is_draining = True
+        self.drains = True
         self.assertTrue(self.health.diverts)
 
     def test_a_shutdown_comes_first(self) -> None:
         self.health.conditions.watch("load", lambda: "late", degrades=True)
         self.health.check()
-        self.is_draining = True
+        self.drains = True
         self.assertEqual(self.health.state, "draining")
         self.assertEqual(self.health.reasons, ["The relay restarts", "late"])
 

@@ -99,6 +99,9 @@ class Migrations:
                 break
         if host.directory.state == "away" or not host.living_nodes.others:
             return
+        if not host.directory.draining:
+            # It was called off meanwhile.
+            return
         sessions = self._list_sessions()
         self.log.info("draining: handing over {count} sessions", count=len(sessions))
         moves = [self.start(key, Arrival.MOVED, until_s) for key in sessions]

@@ -179,6 +179,9 @@ class Directory(Protocol):
         """Take no new sessions from now on, and announce that. Never fails: the announcement is
         made up for when the server is reachable again."""
 
+    def end_drain(self) -> Deferred[None]:
+        """Take sessions again. Never fails; see `announce_drain`."""
+
     def kick(self, session: str, role: str, reason: str) -> Deferred[None]:
         """Have `Events.kicked` called on every node that has clients in a session, this one
         included.

@@ -227,6 +227,10 @@ class RedisDirectory:
         self._heartbeat.draining = True
         return Deferred.fromCoroutine(self._heartbeat.beat())
 
+    def end_drain(self) -> Deferred[None]:
+        self._heartbeat.draining = False
+        return Deferred.fromCoroutine(self._heartbeat.beat())
+
     def kick(self, session: str, role: str, reason: str) -> Deferred[None]:
         return Deferred.fromCoroutine(self._kick(session, kicked_text(session, role, reason)))
 

@@ -19,6 +19,12 @@ class LogSettings:
         "text for people, or json for one JSON object per line. json goes to standard output or "
         "to the file of twistd's --logfile, not to syslog",
     )
+    log_level: str = option(
+        "info",
+        choice("debug", "info", "warn"),
+        "The least level of the lines that are logged. debug adds a line of each connection: what "
+        "was negotiated, and each refusal. POST /api/log-level and SIGUSR2 change it for a time",
+    )
     log_bundles: str = option(
         "on",
         choice("on", "failed", "off"),

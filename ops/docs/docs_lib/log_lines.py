@@ -48,7 +48,13 @@ TITLES = {
     "cluster": "Cluster",
     "managed": "Managed services",
 }
-_LEVELS = {"info": "info", "warn": "warn", "error": "error", "critical": "critical"}
+_LEVELS = {
+    "debug": "debug",
+    "info": "info",
+    "warn": "warn",
+    "error": "error",
+    "critical": "critical",
+}
 
 
 class Line(NamedTuple):

@@ -204,6 +204,7 @@ def make_meters(equipment: Equipment) -> Meters:
         spool=spool if equipment.spool else None,
         descriptors=lambda: SimpleNamespace(limit=1, kept=0, are_used_up=False),
         is_draining=lambda: False,
+        is_stopping=lambda: False,
     )
     settings = WarningSettings(memory_limit=1 if equipment.memory_limit else 0)
     meters = Meters(settings, clock, clock.seconds, view)

@@ -44,6 +44,7 @@ TABLES = (
         "relay.member",
         ["READING"],
     ),
+    Table("relay.drain_states", "A relay that drains without stopping", "relay.drain", ["SERVING"]),
     Table("relay.shutdown_states", "A relay that stops", "relay.shutdown", ["HAND_OVER"]),
     Table("flow.sink_states", "What goes out to one client: the sink", "flow.sink", ["READY"]),
     Table(
