@@ -38,6 +38,7 @@ from apptuner_relay.operator.signals import SignalCalls
 from apptuner_relay.operator.state_check import check_state_directory
 from apptuner_relay.operator.state_file import StateError, find_directory
 from apptuner_relay.operator.systemd import SystemdNotifier
+from apptuner_relay.relay.config_reload import ConfigReload
 from apptuner_relay.relay.hooks import RelayHooks
 from apptuner_relay.relay.kept_state import make_kept_state
 from apptuner_relay.relay.service import RelayService
@@ -328,6 +329,9 @@ def makeService(options: Options) -> IService:
     if cluster is not None:
         peers = PeerParts(node.peers, node.bundles, node.sessions, node.claim_register)
     own = None if log is None else threshold
+    relay.live.subscribe(lambda now: threshold.set_usual(now.logs.log_level))
+    if options.config_path is not None:
+        calls.reload("the configuration", ConfigReload(options, relay.live).reload)
     site = make_site(relay, reactor, peers, more, lambda: addresses(listeners), own)
     hooks.subscribe_downloads(site.count_transfers)
     hooks.subscribe_silent_connections(site.count_silent)

@@ -88,6 +88,12 @@ class Access:
         """The claims of sessions that may have authorized clients here."""
         self._denials = LogThrottle(seconds)
 
+    def change_limits(self, settings: AccessSettings) -> None:
+        """Have the limits of other settings from now on."""
+        self._connects.change(settings.connect_rate)
+        self._join_limit.change(settings.failed_joins, settings.failed_joins_total, self._seconds())
+        self._sessions.change(settings.sessions_per_address)
+
     # Before a client joins
 
     def count_connection(self, address: str | None) -> None:

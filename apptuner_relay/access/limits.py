@@ -72,6 +72,12 @@ class ConnectRate:
         self._most = most
         self._buckets: LRUTable[str, TokenBucket] = LRUTable(_MOST_ADDRESSES)
 
+    def change(self, most: int) -> None:
+        """Have another limit. Every customer has all of it again."""
+        if most != self._most:
+            self._most = most
+            self._buckets = LRUTable(_MOST_ADDRESSES)
+
     def take(self, who: str | None, now_s: float) -> None:
         """Count a handshake.
 
@@ -105,12 +111,20 @@ class FailedJoins:
     """
 
     def __init__(self, most: int, most_total: int, now_s: float) -> None:
-        self._most = most
+        self._most, self._most_total = most, most_total
         self._buckets: LRUTable[str, TokenBucket] = LRUTable(_MOST_ADDRESSES)
         self._known: LRUTable[bytes, bool] = LRUTable(_MOST_KNOWN)
-        self._total = None
-        if most_total:
-            self._total = TokenBucket(most_total / GUESS_WINDOW_S, most_total, now_s)
+        self._total = _total_bucket(most_total, now_s)
+
+    def change(self, most: int, most_total: int, now_s: float) -> None:
+        """Have other limits. Where they differ, every customer has all of them again; what it has
+        tried stays known."""
+        if most != self._most:
+            self._most = most
+            self._buckets = LRUTable(_MOST_ADDRESSES)
+        if most_total != self._most_total:
+            self._most_total = most_total
+            self._total = _total_bucket(most_total, now_s)
 
     def check(self, who: str | None, what: str, now_s: float) -> None:
         """Check that a customer may try ``what``.
@@ -158,6 +172,12 @@ class FailedJoins:
         return hashlib.blake2b(f"{who} {what}".encode(), digest_size=16).digest()
 
 
+def _total_bucket(most_total: int, now_s: float) -> TokenBucket | None:
+    if not most_total:
+        return None
+    return TokenBucket(most_total / GUESS_WINDOW_S, most_total, now_s)
+
+
 class SessionCount:
     """The sessions in which a customer has clients. Its size is bounded by the number of clients.
 
@@ -167,6 +187,10 @@ class SessionCount:
     def __init__(self, most: int) -> None:
         self._most = most
         self._sessions: dict[str, Counter[str]] = {}
+
+    def change(self, most: int) -> None:
+        """Have another limit. Clients that are in sessions stay."""
+        self._most = most
 
     def check(self, who: str | None, session: str) -> None:
         """Check that a customer may have a client in ``session``.

@@ -35,13 +35,15 @@ COMMANDS = {
     "sessions": "list the sessions of a relay",
     "close": "close a session's connections",
     "claims": "list, release, export and import the claims of sessions",
+    "drain": "have a relay take no new sessions, without stopping it",
+    "block": "have a relay refuse an address, or list those that it does",
     "serve": "run a relay",
     "completion": "print what a shell completes commands and options with",
 }
 """The sub-commands in the order in which help shows them, with what it says of each. Each is a
 module of this package that has a `COMMAND`."""
 
-_MODULES = {"claims": "claims_command", "sessions": "session_list"}
+_MODULES = {"claims": "claims_command", "drain": "drain_command", "sessions": "session_list"}
 """Those whose module has another name, as the relay has a module of the command's."""
 
 _ASKS_FOR_HELP = frozenset({"-h", "--help"})

@@ -30,6 +30,8 @@ TOKEN_VARIABLE = "APPTUNER_ADMIN_TOKEN"
 
 _OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
 _MAX_SHOWN = 200
+_NO_SUCH_PATH = "Not found"
+"""What a relay says that doesn't have a path."""
 
 T = TypeVar("T")
 
@@ -93,6 +95,10 @@ class OperatorApi:
         """Have something done. As `get`."""
         return await self._ask(b"POST", path, read, body)
 
+    async def delete(self, path: str, read: Callable[[object], T], body: bytes) -> T:
+        """Have something undone. As `get`."""
+        return await self._ask(b"DELETE", path, read, body)
+
     async def close(self) -> None:
         """Let go of the connection that is kept."""
         if self._pool is not None:
@@ -154,13 +160,14 @@ class OperatorApi:
                 return f"{self.site} does not take this token"
             return f"{self.site} asks for a token: --admin-token, or ${TOKEN_VARIABLE}"
         path = path.partition("?")[0]
-        if status == _NOT_FOUND and not path.endswith(("/close", "/release")):
-            return f"{self.site} has no {path}: it is no relay of this version, or none at all"
-        said = f"{self.site} answers with {status}"
         try:
             reason = parse_json(body)["error"]
         except (ValueError, TypeError, KeyError):
             reason = None
+        is_unknown = reason in (None, _NO_SUCH_PATH)
+        if status == _NOT_FOUND and is_unknown and not path.endswith(("/close", "/release")):
+            return f"{self.site} has no {path}: it is no relay of this version, or none at all"
+        said = f"{self.site} answers with {status}"
         if isinstance(reason, str):
             said += f": {_short(reason)}"
         if status == _FORBIDDEN and self._token is None:

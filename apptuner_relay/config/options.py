@@ -89,6 +89,9 @@ class Options(usage.Options):
         """The older spellings that were used, each with its name for ``--tune``."""
         self.in_force: list[InForce] = []
         """The options that aren't at their defaults, in the order of the table."""
+        self.config_path: str | None = None
+        """The file of ``--config``; None without one."""
+        self._words: list[str] = []
 
     def opt_listen(self, endpoint: str) -> None:
         self["listen"].append(endpoint)
@@ -132,6 +135,7 @@ class Options(usage.Options):
 
     def parseOptions(self, options: list[str] | None = None) -> None:
         """As usage.Options does, but a wrong value is one line on stderr and exit status 1."""
+        self._words = list(options or ())
         try:
             super().parseOptions(options)
         except usage.UsageError as wrong:
@@ -140,6 +144,15 @@ class Options(usage.Options):
                 spellings = [f"--{name}" for name in (*_BY_NAME, "tune", "config", "help")]
                 wrong = _no_such(unknown[1], spellings)
             sys.exit(f"apptuner-relay: {wrong}")
+
+    def read_again(self) -> "Options":
+        """What the same command line and environment mean with the file as it is now.
+
+        :raises usage.UsageError: something in it is wrong.
+        """
+        again = Options(self._environment)
+        usage.Options.parseOptions(again, self._words)
+        return again
 
     def postOptions(self) -> None:
         """Make `settings` of what was given.
@@ -223,6 +236,7 @@ class Options(usage.Options):
             source, path = CONFIG_VARIABLE, self._environment.get(CONFIG_VARIABLE)
         if not path:
             return ConfigFile()
+        self.config_path = path
         try:
             file = read_config_file(path, _ARRAYS)
         except BadFile as wrong:

@@ -32,13 +32,17 @@ class BundleLogLines:
 
     def __init__(self, records: BundleRecords, which: str, clock: IReactorTime) -> None:
         self._clock = clock
-        self._only_failed = which == "failed"
+        self.change(which)
         quotas = [LogQuota(clock.seconds, MOST_OF_SESSION, MOST_OF_ALL) for _ in range(2)]
         self._ordinary, self._failed = quotas
         self._call: IDelayedCall | None = None
-        if which != "off":
-            records.subscribe(self._settled)
-            records.subscribe_phones(self._ended)
+        records.subscribe(self._settled)
+        records.subscribe_phones(self._ended)
+
+    def change(self, which: str) -> None:
+        """Log these from now on."""
+        self._is_off = which == "off"
+        self._only_failed = which == "failed"
 
     def stop(self) -> None:
         """The relay stops: say what has not been said."""
@@ -72,7 +76,7 @@ class BundleLogLines:
             )
 
     def _may_log(self, session_hash: str, failed: bool) -> bool:
-        if self._only_failed and not failed:
+        if self._is_off or (self._only_failed and not failed):
             return False
         may = (self._failed if failed else self._ordinary).take(session_hash)
         if not may and self._call is None:

@@ -66,7 +66,8 @@ class ClientRegistry:
         self._clock = clock
         self._context = context
         self._store = context.store
-        self._limits = limits
+        self.limits = limits
+        """What a session may have from now on; clients that are in one stay."""
         self._make_flow = make_flow
         self._meters = meters
         self._access = access
@@ -84,7 +85,7 @@ class ClientRegistry:
         """Find out whether a dead client has the place that a newcomer needs, and close it. Fires
         within a few seconds, and never fails; `check_room` tells whether there is room."""
         session = self.sessions.get(admission.session_hash)
-        return self._liveness.make_room(session, admission, self._limits)
+        return self._liveness.make_room(session, admission, self.limits)
 
     def check_room(self, admission: Admission) -> None:
         """Check that a client has a place in its session here.
@@ -98,7 +99,7 @@ class ClientRegistry:
                 check_conflicts(admission, session.desktop_side)
             except BadRequest as no:
                 raise self._access.soften(admission.session_hash, no) from None
-            session.check_room(admission, self._limits, self._clock.seconds())
+            session.check_room(admission, self.limits, self._clock.seconds())
 
     def join(self, admission: Admission, connection: Connection) -> Member:
         """Make a client whose handshake is done a member of its session."""
@@ -130,7 +131,7 @@ class ClientRegistry:
         if before is None:
             self._count_in(member)
         late = not any(one.sends_bundles for one in session.desktop_side)
-        seating = session.seat(admission, self._limits, now_s)
+        seating = session.seat(admission, self.limits, now_s)
         for one in seating.replaced:
             # This comes first: a phone that it cuts must not be announced to the newcomer.
             self._stop(one, member.role.replaced_reason)

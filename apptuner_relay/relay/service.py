@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from apptuner_relay.access.access_control import Access
 from apptuner_relay.access.claims import Claims, MemoryClaims
+from apptuner_relay.config.live_settings import LiveSettings
 from apptuner_relay.config.settings import Settings
 from apptuner_relay.flow.log_maker import LogMaker
 from apptuner_relay.flow.receive_buffer import ReceiveBuffer
@@ -103,6 +104,8 @@ class RelayService(Service):
         shares_sockets: bool = False,
     ) -> None:
         self.settings = settings
+        """As they were at the start; `live` has those that may change."""
+        self.live = LiveSettings(settings)
         self.clock = clock
         self.wall_s = wall_s
         self.store = store
@@ -156,17 +159,12 @@ class RelayService(Service):
             clock.callLater,
             self.meters.bundles,
         )
-        limits = Limits(
-            settings.limits.max_mobiles,
-            settings.limits.max_pages,
-            silence_s=settings.limits.ping_interval,
-        )
         self.registry = ClientRegistry(
             self.clients,
             self.sessions,
             clock,
             context,
-            limits,
+            _limits_of(settings),
             self.make_flow,
             self.meters,
             self.access,
@@ -181,6 +179,13 @@ class RelayService(Service):
             self._slow,
             over_rate,
         )
+
+        self.live.subscribe(self._settings_changed)
+
+    def _settings_changed(self, settings: Settings) -> None:
+        self.access.change_limits(settings.access)
+        self.registry.limits = _limits_of(settings)
+        self._bundle_lines.change(settings.logs.log_bundles)
 
     @property
     def connections(self) -> int:
@@ -309,3 +314,9 @@ class RelayService(Service):
 
     def _claim_lost(self, session_hash: str) -> None:
         self.registry.retire_claimants(session_hash)
+
+
+def _limits_of(settings: Settings) -> Limits:
+    """What a session may have."""
+    limits = settings.limits
+    return Limits(limits.max_mobiles, limits.max_pages, silence_s=limits.ping_interval)

@@ -82,7 +82,7 @@ class Denied(Exception):
 class Guard:
     """Decides on requests.
 
-    :param token: the admin token, or None.
+    :param token: gives the admin token as it is now, or None.
     :param seconds: the monotonic clock.
     :param wall_s: the time of day, which cookies go by.
     :param trusted: the proxies whose X-Forwarded-For is believed.
@@ -90,17 +90,22 @@ class Guard:
 
     def __init__(
         self,
-        token: str | None,
+        token: Callable[[], str | None],
         seconds: Callable[[], float],
         wall_s: WallClock,
         trusted: TrustedProxies,
     ) -> None:
-        self.token = token
+        self._token = token
         self.wall_s = wall_s
         self._trusted = trusted
         self._failures = LogThrottle(seconds)
         self._denials = LogThrottle(seconds)
         self._audit = Audit()
+
+    @property
+    def token(self) -> str | None:
+        """The admin token."""
+        return self._token()
 
     def authenticate(self, request: Request) -> Credential:
         """Let in a request for a page, which may follow a link on another site.

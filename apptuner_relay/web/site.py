@@ -209,7 +209,7 @@ def make_site(
     """
     settings = relay.settings
     guard = Guard(
-        settings.access.admin_token,
+        lambda: relay.live.now.access.admin_token,
         relay.clock.seconds,
         relay.wall_s,
         settings.listening.trusted_proxy,

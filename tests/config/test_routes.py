@@ -53,7 +53,7 @@ class Finding(SynchronousTestCase):
         root = make_site(relay).resource
         self.assertLessEqual(set(root.listStaticNames()), set(OWN))
         guard = Guard(
-            None, relay.clock.seconds, relay.wall_s, relay.settings.listening.trusted_proxy
+            lambda: None, relay.clock.seconds, relay.wall_s, relay.settings.listening.trusted_proxy
         )
         seconds = OWN[b"api"]
         assert seconds is not None

@@ -198,7 +198,7 @@ class AuthorizationResource(JsonResource):
         """Whether there is room for a phone beside those that are about to come."""
         if admission.device is None:
             return
-        key, most = admission.session_hash, self._relay.settings.limits.max_mobiles
+        key, most = admission.session_hash, self._relay.live.now.limits.max_mobiles
         session = self._relay.sessions.get(key)
         there = () if session is None else session.mobiles
         admissions = [*self._gateway.expected(key), *(phone.admission for phone in there)]
