@@ -20,7 +20,7 @@ from apptuner_relay.cluster.ownership.directory import (
 )
 from apptuner_relay.cluster.places import ClusterClients, ClusterPlace, OwnedPlace, PeerPlace
 from apptuner_relay.relay.interfaces import DecideClaim, no_claim
-from apptuner_relay.session.session import Admission, Arrival, BadRequest
+from apptuner_relay.session.session import Admission, BadRequest
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 1.0
 """The pauses between two attempts to reach an owner; each is half as long again as the one
@@ -112,7 +112,7 @@ class PlaceFinder:
                     raise NotHere(f"the session is {lease.node}'s")
             if directory.draining and session not in self._clients.barriers:
                 # It may have no clients, and only its last bundle be here.
-                self._migrations.start(session, Arrival.MOVED, self._migrations.stop_until_s)
+                self._migrations.start_late(session)
             place = await self._find_here(admission)
             if place is None:
                 raise NotHere("the session is about to move")

@@ -58,6 +58,7 @@ class BlockTest(RuntimeCase):
         self.assertIn("answers with 400", own.err)
         relay.child.signal("TERM")
         await relay.child.over()
+        relay.forget()
         again = await self.relay(*options)
         listed = await self.json_of(again, "block")
         self.assertEqual([row["address"] for row in listed["blocked"]], ["192.0.2.4"])
@@ -95,6 +96,16 @@ class ReloadTest(RuntimeCase):
 
 
 class ClusterDrainTest(ClusterCase, RuntimeCase):
+    async def test_the_only_relay_of_a_cluster_keeps_its_sessions(self) -> None:
+        _, (one,), node = await self.cluster(1)
+        cli = await self.join(node, one, "cli")
+        await self.command(one, "drain")
+        await one.logged("draining without stopping: sessions are handed over")
+        phone = await self.join(node, one, "mobile")
+        await cli.push_filler(300_000)
+        await phone.bundle()
+        self.assertFalse(cli.is_closed)
+
     async def test_sessions_move_and_the_relay_takes_others_again(self) -> None:
         _, (one, other), node = await self.cluster(2)
         cli = await self.join(node, one, "cli")

@@ -23,6 +23,8 @@ _CLOSING_SHARE, _MAX_CLOSING_S = 0.2, 3.0
 to leave; and at the most."""
 _HANDOVER_SHARE, _MAX_HANDOVER_S = 0.1, 2.0
 """Likewise for handing over the sessions themselves, when their bundles take long."""
+_LATE_S = 5.0
+"""How long a session may take at least that leaves behind all others."""
 
 
 class Migrations:
@@ -80,6 +82,16 @@ class Migrations:
             running = Deferred.fromCoroutine(migration.run())
             running.addErrback(self._failed).addCallback(lambda _: self._finish(session))
         return self.wait(session)
+
+    def start_late(self, session: str) -> None:
+        """A client comes into a session of a relay that drains: have the session leave, unless
+        there is no other relay. One that drains without stopping may have begun that long ago."""
+        host = self._host
+        if host.living_nodes.others:
+            until_s = max(self.stop_until_s, host.relay.clock.seconds() + _LATE_S)
+            bundles_until_s = until_s - min(_MAX_HANDOVER_S, _LATE_S / 2)
+            self._bundles_until_s = max(self._bundles_until_s, bundles_until_s)
+            self.start(session, Arrival.MOVED, until_s)
 
     async def drain(self, until_s: float) -> None:
         """Have other relays take the sessions of this one. Returns when none is left here, or no
