@@ -31,7 +31,7 @@ Network = IPv4Network | IPv6Network
 _LOCAL = tuple(map(ip_network, ("127.0.0.0/8", "::1/128", "0.0.0.0/32", "::/128")))
 
 
-class Block(NamedTuple):
+class AddressBlock(NamedTuple):
     """A network that is blocked."""
 
     network: Network
@@ -93,7 +93,7 @@ class BlockList:
     def __init__(self, wall_s: WallClock, protected: Iterable[Network] = ()) -> None:
         self._wall_s = wall_s
         self._protected = (*_LOCAL, *protected)
-        self._blocks: dict[Network, Block] = {}
+        self._blocks: dict[Network, AddressBlock] = {}
         self._lengths: Counter[tuple[int, int]] = Counter()
         """How many blocks there are of each version and length of prefix."""
         self.on_change: Callable[[], None] = lambda: None
@@ -102,7 +102,7 @@ class BlockList:
     def __len__(self) -> int:
         return len(self._blocks)
 
-    def add(self, network: Network, for_s: float | None, reason: str = "") -> Block:
+    def add(self, network: Network, for_s: float | None, reason: str = "") -> AddressBlock:
         """Block a network; one that is blocked already is from now on blocked so.
 
         :param for_s: for how long; None for ever.
@@ -114,7 +114,7 @@ class BlockList:
             raise BadRequest(409, f"{MOST_BLOCKS:,} addresses are blocked, the most: lift some")
         now_s = self._wall_s()
         until_s = None if for_s is None else now_s + for_s
-        block = Block(network, now_s, until_s, printable_line(reason, REASON_CHARACTERS))
+        block = AddressBlock(network, now_s, until_s, printable_line(reason, REASON_CHARACTERS))
         self._put(block)
         self.on_change()
         return block
@@ -128,7 +128,7 @@ class BlockList:
             self.on_change()
         return was_blocked
 
-    def find(self, address: str | None) -> Block | None:
+    def find(self, address: str | None) -> AddressBlock | None:
         """The block of an address; None for one that isn't blocked, or isn't known."""
         if not self._blocks or address is None:
             return None
@@ -149,13 +149,13 @@ class BlockList:
         if self.find(address) is not None:
             raise BadRequest(403, BLOCKED)
 
-    def list(self) -> list[Block]:
+    def list(self) -> list[AddressBlock]:
         """All blocks that last, the oldest first."""
         self._forget_over()
         return list(self._blocks.values())
 
     def restore(self, rows: Iterable[object]) -> int:
-        """Add blocks of earlier times, from their `Block.row`. Returns how many of the rows are
+        """Add blocks of earlier times, from their `AddressBlock.row`. Returns how many rows are
         none, or may not be blocked any more."""
         bad = 0
         for row in rows:
@@ -174,7 +174,7 @@ class BlockList:
         until_ms = row["until_ms"]
         until_s = None if until_ms is None else float(until_ms) / 1000
         reason = printable_line(str(row["reason"]), REASON_CHARACTERS)
-        self._put(Block(network, float(row["since_ms"]) / 1000, until_s, reason))
+        self._put(AddressBlock(network, float(row["since_ms"]) / 1000, until_s, reason))
 
     def _check(self, network: Network) -> None:
         if network.prefixlen < _LEAST_BITS[network.version]:
@@ -187,7 +187,7 @@ class BlockList:
                     400, f"{shown} is never blocked: it is this machine's, or a --trusted-proxy"
                 )
 
-    def _put(self, block: Block) -> None:
+    def _put(self, block: AddressBlock) -> None:
         self._drop(block.network)
         self._blocks[block.network] = block
         self._lengths[block.network.version, block.network.prefixlen] += 1
@@ -199,7 +199,7 @@ class BlockList:
             if not self._lengths[key]:
                 del self._lengths[key]
 
-    def _is_over(self, block: Block) -> bool:
+    def _is_over(self, block: AddressBlock) -> bool:
         return block.until_s is not None and block.until_s <= self._wall_s()
 
     def _forget_over(self) -> None:

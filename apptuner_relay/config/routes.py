@@ -15,7 +15,7 @@ OWN: dict[bytes, frozenset[bytes] | None] = {
     b"api": frozenset(
         (
             *(b"status", b"events", b"sessions", b"nodes", b"login", b"logout"),
-            *(b"drain", b"block", b"log-level"),
+            *(b"claims", b"drain", b"block", b"log-level"),
         )
     ),
     **dict.fromkeys((b"s", b"advice"), frozenset((b"",))),

@@ -13,7 +13,7 @@ RESTARTS = "The relay restarts"
 DRAINS = "The relay drains: its operator wants it to take no new sessions"
 
 
-class Draining(Protocol):
+class DrainView(Protocol):
     """Whether a relay drains: `RelayView`."""
 
     @property
@@ -36,7 +36,7 @@ class Health:
         self,
         process: ProcessUse,
         session_count: Callable[[], int],
-        draining: Draining,
+        draining: DrainView,
         clock: IReactorTime,
         wall_s: WallClock,
     ) -> None:
