@@ -33,4 +33,7 @@ def describe(error: BaseException | None) -> str:
     if isinstance(error, SSL.Error):
         reasons = [str(entry[-1]) for part in error.args for entry in part if entry]
         return "; ".join(reasons) or "TLS failed"
+    if isinstance(error, ConnectError) and error.osError and error.args and error.args[0]:
+        # The system's own words; Twisted puts a phrase and the number in front of them.
+        return str(error.args[0])
     return str(error).strip().rstrip(".") or type(error).__name__

@@ -202,7 +202,7 @@ class JoinTests(ChannelCase):
         await self.channel.service_port.stopListening()
         join, screen = self.begin("join")
         self.assertEqual(await join.done, Exit.NO_CONNECTION)
-        self.assertIn("could not connect: Connection was refused", screen.err.getvalue())
+        self.assertIn("could not connect: Connection refused", screen.err.getvalue())
 
     async def test_a_service_that_refuses_the_channel(self) -> None:
         self.channel.refuses_with = {"type": "AuthError", "error": "bad signature", "status": 401}

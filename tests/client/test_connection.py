@@ -82,4 +82,4 @@ class RefusedTests(MemberCommandCase):
         yield self.relay.close()
         push, said = self.begin("push", self.file("x"), "--retries", "0", "--relay", str(relay))
         self.assertEqual((yield push.done), Exit.NO_CONNECTION)
-        self.assertIn("could not connect: Connection was refused", said.err.getvalue())
+        self.assertIn("could not connect: Connection refused", said.err.getvalue())

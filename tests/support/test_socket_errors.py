@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from OpenSSL import SSL
 from service_identity import VerificationError
-from twisted.internet.error import ConnectError, ConnectionLost
+from twisted.internet.error import ConnectError, ConnectionLost, getConnectError
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,6 +22,11 @@ class FailuresTests(SynchronousTestCase):
         self.assertEqual(describe(VerificationError(errors=[])), "it is for another host")
         self.assertEqual(describe(OSError("no route.")), "no route")
         self.assertEqual(describe(KeyError()), "KeyError")
+
+    def test_what_the_system_says(self) -> None:
+        for number, words in ((111, "Connection refused"), (113, "No route to host")):
+            error = getConnectError((number, words))  # type: ignore[no-untyped-call]
+            self.assertEqual(describe(error), words)
 
     def test_a_connection_that_is_lost_before_it_is_made(self) -> None:
         # As twisted.internet.tcp.BaseClient.connectionLost has it.
