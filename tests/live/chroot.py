@@ -16,7 +16,7 @@ from subprocess import PIPE, STDOUT, CompletedProcess, run
 
 PACKAGES = (
     *("adduser", "bash-completion", "ca-certificates", "certbot", "curl", "man-db", "nftables"),
-    *("openssl", "python3", "python3-venv", "systemd"),
+    *("openssl", "procps", "python3", "python3-venv", "systemd"),
 )
 """What the base has beside `apt` and what Debian needs. What tests add needs no more, and so no
 network."""
@@ -43,6 +43,9 @@ for name in null zero full random urandom tty; do
     : > "$1/dev/$name"; mount --bind "/dev/$name" "$1/dev/$name"
 done
 ln -s /proc/self/fd "$1/dev/fd"
+mkdir "$1/dev/pts"
+mount -t devpts -o newinstance,ptmxmode=666 devpts "$1/dev/pts"
+ln -s pts/ptmx "$1/dev/ptmx"
 exec chroot "$@"
 """
 """What is mounted is in a namespace of its own, so nothing has to be unmounted."""

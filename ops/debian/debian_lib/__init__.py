@@ -1,0 +1,1 @@
+"""What `ops/package` is made of."""
