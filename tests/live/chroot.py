@@ -139,7 +139,8 @@ def find_base() -> Path:
     with _locked(cache / "lock"):
         if not base.exists() or time.time() - base.stat().st_mtime > _WEEK_S:
             for old in cache.glob("*.tar*"):
-                old.unlink()
+                if time.time() - old.stat().st_mtime > _WEEK_S:
+                    old.unlink()
             _make_base(suite, base)
     return base
 

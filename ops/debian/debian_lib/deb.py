@@ -107,9 +107,12 @@ class DebianPackage:
         self._release = release
         self._run = run
 
-    def fill(self, wheel: Path, constraint: Path | None) -> None:
-        """Put everything into the tree."""
-        self._install(wheel, constraint)
+    def fill(self, wheel: Path, python: Path, constraint: Path | None) -> None:
+        """Put everything into the tree.
+
+        :param python: one that has pip.
+        """
+        self._install(wheel, python, constraint)
         self._list_plugins()
         self._relocate()
         self._add_units()
@@ -133,9 +136,9 @@ class DebianPackage:
         self._run(["dpkg-deb", "--root-owner-group", "-Zzstd", "-z10", "--build", self._root, deb])
         return deb
 
-    def _install(self, wheel: Path, constraint: Path | None) -> None:
+    def _install(self, wheel: Path, python: Path, constraint: Path | None) -> None:
         self._run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", self._home])
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python"]
+        pip = [python, "-m", "pip", "--disable-pip-version-check", "--python"]
         words: list[str | Path] = [*pip, self._home / "bin/python", "install", "--quiet"]
         # Wheels only: what is compiled here could need libraries that other machines lack.
         words += ["--only-binary=:all:", "--no-compile", f"{wheel}[{EXTRAS}]"]
