@@ -156,10 +156,8 @@ class InstalledTest(TestCase):
         # One that is to be the same as before says so by its traces.
         self.before = self.debian.run("sh", "-c", _TRACES, status=None)
         shutil.copyfile(deb, self.debian.path("/tmp/relay.deb"))
-        self.debian.run(
-            *("apt-get", "install", "-y", "--no-install-recommends", "--no-download"),
-            "/tmp/relay.deb",
-        )
+        words = ("apt-get", "install", "-y", "--no-install-recommends", "/tmp/relay.deb")
+        self.debian.run(*words)
 
     async def run_there(self, *words: str, status: int | None = 0) -> str:
         return await deferToThread(self.debian.run, *words, status=status)
