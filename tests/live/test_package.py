@@ -32,6 +32,19 @@ complete -p apptuner-relay
 _TRACES = "find / -xdev -name '*apptuner*' -not -path '/tmp/*'; getent group _apptuner-relay"
 
 
+class Phone(Child):
+    """``apptuner-relay join``, which says on its standard error that it is there."""
+
+    def __init__(self, argv: list[str], cwd: Path) -> None:
+        self.joined: Deferred[None] = Deferred()
+        super().__init__(argv, cwd)
+
+    def errReceived(self, data: bytes) -> None:
+        super().errReceived(data)
+        if "connected" in self.err and not self.joined.called:
+            self.joined.callback(None)
+
+
 def package(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(PACKAGE), *words],
@@ -223,14 +236,9 @@ class InstalledTest(TestCase):
 
         where = ("--relay", f"ws://127.0.0.1:{port}", "--session", "ABC234")
         self.debian.path("/tmp/app.js").write_text(CODE)
-        joined: Deferred[None] = Deferred()
-
-        def phone_line(text: str) -> None:
-            if not joined.called:
-                joined.callback(None)
-
-        phone = self.child("apptuner-relay", "join", *where, on_line=phone_line)
-        await within_patience(joined, lambda: repr(phone))
+        phone = Phone(self.debian.argv("apptuner-relay", "join", *where), cwd=Path("/"))
+        self.addCleanup(phone.signal, "KILL")
+        await within_patience(phone.joined, phone.__repr__)
         said = await self.run_there("apptuner-relay", "push", "/tmp/app.js", *where)
         self.assertIn("acknowledged", said)
         said = await self.run_there("apptuner-relay", "fetch", *where, "--output", "/tmp/got.js")
