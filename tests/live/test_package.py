@@ -201,7 +201,6 @@ class InstalledTest(TestCase):
     async def units(self) -> None:
         units = ("apptuner-relay.service", "apptuner-relay.socket", "apptuner-relay@3001.service")
         said = await self.run_there("systemd-analyze", "verify", *units)
-        said = re.sub("(?m)^.*Unknown key 'Restart.*\n", "", said)
         self.assertEqual(said, "")
         said = await self.run_there("systemctl", "is-enabled", *units[:2])
         self.assertEqual(said, "enabled\nenabled\n")

@@ -133,7 +133,7 @@ class DebianPackage:
         done = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True)
         architecture = done.stdout.decode().strip()
         deb = out / f"{NAME}_{self._release.debian_version}_{architecture}.deb"
-        self._run(["dpkg-deb", "--root-owner-group", "-Zzstd", "-z10", "--build", self._root, deb])
+        self._run(["dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--build", self._root, deb])
         return deb
 
     def _install(self, wheel: Path, python: Path, constraint: Path | None) -> None:
