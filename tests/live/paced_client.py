@@ -108,6 +108,8 @@ class PacedClient(Protocol):
         self.messages: list[Received] = []
         self.bytes_read = 0
         """Payload, headers and all, from the end of the handshake on."""
+        self._owed_pongs: list[bytes] | None = None
+        """The payloads of pings that came while frames are sent in segments."""
         self.pongs: list[tuple[bytes, int]] = []
         """Payload of each, and `bytes_read` up to its end."""
         self.close: tuple[int, str] | None = None
@@ -226,7 +228,18 @@ class PacedClient(Protocol):
         self.transport.setTcpNoDelay(True)  # type: ignore[union-attr]
         sending = _Segments(self, data, length, pause_s)
         self.transport.registerProducer(sending, False)  # type: ignore[union-attr]
+        self._owed_pongs = []
         await sending.done
+        owed, self._owed_pongs = self._owed_pongs, None
+        for payload in owed:
+            self._answer(payload)
+
+    def _answer(self, payload: bytes) -> None:
+        """Send a pong, but not inside a frame."""
+        if self._owed_pongs is None:
+            self.write(masked(PONG, payload, mask=os.urandom(4)))
+        else:
+            self._owed_pongs.append(payload)
 
     def leave(self) -> None:
         """The process is gone: TCP ends without a Close."""
@@ -348,7 +361,7 @@ class PacedClient(Protocol):
 
     def _frame(self, opcode: int, fin: bool, payload: bytes) -> None:
         if opcode == PING:
-            self.write(masked(PONG, payload, mask=os.urandom(4)))
+            self._answer(payload)
         elif opcode == PONG:
             self.pongs.append((payload, self._at))
         elif opcode == CLOSE:

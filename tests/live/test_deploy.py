@@ -128,7 +128,7 @@ class WorkflowTest(LiveCase):
 
     def test_scripts_exist(self) -> None:
         workflows = sorted((REPOSITORY / ".github/workflows").glob("*.yml"))
-        self.assertEqual([path.name for path in workflows], ["ci.yml", "deploy.yml"])
+        self.assertEqual([path.name for path in workflows], ["ci.yml", "deploy.yml", "release.yml"])
         for path in workflows:
             text = path.read_text()
             scripts = re.findall(r"(?<![\w/.])\.?(?:ci|ops)/[\w/]+", text)
