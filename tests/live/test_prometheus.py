@@ -101,13 +101,18 @@ class MetricsTest(ClusterCase):
     skip = missing_redis()
 
     async def exposed(self) -> dict[str, list[dict[str, str]]]:
-        """Every name that a relay shows, with the labels of its samples."""
+        """Every name that relays show, with the labels of its samples."""
         redis = await self.redis()
-        relay = await self.member(redis.url, "a", "--memory-limit", "512MiB")
-        reply = await relay.get("/metrics")
-        self.assertEqual(reply.status, 200)
+        one = await self.member(redis.url, "a", "--memory-limit", "512MiB")
+        # It keeps claims in a file.
+        alone = await self.relay("--state-dir", str(Path(self.mktemp()).absolute()))
+        families = [*of_a_managed_service()]
+        for relay in (one, alone):
+            reply = await relay.get("/metrics")
+            self.assertEqual(reply.status, 200)
+            families += text_string_to_metric_families(reply.body)
         found: dict[str, list[dict[str, str]]] = {}
-        for family in (*text_string_to_metric_families(reply.body), *of_a_managed_service()):
+        for family in families:
             for sample in family.samples:
                 found.setdefault(sample.name, []).append(sample.labels)
         return found
