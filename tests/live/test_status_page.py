@@ -459,7 +459,7 @@ class TokenTest(PageCase):
             await browser.type("#token", wrong)
             await browser.click("#sign-in button")
             await browser.shows("wrong", "That is not the token.")
-        await relay.logged("sign in, from 127.0.0.1 (nothing): wrong admin token")
+        await relay.logged(r"sign in, from 127.0.0.1 \(nothing\): wrong admin token")
         await self.shoot(browser, "sign-in-wrong")
         await browser.type("#token", TOKEN)
         await browser.click("#sign-in button")
