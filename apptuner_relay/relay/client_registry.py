@@ -66,7 +66,7 @@ class ClientRegistry:
         self._clock = clock
         self._context = context
         self._store = context.store
-        self.limits = limits
+        self._limits = limits
         """What a session may have from now on; clients that are in one stay."""
         self._make_flow = make_flow
         self._meters = meters
@@ -79,13 +79,22 @@ class ClientRegistry:
         """The clients here whose session is another relay's."""
         return [one for one in self.clients if not isinstance(one, Member)]
 
+    @property
+    def limits(self) -> Limits:
+        """How many members of each role a session may have."""
+        return self._limits
+
+    def change_limits(self, limits: Limits) -> None:
+        """Seat whoever comes from now on by ``limits``. Clients that are there stay."""
+        self._limits = limits
+
     # Joining
 
     def make_room(self, admission: Admission) -> Deferred[None]:
         """Find out whether a dead client has the place that a newcomer needs, and close it. Fires
         within a few seconds, and never fails; `check_room` tells whether there is room."""
         session = self.sessions.get(admission.session_hash)
-        return self._liveness.make_room(session, admission, self.limits)
+        return self._liveness.make_room(session, admission, self._limits)
 
     def check_room(self, admission: Admission) -> None:
         """Check that a client has a place in its session here.
@@ -99,7 +108,7 @@ class ClientRegistry:
                 check_conflicts(admission, session.desktop_side)
             except BadRequest as no:
                 raise self._access.soften(admission.session_hash, no) from None
-            session.check_room(admission, self.limits, self._clock.seconds())
+            session.check_room(admission, self._limits, self._clock.seconds())
 
     def join(self, admission: Admission, connection: Connection) -> Member:
         """Make a client whose handshake is done a member of its session."""
@@ -131,7 +140,7 @@ class ClientRegistry:
         if before is None:
             self._count_in(member)
         late = not any(one.sends_bundles for one in session.desktop_side)
-        seating = session.seat(admission, self.limits, now_s)
+        seating = session.seat(admission, self._limits, now_s)
         for one in seating.replaced:
             # This comes first: a phone that it cuts must not be announced to the newcomer.
             self._stop(one, member.role.replaced_reason)

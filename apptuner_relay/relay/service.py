@@ -184,7 +184,7 @@ class RelayService(Service):
 
     def _settings_changed(self, settings: Settings) -> None:
         self.access.change_limits(settings.access)
-        self.registry.limits = _limits_of(settings)
+        self.registry.change_limits(_limits_of(settings))
         self._bundle_lines.change(settings.logs.log_bundles)
 
     @property
