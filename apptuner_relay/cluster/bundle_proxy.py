@@ -21,7 +21,6 @@ from apptuner_relay.cluster.peer_http_proxy import (
     PeerProxy,
     PeerRequest,
     forward,
-    read_pass,
     url_at,
 )
 from apptuner_relay.session.session import BadRequest
@@ -41,13 +40,7 @@ class BundleProxy(PeerProxy):
 
     def is_peer_request(self, request: Request) -> bool:
         """See `bundle_resource.PeerBundles`."""
-        placement, path = self._placement, request.path.decode("latin-1")
-
-        def read(shown: str) -> tuple[bool, str]:
-            wall_s = placement.relay.wall_s()
-            return True, placement.verifier.read_request_pass(shown, path, wall_s)
-
-        return read_pass(request, placement.secret, read, self._refused) is not None
+        return self._has_request_pass(request, request.path.decode("latin-1"))
 
     def _refused(self, wrong: BadPass) -> None:
         count = self._refusals.count()

@@ -5,6 +5,7 @@ all HTTP requests to other relays have in common.
 """
 
 import hmac
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -54,7 +55,7 @@ class PeerRequest(NamedTuple):
     """Further header fields."""
 
 
-class PeerProxy:
+class PeerProxy(ABC):
     """A base class of those that ask other relays, and are asked by them.
 
     :param trust: see `ClusterPlacement`.
@@ -72,6 +73,23 @@ class PeerProxy:
             pool=quiet_pool(reactor),
         )
         self._refusals = LogThrottle(placement.relay.clock.seconds)
+
+    @abstractmethod
+    def _refused(self, wrong: BadPass) -> None:
+        """Log that the pass of a request is not good, some of the times."""
+
+    def _has_request_pass(self, request: Request, what: str) -> bool:
+        """Whether a request shows another relay's pass for ``what`` (`write_request_pass`).
+
+        :raises BadRequest: see `read_pass`.
+        """
+        placement = self._placement
+
+        def read(shown: str) -> tuple[bool, str]:
+            wall_s = placement.relay.wall_s()
+            return True, placement.verifier.read_request_pass(shown, what, wall_s)
+
+        return read_pass(request, placement.secret, read, self._refused) is not None
 
 
 def url_at(lease: Lease, path: str) -> str:

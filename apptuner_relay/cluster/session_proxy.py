@@ -20,7 +20,6 @@ from apptuner_relay.cluster.peer_http_proxy import (
     PeerProxy,
     PeerRequest,
     forward,
-    read_pass,
     url_at,
 )
 from apptuner_relay.cluster.placement import ClusterPlacement
@@ -52,13 +51,7 @@ class SessionProxy(PeerProxy):
 
     def is_peer_request(self, request: Request, session_hash: str) -> bool:
         """See `PeerSessions`."""
-        placement = self._placement
-        what = _what(request, session_hash)
-
-        def read(shown: str) -> tuple[bool, str]:
-            return True, placement.verifier.read_request_pass(shown, what, placement.relay.wall_s())
-
-        return read_pass(request, placement.secret, read, self._refused) is not None
+        return self._has_request_pass(request, _what(request, session_hash))
 
     def _refused(self, wrong: BadPass) -> None:
         count = self._refusals.count()
