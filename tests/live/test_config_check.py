@@ -1,5 +1,6 @@
 """``--check``: what is said of a configuration before a relay is started with it."""
 
+import socket
 from pathlib import Path
 
 from tests.certificates import Authority
@@ -80,6 +81,13 @@ class ConfigCheckTest(LiveCase):
         self.assertLine(child, "warning", f"--listen {listen}: in use")
         self.assertLine(child, "warning", "another relay has it")
         self.assertEqual((await relay.get("/health")).json()["status"], "ok")
+
+    async def test_a_server_that_says_nothing(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            at = f"127.0.0.1:{silent.getsockname()[1]}"
+            options = ("--redis", f"redis://{at}", "--cluster-secret", SECRET)
+            child = await self.check(*options, "--listen", f"tcp:{free_port()}", exits=1)
+        self.assertLine(child, "failed", f"--redis redis://{at}: no answer in 5 s")
 
     async def test_redis(self) -> None:
         redis = RedisProcess("--requirepass", "5ecret-5ecret")
