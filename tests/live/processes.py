@@ -92,6 +92,12 @@ class Child(ProcessProtocol):
             self.signal("KILL")
         assert self.exit_code == 0 and not self.err, repr(self)
 
+    async def kill(self) -> None:
+        """End it by SIGKILL, if it goes on, and wait until it has gone: trial takes what is left of
+        it for a fault of the test."""
+        self.signal("KILL")
+        await within_patience(self.over(), lambda: f"goes on: {self!r}")
+
     def over(self) -> Deferred[None]:
         """Fires when the process has ended and all of its output has been read."""
         done: Deferred[None] = Deferred()

@@ -35,7 +35,7 @@ class BillingTest(LiveCase):
         bundle.write_text("x" * BUNDLE_BYTES)
         where = ["--relay", f"ws://127.0.0.1:{relay.port}", "--session", "ABC234"]
         phone = Child(self.program("join", *where, "--once"), env=checkout_env())
-        self.addCleanup(phone.signal, "KILL")
+        self.addCleanup(phone.kill)
         await relay.logged("mobile connected")
         pushed = await run(self.program("push", *where, str(bundle)), env=checkout_env())
         self.assertEqual(pushed.exit_code, 0, repr(pushed))

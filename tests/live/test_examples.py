@@ -68,7 +68,7 @@ class ExamplesTest(LiveCase):
         source.write_text(code, "utf-8")
         address = f"ws://127.0.0.1:{relay.port}"
         child = Child([*self.command(name), address, "ABC234", str(source.resolve())])
-        self.addCleanup(child.signal, "KILL")
+        self.addCleanup(child.kill)
         await within_patience(child.over(), lambda: repr(child))
         return child
 

@@ -124,7 +124,7 @@ class SizesTest(LiveCase):
         if not (KIT / "node_modules/ws").exists():
             raise SkipTest(f"needs `npm ci --ignore-scripts` in {KIT}: ops/test does it")
         child = Child([program("node"), str(SIZES), *arguments])
-        self.addCleanup(child.signal, "KILL")
+        self.addCleanup(child.kill)
         await within_patience(child.over(), lambda: repr(child))
         return child
 

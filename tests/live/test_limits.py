@@ -91,7 +91,7 @@ class NativeTest(LiveCase):
         node = shutil.which("node") or "node"
         argv = [node, "--no-warnings", "--experimental-websocket", "native.mjs", relay_url]
         child = Child(argv, NODE_DIRECTORY, on_line=on_line)
-        self.addCleanup(child.signal, "KILL")
+        self.addCleanup(child.kill)
         return child
 
     async def test_what_it_gets_and_how_it_ends(self) -> None:

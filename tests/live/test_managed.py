@@ -285,7 +285,7 @@ class ProgramsTest(ManagedCase):
         program = [sys.executable, "-m", "apptuner_relay.client.main", name, *arguments]
         place = ["--relay", f"ws://127.0.0.1:{relay.port}", "--managed", url, "--session", SESSION]
         child = Child([*program, *place], env=checkout_env())
-        self.addCleanup(child.signal, "KILL")
+        self.addCleanup(child.kill)
         return child
 
     async def check(self, relay: RelayProcess, url: str) -> None:
@@ -350,7 +350,7 @@ class ProgramsTest(ManagedCase):
         cli = await node.join("cli", SESSION)
         command = ["node", str(program), places[0], KEY, SESSION, str(got), places[1]]
         phone = Child(command)
-        self.addCleanup(phone.signal, "KILL")
+        self.addCleanup(phone.kill)
         await cli.expect("mobile_connected")
         sent = await cli.push_filler(200_000)
         ack = (await cli.expect("bundle_ack")).data

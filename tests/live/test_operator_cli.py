@@ -42,7 +42,7 @@ class OperatorCliCase(LiveCase):
         self, name: str, relay: RelayProcess, *arguments: str, width: int = 80, height: int = 24
     ) -> TerminalProgram:
         program = TerminalProgram(self.command(name, relay, *arguments), width, height)
-        self.addCleanup(program.signal, "KILL")
+        self.addCleanup(program.kill)
         return program
 
 
@@ -214,7 +214,7 @@ class UrlTest(OperatorCliCase):
         url = f"ws://127.0.0.1:{relay.port}/mobile/ABC234"
         program = [sys.executable, "-m", "apptuner_relay.client.main"]
         join = Child([*program, "join", url, "--once"], env=checkout_env())
-        self.addCleanup(join.signal, "KILL")
+        self.addCleanup(join.kill)
         await relay.logged("mobile connected")
         push = await run([*program, "push", str(TYPESCRIPT), "--single", url], env=checkout_env())
         self.assertEqual(push.exit_code, 0, repr(push))
@@ -228,7 +228,7 @@ class SchemaTest(OperatorCliCase):
         url = f"ws://127.0.0.1:{relay.port}/cli/ABC234"
         program = [sys.executable, "-m", "apptuner_relay.client.main"]
         join = Child([*program, "join", url, "--once", "--json"], env=checkout_env())
-        self.addCleanup(join.signal, "KILL")
+        self.addCleanup(join.kill)
         await relay.logged("mobile connected")
         got = os.path.abspath(self.mktemp())
         for arguments in (

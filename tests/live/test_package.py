@@ -236,7 +236,7 @@ class InstalledTest(TestCase):
         where = ("--relay", f"ws://127.0.0.1:{port}", "--session", "ABC234")
         self.debian.path("/tmp/app.js").write_text(CODE)
         phone = Phone(self.debian.argv("apptuner-relay", "join", *where), cwd=Path("/"))
-        self.addCleanup(phone.signal, "KILL")
+        self.addCleanup(phone.kill)
         await within_patience(phone.joined, phone.__repr__)
         said = await self.run_there("apptuner-relay", "push", "/tmp/app.js", *where)
         self.assertIn("acknowledged", said)
@@ -250,7 +250,7 @@ class InstalledTest(TestCase):
     def child(self, *words: str, on_line: object) -> Child:
         argv = self.debian.argv(*words)
         child = Child(argv, cwd=Path("/"), on_line=on_line)  # type: ignore[arg-type]
-        self.addCleanup(child.signal, "KILL")
+        self.addCleanup(child.kill)
         return child
 
     async def it_goes(self) -> None:

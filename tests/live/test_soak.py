@@ -17,7 +17,7 @@ class SoakTest(LiveCase):
         command = [sys.executable, str(REPOSITORY / "ops/bench/soak")]
         command += ["--minutes", str(MINUTES), "--seed", str(SEED)]
         soak = Child(command, env=checkout_env(PYTHONUNBUFFERED="1"))
-        self.addCleanup(soak.signal, "KILL")
+        self.addCleanup(soak.kill)
         await soak.over()
         self.assertEqual(soak.exit_code, 0, repr(soak))
         self.assertIn("Every bundle came intact or was said to be cut", soak.out)

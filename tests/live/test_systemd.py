@@ -379,7 +379,7 @@ class NotifyTest(LiveCase):
             env=checkout_env(NOTIFY_SOCKET=systemd.path, WATCHDOG_USEC="200000"),
         )
         self.addCleanup(lambda: within_patience(child.over(), lambda: repr(child)))
-        self.addCleanup(child.signal, "KILL")
+        self.addCleanup(child.kill)
         for _ in range(2):
             await systemd.told("WATCHDOG=1")
         child.signal("USR1")

@@ -179,7 +179,7 @@ class StartTest(TlsCase):
         """It ends with 1 and one line, which is returned."""
         relay = RelayProcess(options)
         relay.forget()
-        self.addCleanup(relay.child.signal, "KILL")
+        self.addCleanup(relay.child.kill)
         await within_patience(relay.child.over(), lambda: repr(relay.child))
         self.assertEqual(relay.child.exit_code, 1, repr(relay.child))
         lines = relay.child.err.splitlines()

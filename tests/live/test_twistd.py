@@ -78,7 +78,7 @@ class ServeTest(TwistdCase):
         words = ("serve", "--listen", "tcp:0:interface=127.0.0.1")
         program = [sys.executable, "-m", "apptuner_relay.client.main", *words]
         child = Child(program, cwd=folder, env=checkout_env(), on_line=line)
-        self.addCleanup(child.signal, "KILL")
+        self.addCleanup(child.kill)
         endpoint = await within_patience(listening, lambda: repr(child))
         self.assertEqual((await http(endpoint, "/health")).json()["status"], "ok")
         child.signal("TERM")

@@ -378,7 +378,7 @@ class CurlTest(DownloadCase):
 
     async def test_resumed_after_the_connection_was_cut(self) -> None:
         cutting = Child(self._command("--limit-rate", "4M"))
-        self.addCleanup(cutting.signal, "KILL")
+        self.addCleanup(cutting.kill)
         await self.reads.beyond(3 * MIB)
         self.site.transports[0].abortConnection()
         await within_patience(cutting.over(), lambda: repr(cutting))

@@ -358,7 +358,7 @@ class WithTheWorker(TestCase):
         started: Deferred[str] = Deferred()
         argv = [sys.executable, "-c", RELAY, str(path), str(self.room / "out")]
         relay = Child(argv, env=checkout_env(), on_line=started.callback)
-        self.addCleanup(relay.signal, "KILL")
+        self.addCleanup(relay.kill)
         pid = int(await within_patience(started, lambda: repr(relay)))
         gone = Gone(os.pidfd_open(pid))
         reactor.addReader(gone)  # type: ignore[attr-defined]
