@@ -2,6 +2,7 @@
 #ifndef CASES_H
 #define CASES_H
 
+void case_accept(void);
 void case_bundle(void);
 void case_latency(void);
 void case_saves(void);

@@ -7,6 +7,8 @@
  *              sent `burst` at a time
  *   idle       `clients` connections opened and held, each with an application ping
  *              every `ping_every_s`
+ *   accept     `clients` connections, `crowd` of them after the other, that are opened,
+ *              `at_once` at a time, and leave with a Close
  *   stalled    `sessions` sessions whose `phones` read nothing, each CLI pushing a bundle
  *   latency    short messages both ways at a fixed rate in one session while `movers`
  *              others move bundles, together at `rate` bytes/s
@@ -217,7 +219,7 @@ static void case_stalled(void)
 int main(int argc, char **argv)
 {
     static const struct { const char *name; void (*run)(void); } cases[] = {
-        {"bundle", case_bundle}, {"small", case_small}, {"idle", case_idle},
+        {"accept", case_accept}, {"bundle", case_bundle}, {"small", case_small}, {"idle", case_idle},
         {"stalled", case_stalled}, {"latency", case_latency}, {"saves", case_saves},
         {"sessions", case_sessions}, {"slow_line", case_slow_line},
         {"neighbours", case_neighbours},
@@ -237,6 +239,6 @@ int main(int argc, char **argv)
             cases[i].run();
             return 0;
         }
-    die("usage: load bundle|small|idle|stalled|latency|saves|sessions|slow_line|neighbours "
+    die("usage: load accept|bundle|small|idle|stalled|latency|saves|sessions|slow_line|neighbours "
         "key=value ...");
 }

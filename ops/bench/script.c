@@ -13,7 +13,7 @@ static void *must(void *p)
     return p;
 }
 
-enum { TEXT = 0x81, PING = 0x89, COMPRESSED = 0x40 };
+enum { TEXT = 0x81, CLOSE = 0x88, PING = 0x89, COMPRESSED = 0x40 };
 
 static size_t frame_append(uint8_t *to, const uint8_t *payload, size_t len, int first_byte)
 {
@@ -100,5 +100,14 @@ struct script *script_control_ping(void)
     struct script *s = must(calloc(1, sizeof *s));
     s->wire = must(malloc(14));
     s->wire_len = frame_append(s->wire, NULL, 0, PING);
+    return s;
+}
+
+struct script *script_close(void)
+{
+    static const uint8_t normal[] = {1000 >> 8, 1000 & 0xff};
+    struct script *s = must(calloc(1, sizeof *s));
+    s->wire = must(malloc(sizeof normal + 14));
+    s->wire_len = frame_append(s->wire, normal, sizeof normal, CLOSE);
     return s;
 }

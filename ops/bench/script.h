@@ -22,6 +22,8 @@ struct script *script_load(const char *file);
 struct script *script_join(const struct script *a, const struct script *b);
 /* A WebSocket ping, which is a control frame. */
 struct script *script_control_ping(void);
+/* A Close with 1000. */
+struct script *script_close(void);
 struct script *script_repeat(const char *text, size_t len, size_t times);
 
 #endif

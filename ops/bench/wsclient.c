@@ -205,7 +205,7 @@ static int header_byte(struct client *c, uint8_t b)
     }
     c->control = c->head[0] & 0x08;
     c->frame_left = len;
-    if ((c->head[0] & 0x0f) == 8)
+    if ((c->head[0] & 0x0f) == 8 && c->state != LEAVING)
         closed(c, "close frame");
     else if (!c->control) {
         c->final = c->head[0] >> 7;
@@ -436,6 +436,15 @@ void client_vanish(struct client *c)
     client_ignore(c);
     if (setsockopt(c->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program))
         die("SO_ATTACH_FILTER: %s", strerror(errno));
+}
+
+void client_leave(struct client *c, const struct script *close)
+{
+    if (c->state != OPEN)
+        die("%s: the server has closed", c->path);
+    client_send(c, close->wire, close->wire_len, close->wire_len);
+    if (c->state == OPEN)
+        c->state = LEAVING;
 }
 
 void client_drop(struct client *c)

@@ -21,7 +21,7 @@
 
 enum { START_BYTES = 20 };
 
-enum client_state { CONNECTING, HANDSHAKE, WELCOME, OPEN, CLOSED };
+enum client_state { CONNECTING, HANDSHAKE, WELCOME, OPEN, LEAVING, CLOSED };
 
 struct client {
     int fd;
@@ -84,6 +84,8 @@ void client_open(struct client *c);   /* begin to connect */
 void client_ignore(struct client *c); /* leave its socket open and never read it again */
 size_t client_take(struct client *c, size_t most); /* but so much, if it is there */
 void client_vanish(struct client *c); /* from now on its kernel drops all that comes for it */
+/* Send a Close, which is all of `close`; the connection ends when the server ends it. */
+void client_leave(struct client *c, const struct script *close);
 void client_drop(struct client *c);   /* close with a reset: nothing lingers */
 
 double now_s(void);

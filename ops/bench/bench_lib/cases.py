@@ -7,7 +7,7 @@ from math import ceil
 from pathlib import Path
 
 from .payload import payload_bytes
-from .peers import LEAN, OURS
+from .peers import BUN, LEAN, OURS
 
 Raw = dict[str, float]
 
@@ -77,6 +77,7 @@ def cases(
         _small(1, window=1),
         _idle("idle", 5000),
         _idle("idle-10k", 10_000, only=OURS),
+        _accept(),
         _stalled("stalled", scripts["single"], sessions=20, phones=1),
         _stalled("stalled-five", scripts["single"], sessions=60, phones=5),
         *(_latency(script, scripts[script], latency_rate) for script in ("single", "chunks")),
@@ -171,6 +172,26 @@ def _idle(name: str, clients: int, only: tuple[str, ...] = ()) -> Case:
         {"clients": clients, "seconds": 10},
         {"clients": clients // 5, "seconds": 2},
         only=only,
+    )
+
+
+def _accept() -> Case:
+    title = "a client comes and leaves"
+
+    def each(raw: Raw) -> float:
+        return raw["cpu_s"] / raw["clients"] * 1e6
+
+    return Case(
+        "accept",
+        "accept",
+        (
+            Figure("cpu", f"{title}: CPU", "µs", each),
+            Figure("connect", f"{title}: CPU until welcomed", "µs", lambda r: r["connect_cpu_us"]),
+            Figure("leave", f"{title}: CPU from there on", "µs", lambda r: r["leave_cpu_us"]),
+        ),
+        {"clients": 3000},
+        {"clients": 640, "warm": 128},
+        only=(*OURS, LEAN, BUN),
     )
 
 

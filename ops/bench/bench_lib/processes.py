@@ -138,11 +138,14 @@ def _wait_until_ready(
 def _ready(port: int, says_ready: bool, log: Path, start: int) -> bool:
     if says_ready:
         return b"ready" in log.read_bytes()[start:]
+    # What a relay runs while it starts is not to be taken for a part of it: it has ended when the
+    # relay answers.
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"GET /live HTTP/1.0\r\n\r\n")
+            return bool(connection.recv(1))
     except OSError:
         return False
-    return True
 
 
 def descendants(pid: int) -> list[int]:

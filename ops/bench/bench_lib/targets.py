@@ -96,6 +96,7 @@ _NEIGHBOURS = [
     for kind in NEIGHBOURS
 ]
 TARGETS = [
+    Target(18, "accept", "cpu", 1.0, LEAN),
     *_NEIGHBOURS,
     Target(12, "bundle-1-single", "cpu", 1.15, FLOOR),
     Target(12, "bundle-1-chunks", "cpu", 1.4, FLOOR),
