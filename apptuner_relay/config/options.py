@@ -11,7 +11,6 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from twisted.python import usage
@@ -285,9 +284,17 @@ def _kept(option: Option, file: ConfigFile) -> _Given | None:
 
 def _no_such(name: str, known: Iterable[str], source: str | None = None) -> BadOption:
     """Says that ``name`` is no option, and which it may have been meant to be."""
-    near = get_close_matches(name, known, 1)
-    meant = f"did you mean {near[0]}?" if near else "--help lists them"
+    near = _nearest(name, known)
+    meant = f"did you mean {near}?" if near else "--help lists them"
     return BadOption(f"{source or name}: no such option; {meant}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    """Which name was meant, if any looks like it."""
+    # A relay that starts needs none of this.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, known, 1)), None)
 
 
 def _read_tunes(source: str, texts: Iterable[str]) -> dict[str, _Given]:
@@ -306,8 +313,8 @@ def _known_tunes(source: str, tunes: Iterable[tuple[str, str]]) -> dict[str, _Gi
         if option is None:
             if name in _BY_NAME:
                 raise BadOption(f"{source}: {name} is an option of its own: --{name}")
-            near = get_close_matches(name, _TUNES, 1)
-            meant = f"; did you mean {near[0]}?" if near else ""
+            near = _nearest(name, _TUNES)
+            meant = f"; did you mean {near}?" if near else ""
             raise BadOption(f"{source}: {name!r} is none of {', '.join(sorted(_TUNES))}{meant}")
         found[option.name] = _Given(f"{source} {name}", value, name in _FORMER_TUNES)
     return found

@@ -5,8 +5,9 @@ Both begin where the relay began. The last step of the day is the one that is go
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from statistics import median
 from typing import NamedTuple
+
+from apptuner_relay.support.median import median
 
 HOUR_SAMPLES = 360
 DAY_STEPS = 288

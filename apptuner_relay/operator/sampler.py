@@ -4,7 +4,6 @@ has brought.
 
 from collections import deque
 from collections.abc import Callable
-from statistics import median
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -13,6 +12,7 @@ from apptuner_relay.operator.cpu_use import CpuUse
 from apptuner_relay.operator.history import History, Sample
 from apptuner_relay.operator.loop_lag import LoopLag
 from apptuner_relay.support.clocks import WallClock, in_ms
+from apptuner_relay.support.median import median
 
 SAMPLE_INTERVAL_S = 10.0
 """How often `Sampler.sample` is to be called."""

@@ -5,7 +5,6 @@ it was built from. prometheus-client has those of any process.
 import platform
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import version
 
 from prometheus_client.core import InfoMetricFamily, Metric
 
@@ -68,6 +67,8 @@ def process_families(meters: Meters) -> Iterator[Metric]:
 
 @cache
 def _build_labels() -> dict[str, str]:
+    from importlib.metadata import version
+
     return {
         "version": __version__,
         "commit": commit() or "",
