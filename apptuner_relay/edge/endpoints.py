@@ -5,11 +5,12 @@ there (`prefixes`), and what the operator is told where an endpoint can't be lis
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import IService
+from twisted.application.service import IService, Service
 from twisted.internet import endpoints
 from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -21,6 +22,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Site
 
 from apptuner_relay.config.options import Options
+from apptuner_relay.config.tls_use import speaks_tls
 from apptuner_relay.edge.adopted import (
     ADOPTED,
     AdoptedEndpoint,
@@ -28,16 +30,21 @@ from apptuner_relay.edge.adopted import (
     PassedSockets,
     passed_sockets,
 )
-from apptuner_relay.edge.certificate import BadCertificate
-from apptuner_relay.edge.certificate_reload import CertificateReload
-from apptuner_relay.edge.prefixes import Prefixes, PrefixFactory, RejectionLog, split_prefixes
-from apptuner_relay.edge.tls_transport import tune_tls
+from apptuner_relay.edge.prefixes import (
+    BeginTLS,
+    Prefixes,
+    PrefixFactory,
+    RejectionLog,
+    split_prefixes,
+)
 from apptuner_relay.edge.transport import tune
 from apptuner_relay.operator.descriptors import guard
 from apptuner_relay.operator.signals import SignalCalls
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.support.client_address import NOBODY
-from apptuner_relay.support.private_names.of_twisted import EndpointService
+
+if TYPE_CHECKING:
+    from apptuner_relay.edge.certificate_reload import CertificateReload
 
 NUL = "\0"
 """The first character of the name of an abstract UNIX socket, which has no file; shown as @."""
@@ -51,7 +58,7 @@ class CannotListen(Exception):
     """An endpoint can't be listened on; the text says which, and why."""
 
 
-class ListeningService(EndpointService):
+class ListeningService(Service):
     """Listens on one endpoint. Where it can't, the process ends with one line that says why."""
 
     log = Logger()
@@ -64,8 +71,10 @@ class ListeningService(EndpointService):
         daemon: bool,
         prepare: Callable[[IListeningPort], None],
     ) -> None:
-        super().__init__(endpoint, factory)
+        self._endpoint = endpoint
+        self._factory = factory
         self._prepare = prepare
+        self._port: Deferred[Any] = succeed(None)
         self._description = description
         self.is_adopted = split_prefixes(description).endpoint.startswith(ADOPTED)
         self._daemon = daemon
@@ -77,7 +86,9 @@ class ListeningService(EndpointService):
 
     def privilegedStartService(self) -> None:
         """:raises CannotListen: in a daemon, whose parent then reports it and exits with 1."""
-        self.listen()
+        super().privilegedStartService()
+        self._port = self._endpoint.listen(self._factory)
+        self._port.addCallbacks(self._listening, self._failed)
         if self._wrong is None:
             return
         if self._daemon:
@@ -86,8 +97,17 @@ class ListeningService(EndpointService):
         print(f"apptuner-relay: {self._wrong}", file=sys.__stderr__)
         sys.exit(1)
 
-    def listening(self, port: IListeningPort) -> IListeningPort:
-        """See `EndpointService`."""
+    def stopService(self) -> Deferred[None]:
+        """Fires when it no longer listens."""
+        super().stopService()
+        self._port.cancel()
+
+        def close(port: IListeningPort | None) -> object:
+            return port and port.stopListening()
+
+        return self._port.addCallback(close).addCallback(lambda done: None)
+
+    def _listening(self, port: IListeningPort) -> IListeningPort:
         tune(port, self.is_adopted)
         self._prepare(port)
         prefixes = split_prefixes(self._description)
@@ -102,8 +122,7 @@ class ListeningService(EndpointService):
         if self.shown:
             self.log.info("listening on {address}", address=self.shown)
 
-    def failed(self, failure: Failure) -> None:
-        """See `EndpointService`."""
+    def _failed(self, failure: Failure) -> None:
         reason = getattr(failure.value, "socketError", failure.value)
         text = getattr(reason, "strerror", None) or str(reason)
         self._wrong = f"cannot listen on {self._description}: {text}"
@@ -216,6 +235,7 @@ class EndpointFactories:
             relay.meters.counters.count_turned_away, relay.clock.seconds
         )
         self._reload: CertificateReload | None = None
+        self._has_tls = speaks_tls(relay.settings.listening.listen)
         self.services: list[IService] = []
 
     def make(self, prefixes: Prefixes) -> IProtocolFactory:
@@ -234,19 +254,31 @@ class EndpointFactories:
             settings.listening.handshake_timeout,
             self._rejections,
             settings.listening.trusted_proxy if prefixes.proxied else None,
-            self._certificate_reload() if prefixes.secure else None,
+            self._begin_tls() if prefixes.secure else None,
         )
 
     def prepare(self, port: IListeningPort) -> None:
         """Set up a port that listens now."""
-        tune_tls(port)
+        if self._has_tls:
+            from apptuner_relay.edge.tls_transport import tune_tls
+
+            tune_tls(port)
         guard(port, self._relay.descriptors, self._turn_away)
 
     def _turn_away(self, host: str | None) -> None:
         self._rejections.add("descriptors", host, "no file descriptor is left for it")
 
-    def _certificate_reload(self) -> CertificateReload:
+    def _begin_tls(self) -> BeginTLS:
+        # Most relays leave TLS to what stands before them: see `left_out`.
+        from apptuner_relay.edge.tls_handshake import make_begin_tls
+
+        return make_begin_tls(self._certificate_reload(), self._site, self._reactor)
+
+    def _certificate_reload(self) -> "CertificateReload":
         if self._reload is None:
+            from apptuner_relay.edge.certificate import BadCertificate
+            from apptuner_relay.edge.certificate_reload import CertificateReload
+
             settings = self._relay.settings
             if settings.listening.tls_cert is None:
                 raise ValueError("tls: needs --tls-cert, the certificate's file")

@@ -1,5 +1,5 @@
 """What the prefixes of an endpoint, ``proxy:`` and ``tls:``, put before HTTP: a load balancer's
-PROXY header, and TLS. The endpoints themselves are in `endpoints`.
+PROXY header, and TLS (`tls_handshake`). The endpoints themselves are in `endpoints`.
 
 HTTP knows of neither. Once the header is read, HTTP gets the transport itself, with the client's
 address in place of the proxy's, so a `transport.BlockTransport` stays one. Over TLS, HTTP begins
@@ -10,25 +10,13 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import Any, NamedTuple
 
-from OpenSSL import SSL
 from twisted.internet import address
-from twisted.internet.interfaces import (
-    IAddress,
-    IDelayedCall,
-    IHandshakeListener,
-    IOpenSSLServerConnectionCreator,
-    IProtocol,
-    IProtocolFactory,
-)
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from apptuner_relay.edge.certificate import explain
 from apptuner_relay.edge.prefix_states import TRANSITIONS, PrefixEvent, PrefixState
-from apptuner_relay.edge.tls_transport import SecureTransport
 from apptuner_relay.support.client_address import UNKNOWN, TrustedProxies, host_of
 from apptuner_relay.support.log_throttle import LogThrottle
 from apptuner_relay.wire.messages import http_refusal
@@ -47,6 +35,10 @@ REASONS = (
     "descriptors",
 )
 """Why connections are rejected before HTTP begins."""
+
+BeginTLS = Callable[["PrefixFactory", IAddress, float], IProtocol]
+"""Makes the protocol that has a connection of this peer until its TLS handshake is done, and after.
+The handshake has to be done by a time in seconds of the factory's clock."""
 
 _PROXY, _TLS = "proxy:", "tls:"
 
@@ -104,7 +96,7 @@ class PrefixFactory(ServerFactory):
     """Stands before a Site: its connections become the Site's.
 
     :param trusted: whose PROXY headers are believed; None where there are none.
-    :param tls: makes the server's side of TLS; None for plain HTTP.
+    :param begin_tls: None for plain HTTP.
     :param timeout_s: how long all that precedes HTTP may take.
     """
 
@@ -117,16 +109,14 @@ class PrefixFactory(ServerFactory):
         timeout_s: float,
         rejections: RejectionLog,
         trusted: TrustedProxies | None,
-        tls: IOpenSSLServerConnectionCreator | None,
+        begin_tls: BeginTLS | None,
     ) -> None:
         self.site = site
         self.clock = clock
         self.timeout_s = timeout_s
         self.rejections = rejections
         self.trusted = trusted
-        self.tls: TLSMemoryBIOFactory | None = None
-        if tls is not None:
-            self.tls = TLSMemoryBIOFactory(tls, False, self.site, clock)
+        self.begin_tls = begin_tls
 
     def doStart(self) -> None:
         self.site.doStart()
@@ -195,8 +185,8 @@ class PrefixProtocol(Protocol):
 
     def _read_first_byte(self) -> None:
         """Hand the connection on, to TLS once the client has begun."""
-        tls = self._factory.tls
-        if tls is None:
+        begin_tls = self._factory.begin_tls
+        if begin_tls is None:
             self._deadline.cancel()
             self._hand_on(self._factory.site.buildProtocol(self._peer))
         elif self._data[:1].isalpha():
@@ -209,8 +199,7 @@ class PrefixProtocol(Protocol):
         elif self._data:
             until_s = self._deadline.getTime()
             self._deadline.cancel()
-            handshake = TLSHandshake(self._factory, self._peer, until_s)
-            self._hand_on(SecureTransport(tls, handshake))
+            self._hand_on(begin_tls(self._factory, self._peer, until_s))
 
     def _hand_on(self, protocol: IProtocol | None) -> None:
         """Leave the connection to ``protocol``, with what was received and not read."""
@@ -239,51 +228,6 @@ class PrefixProtocol(Protocol):
 
     def _advance(self, event: PrefixEvent) -> None:
         self._state = TRANSITIONS[self._state, event]
-
-
-@implementer(IHandshakeListener)
-class TLSHandshake(Protocol):
-    """Has a connection until its TLS handshake is done.
-
-    :param until_s: when the handshake has to be done, in seconds of the clock.
-    """
-
-    def __init__(self, factory: PrefixFactory, peer: IAddress, until_s: float) -> None:
-        self._factory = factory
-        self._peer = peer
-        self._until_s = until_s
-        self._is_late = False
-
-    def connectionMade(self) -> None:
-        clock = self._factory.clock
-        left_s = max(0.0, self._until_s - clock.seconds())
-        self._deadline: IDelayedCall = clock.callLater(left_s, self._time_out)
-
-    def handshakeCompleted(self) -> None:
-        """See `IHandshakeListener`: HTTP begins."""
-        self._deadline.cancel()
-        transport: Any = self.transport
-        self.transport = None
-        transport.wrappedProtocol = protocol = self._factory.site.buildProtocol(self._peer)
-        assert protocol is not None
-        protocol.makeConnection(transport)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """See `IProtocol`: the handshake has failed."""
-        if self._is_late:
-            return
-        self._deadline.cancel()
-        error = reason.value
-        why = explain(error) if isinstance(error, SSL.Error) else "the connection was lost"
-        self._count("tls_handshake", f"the TLS handshake has failed: {why}")
-
-    def _time_out(self) -> None:
-        self._is_late = True
-        self._count("timeout", f"the TLS handshake took more than {self._factory.timeout_s:g} s")
-        self.transport.abortConnection()  # type: ignore[union-attr]
-
-    def _count(self, reason: str, why: str) -> None:
-        self._factory.rejections.add(reason, host_of(self._peer), why)
 
 
 def _client(header: Header) -> IAddress:

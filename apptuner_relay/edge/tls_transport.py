@@ -18,9 +18,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from apptuner_relay.edge.transport import BlockTransport
+from apptuner_relay.edge.transport import BlockReceiver, BlockTransport
 from apptuner_relay.flow.receive_buffer import ReceiveBuffer
-from apptuner_relay.support.private_names.of_twisted import TLSConnection
+from apptuner_relay.support.private_names.of_twisted_tls import TLSConnection
 
 CIPHERTEXT_BYTES = 128 * 1024
 """The most that is received at once. Decrypted it fits into a `ReceiveBuffer`, together with the
@@ -44,7 +44,7 @@ _ciphertext = _Ciphertext()
 
 
 @implementer(ISSLTransport, IHalfCloseableProtocol)
-class SecureTransport(TLSConnection):
+class SecureTransport(BlockReceiver, TLSConnection):
     """The server's side of TLS."""
 
     _buffer: ReceiveBuffer | None = None
@@ -53,14 +53,14 @@ class SecureTransport(TLSConnection):
     """Whether the client has ended its side, by a close_notify."""
 
     def receive_blocks(self, buffer: ReceiveBuffer, block_received: Callable[[int], None]) -> None:
-        """See `BlockTransport.receive_blocks`."""
+        """See `BlockReceiver`."""
         self._buffer = buffer
         self._block_received = block_received
         if isinstance(self.transport, BlockTransport):
             self.transport.receive_blocks(_ciphertext, self._ciphertext_received)
 
     def receive_no_more(self) -> None:
-        """See `BlockTransport.receive_no_more`."""
+        """See `BlockReceiver`."""
         self._buffer = None
         del self._block_received
         if isinstance(self.transport, BlockTransport):

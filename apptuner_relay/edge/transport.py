@@ -39,7 +39,23 @@ def _ignore(length: int) -> None:
     """The connection has ended: no protocol takes blocks."""
 
 
-class BlockTransport(BufferedConnection):
+class BlockReceiver:
+    """A transport that can receive into a `ReceiveBuffer`."""
+
+    __slots__ = ()
+
+    def receive_blocks(self, buffer: ReceiveBuffer, block_received: Callable[[int], None]) -> None:
+        """From now on receive into ``buffer`` and call ``block_received(length)``, instead of the
+        protocol's ``dataReceived``."""
+        raise NotImplementedError
+
+    def receive_no_more(self) -> None:
+        """Forget the protocol, whose connection has ended, so that it is freed without the garbage
+        collector."""
+        raise NotImplementedError
+
+
+class BlockTransport(BlockReceiver, BufferedConnection):
     """A TCP connection that can receive into a `ReceiveBuffer`, and offer without copying."""
 
     _buffer: ReceiveBuffer | None = None
@@ -49,14 +65,12 @@ class BlockTransport(BufferedConnection):
     """From the first time on that the kernel didn't take all."""
 
     def receive_no_more(self) -> None:
-        """Forget the protocol, whose connection has ended, so that it is freed without the garbage
-        collector."""
+        """See `BlockReceiver`."""
         self._buffer = None
         self._block_received = _ignore
 
     def receive_blocks(self, buffer: ReceiveBuffer, block_received: Callable[[int], None]) -> None:
-        """From now on receive into ``buffer`` and call ``block_received(length)``, instead of the
-        protocol's ``dataReceived``."""
+        """See `BlockReceiver`."""
         self._buffer = buffer
         self._block_received = block_received
 

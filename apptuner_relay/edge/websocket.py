@@ -13,8 +13,12 @@ from twisted.internet.tcp import Connection as TCPConnection
 from apptuner_relay.edge.closing_handshake import ClosingHandshake
 from apptuner_relay.edge.closing_states import ClosingEvent, ClosingState
 from apptuner_relay.edge.pinged import PingedConnection
-from apptuner_relay.edge.tls_transport import SecureTransport
-from apptuner_relay.edge.transport import BlockTransport, nothing_unsent, send_nothing
+from apptuner_relay.edge.transport import (
+    BlockReceiver,
+    BlockTransport,
+    nothing_unsent,
+    send_nothing,
+)
 from apptuner_relay.flow.receive_buffer import BLOCK_BYTES, TURN_S
 from apptuner_relay.relay.frame_handler import FrameHandler
 from apptuner_relay.relay.service import RelayService
@@ -101,7 +105,7 @@ class FramedConnection(PingedConnection, HandshakeProtocol):
             self.transport.receive_blocks(self.relay.buffer, self._take_block)
         else:
             self.offer = self._write_parts
-            if isinstance(self.transport, SecureTransport):
+            if isinstance(self.transport, BlockReceiver):
                 self.transport.receive_blocks(self.relay.buffer, self._take_block)
         self.frame_handler = handler = self.opened()
         self.transport.registerProducer(handler.sink, True)
@@ -137,7 +141,7 @@ class FramedConnection(PingedConnection, HandshakeProtocol):
             return
         self.ended(handler, self.closing.reason, self.closing.code)
         # What refers to the connection goes, so that it needs no garbage collector to go.
-        if isinstance(self.transport, BlockTransport | SecureTransport):
+        if isinstance(self.transport, BlockReceiver):
             self.transport.receive_no_more()
         self.offer, self.unsent = send_nothing, nothing_unsent
 

@@ -143,7 +143,7 @@ class Factories(EndpointCase):
         factories = self.factories(trusted_proxy=PROXIES)
         factory = factories.make(split_prefixes("proxy:tcp:1"))
         assert isinstance(factory, PrefixFactory)
-        self.assertEqual((factory.trusted, factory.tls), (PROXIES, None))
+        self.assertEqual((factory.trusted, factory.begin_tls), (PROXIES, None))
 
     def test_all_endpoints_of_tls_have_one_certificate(self) -> None:
         live = Live(Path(self.mktemp()))

@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.edge.certificate_reload import CertificateReload
 from apptuner_relay.edge.prefixes import PLAIN_HTTP, PrefixFactory, RejectionLog, split_prefixes
+from apptuner_relay.edge.tls_handshake import make_begin_tls
 from apptuner_relay.support.client_address import TrustedProxies
 from tests.certificates import Authority, Live
 
@@ -204,9 +205,9 @@ class SecureConnections(PrefixCase):
         pair = Authority().issue()
         live.install(pair.chain, pair.key)
         certificates = CertificateReload(live.chain, live.key, self.clock, 60)
-        self.secure = PrefixFactory(
-            Site(), self.clock, TIMEOUT_S, self.rejections, None, certificates
-        )
+        site = Site()
+        begin_tls = make_begin_tls(certificates, site, self.clock)
+        self.secure = PrefixFactory(site, self.clock, TIMEOUT_S, self.rejections, None, begin_tls)
         self.client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
         self.client.set_connect_state()
 

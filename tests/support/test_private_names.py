@@ -17,7 +17,6 @@ from autobahn.twisted.websocket import (
     WebSocketServerProtocol,
 )
 from autobahn.websocket.protocol import WebSocketProtocol
-from twisted.application.internet import StreamServerEndpointService
 from twisted.internet import tcp
 from twisted.protocols.tls import BufferingTLSTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,7 +24,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http import HTTPChannel
 
 import apptuner_relay
-from apptuner_relay.support.private_names import of_autobahn, of_twisted
+from apptuner_relay.support.private_names import of_autobahn, of_twisted, of_twisted_tls
 
 USED: dict[type, str] = {
     WebSocketProtocol: "data dropConnection processData sendCloseFrame sendData wasClean",
@@ -37,7 +36,6 @@ USED: dict[type, str] = {
     tcp.Connection: "_tempDataBuffer dataBuffer producerPaused",
     tcp.Connector: "_makeTransport",
     tcp.Port: "_shouldShutdown numberAccepts transport",
-    StreamServerEndpointService: "_waitingForPort",
     BufferingTLSTransport: "_aborted _appSendBuffer _flushReceiveBIO _flushSendBIO _handshakeDone "
     "_lostTLSConnection _tlsConnection _tlsShutdownFinished _write",
     HTTPChannel: "_command _handlingRequest _log _path _send100Continue _version",
@@ -51,7 +49,7 @@ FORBIDDEN = {name for names in USED.values() for name in names.split()} - {"tran
 """What classes derived from Autobahn's and Twisted's may not use elsewhere, nor anything else that
 begins with an underscore."""
 
-MAY_USE = (of_autobahn, of_twisted)
+MAY_USE = (of_autobahn, of_twisted, of_twisted_tls)
 
 OF_PYTHON = {"_asdict", "_replace", "_value2member_map_"}
 """What the standard library documents though it begins with an underscore, or what has no other

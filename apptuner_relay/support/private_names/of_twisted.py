@@ -1,16 +1,13 @@
-"""What the relay uses of Twisted beyond its documentation."""
+"""What the relay uses of Twisted beyond its documentation, TLS apart (`of_twisted_tls`)."""
 
 import socket
 from collections.abc import Callable
 from typing import Any
 
-from OpenSSL import SSL
-from twisted.application.internet import StreamServerEndpointService
 from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import ILogObserver, LogEvent, Logger
-from twisted.protocols.tls import BufferingTLSTransport
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from zope.interface import implementer
@@ -82,83 +79,6 @@ class SharedUNIXPort(unix.Port):
     def connectionLost(self, reason: Failure) -> None:
         """See `IReadDescriptor`."""
         tcp.Port.connectionLost(self, reason)
-
-
-class EndpointService(StreamServerEndpointService):
-    """Listens on an endpoint, and says what becomes of it. Twisted's own service logs a traceback
-    where it can't."""
-
-    def listening(self, port: IListeningPort) -> IListeningPort:
-        """``port`` listens. Returns what to close at the end."""
-        raise NotImplementedError
-
-    def failed(self, failure: Failure) -> None:
-        """The endpoint can't be listened on."""
-        raise NotImplementedError
-
-    def listen(self) -> None:
-        """Begin to listen; `listening` or `failed` may be called at once."""
-        waiting = self._waitingForPort = self.endpoint.listen(self.factory)
-        waiting.addCallbacks(self.listening, self.failed)
-
-
-# Twisted: TLS
-
-
-class TLSConnection(BufferingTLSTransport):
-    """The TLS of a connection, with OpenSSL's side of it."""
-
-    def decrypt(self) -> None:
-        """Ciphertext was received, or OpenSSL has given up."""
-        raise NotImplementedError
-
-    def encrypt(self, data: bytes) -> None:
-        """``data`` was written."""
-        raise NotImplementedError
-
-    @property
-    def tls(self) -> SSL.Connection:
-        """OpenSSL's side: ciphertext goes in and out through its memory buffers."""
-        connection: SSL.Connection = self._tlsConnection
-        return connection
-
-    @property
-    def is_tls_over(self) -> bool:
-        """Whether TLS has ended, in order or not, or never began."""
-        return self._tlsConnection is None or bool(self._lostTLSConnection)
-
-    @property
-    def is_aborted(self) -> bool:
-        """Whether this side has cut the connection."""
-        return bool(self._aborted)
-
-    @property
-    def can_encrypt(self) -> bool:
-        """Whether what is written can be encrypted now: the handshake is done, and nothing written
-        waits for it."""
-        return bool(self._handshakeDone) and not self._appSendBuffer
-
-    def decrypt_as_twisted(self) -> None:
-        """Deliver what was received, and end the connection where OpenSSL says so."""
-        super()._flushReceiveBIO()
-
-    def encrypt_as_twisted(self, data: bytes) -> None:
-        """Encrypt and send ``data``, as soon as that can be."""
-        super()._write(data)
-
-    def send_ciphertext(self) -> None:
-        """Send what OpenSSL has to send."""
-        self._flushSendBIO()
-
-    def fail_tls(self) -> None:
-        """TLS has failed with the exception that is being handled."""
-        self._tlsShutdownFinished(Failure())
-
-    def _flushReceiveBIO(self) -> None:
-        self.decrypt()
-
-    def _write(self, bytes: bytes) -> None:
-        self.encrypt(bytes)
 
 
 # Twisted: HTTP
