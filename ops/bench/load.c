@@ -7,6 +7,7 @@
  *              sent `burst` at a time
  *   idle       `clients` connections opened and held, each with an application ping
  *              every `ping_every_s`
+ *   started    nobody comes: what the server has used until it listens, and its memory
  *   accept     `clients` connections, `crowd` of them after the other, that are opened,
  *              `at_once` at a time, and leave with a Close
  *   stalled    `sessions` sessions whose `phones` read nothing, each CLI pushing a bundle
@@ -216,10 +217,19 @@ static void case_stalled(void)
 
 /* ---- */
 
+static void case_started(void)
+{
+    double cpu_s = servers_cpu_s();
+
+    hold(number("seconds", 2));
+    printf("until_ready_s %.4f\nrss_kib %.0f\n", cpu_s, servers_kib("VmRSS"));
+}
+
 int main(int argc, char **argv)
 {
     static const struct { const char *name; void (*run)(void); } cases[] = {
-        {"accept", case_accept}, {"bundle", case_bundle}, {"small", case_small}, {"idle", case_idle},
+        {"started", case_started}, {"accept", case_accept}, {"bundle", case_bundle},
+        {"small", case_small}, {"idle", case_idle},
         {"stalled", case_stalled}, {"latency", case_latency}, {"saves", case_saves},
         {"sessions", case_sessions}, {"slow_line", case_slow_line},
         {"neighbours", case_neighbours},
@@ -239,6 +249,6 @@ int main(int argc, char **argv)
             cases[i].run();
             return 0;
         }
-    die("usage: load accept|bundle|small|idle|stalled|latency|saves|sessions|slow_line|neighbours "
-        "key=value ...");
+    die("usage: load started|accept|bundle|small|idle|stalled|latency|saves|sessions|slow_line|"
+        "neighbours key=value ...");
 }

@@ -67,6 +67,7 @@ def cases(
 ) -> list[Case]:
     """All cases, in the order of the table."""
     return [
+        _started(),
         *(
             _bundle(phones, script, scripts[script])
             for phones in (1, 5)
@@ -172,6 +173,19 @@ def _idle(name: str, clients: int, only: tuple[str, ...] = ()) -> Case:
         {"clients": clients, "seconds": 10},
         {"clients": clients // 5, "seconds": 2},
         only=only,
+    )
+
+
+def _started() -> Case:
+    title = "a server that has just started"
+    return Case(
+        "started",
+        "started",
+        (
+            Figure("memory", f"{title}: memory", "MiB", lambda r: r["rss_kib"] / KIB_PER_MIB),
+            Figure("cpu", f"{title}: CPU until then", "ms", lambda r: r["until_ready_s"] * 1e3),
+        ),
+        only=(*OURS, LEAN, BUN),
     )
 
 

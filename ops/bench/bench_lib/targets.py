@@ -97,6 +97,7 @@ _NEIGHBOURS = [
 ]
 TARGETS = [
     Target(18, "accept", "cpu", 1.0, LEAN),
+    Target(18, "started", "memory", 45),
     *_NEIGHBOURS,
     Target(12, "bundle-1-single", "cpu", 1.15, FLOOR),
     Target(12, "bundle-1-chunks", "cpu", 1.4, FLOOR),
