@@ -15,13 +15,14 @@ from apptuner_relay.client.content import add_have_argument, had, had_code
 from apptuner_relay.client.credentials import add_key_argument, add_token_argument, shown
 from apptuner_relay.client.download import Downloader
 from apptuner_relay.client.joining import JoinedPhone, Task
+from apptuner_relay.client.managed_options import add_managed_arguments
 from apptuner_relay.client.member_connection import ClientPings, Target
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
 from apptuner_relay.client.replacing import checked_output
 from apptuner_relay.client.screen import Screen
-from apptuner_relay.client.way import add_managed_arguments, make_factory
+from apptuner_relay.client.way import make_factory
 
 PING_SECONDS = 30.0
 PONG_SECONDS = 5.0

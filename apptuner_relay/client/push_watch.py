@@ -9,52 +9,20 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from apptuner_relay.client.command import checked
 from apptuner_relay.client.file_watch import FileWatch
 from apptuner_relay.client.member_connection import ClientPings, Target
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.no_phone_hint import hint_for
 from apptuner_relay.client.outcome import Exit, UsageError
 from apptuner_relay.client.policy import Patience
+from apptuner_relay.client.push_options import POLL_SECONDS
 from apptuner_relay.client.save_parcels import SaveMessages, SaveParcels, SaveUploads
 from apptuner_relay.client.save_pushing import SavePush
 from apptuner_relay.client.saved_file import Look, NotAFileError, Save, read_bytes
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.way import make_factory
 
-POLL_SECONDS = 0.1
-LEAST_POLL_SECONDS = 0.01
-"""Below some of these, two saves may have the same time: file systems count in ticks."""
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 30.0
-
-
-def poll_seconds(text: str) -> float:
-    """`--poll`. Raises `ValueError` with a text for the user."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not LEAST_POLL_SECONDS <= value <= 3600:
-        raise ValueError(f"{text!r} is no number of seconds, {LEAST_POLL_SECONDS:g} to 3600")
-    return value
-
-
-def add_watch_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--watch`, and what belongs to it."""
-    parser.add_argument(
-        "--watch",
-        action="store_true",
-        help="stay, and send the file again whenever it is saved: only what has changed, where the "
-        "relay can take that. Whoever joins later gets the last save. Not with --device, "
-        "--source-map or --wait",
-    )
-    parser.add_argument(
-        "--poll",
-        metavar="SECONDS",
-        type=checked(poll_seconds),
-        help="with --watch: how often to look at the file, which is read when it has not changed "
-        f"for two looks (default: {POLL_SECONDS:g})",
-    )
 
 
 class WatchedPush:

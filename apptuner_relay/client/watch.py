@@ -13,6 +13,7 @@ from typing import Any
 
 from apptuner_relay.client.command import Command, add_session_arguments
 from apptuner_relay.client.credentials import add_key_argument
+from apptuner_relay.client.managed_options import add_managed_arguments
 from apptuner_relay.client.member_connection import ClientPings, Target
 from apptuner_relay.client.membership import Membership
 from apptuner_relay.client.outcome import Exit
@@ -20,7 +21,7 @@ from apptuner_relay.client.phones import Acknowledgement, Phone, PhoneRoster, ph
 from apptuner_relay.client.policy import Patience
 from apptuner_relay.client.printable import json_line, printable, printable_json
 from apptuner_relay.client.screen import Screen
-from apptuner_relay.client.way import add_managed_arguments, make_factory
+from apptuner_relay.client.way import make_factory
 
 PING_SECONDS = 20.0
 PATIENCE = Patience(tries=10, first_seconds=1.0, ceiling_seconds=30.0, forgiving=True)

@@ -23,11 +23,11 @@ from apptuner_relay.client.doctor.finding import (
     Finding,
     diagnosis,
 )
+from apptuner_relay.client.managed_options import add_managed_arguments
 from apptuner_relay.client.outcome import Exit
 from apptuner_relay.client.printable import printable
 from apptuner_relay.client.screen import Screen
 from apptuner_relay.client.session_id_note import session_id_note
-from apptuner_relay.client.way import add_managed_arguments
 
 _STYLES = {
     CheckState.OK: "green",
