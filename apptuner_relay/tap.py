@@ -47,6 +47,7 @@ from apptuner_relay.spool.disk import ThreadedDisk
 from apptuner_relay.spool.spare_files import Spares
 from apptuner_relay.spool.store import Store
 from apptuner_relay.support.clocks import use_monotonic_clock
+from apptuner_relay.support.private_names.of_twisted import read_directly
 from apptuner_relay.web.site import PeerParts, make_site
 
 if TYPE_CHECKING:
@@ -267,6 +268,7 @@ def makeService(options: Options) -> IService:
 
     reactor: Any = global_reactor
     use_monotonic_clock(reactor)
+    read_directly(reactor)
     if options["check"]:
         # Most of the time it isn't needed.
         from apptuner_relay.config_check import check_and_exit

@@ -93,7 +93,7 @@ class BlockTransport(BlockReceiver, BufferedConnection):
         isn't all, the registered producer's ``resumeProducing`` is called once the kernel takes
         more."""
         sent = 0
-        size = sum(map(len, parts))
+        size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
         if not self.connected or self.disconnecting or self._broken:
             return size
         if not self.has_buffered:

@@ -27,6 +27,8 @@ from apptuner_relay.wire.closing import read_close
 from apptuner_relay.wire.frames import (
     CLOSE,
     CLOSE_NO_STATUS,
+    HEADROOM,
+    LONE_BYTES,
     PING,
     PONG,
     Frame,
@@ -38,8 +40,8 @@ _CLOSE_REASON_BYTES = 123
 _LAST_TURNS = 20
 """For how many turns together a lost connection is taken in."""
 _CLOSED_BY_CLIENT = "closed by the client"
-_GONE = ClosingState.GONE
-"""A name that costs less to look up: it is compared for each block."""
+_OPEN, _GONE = ClosingState.OPEN, ClosingState.GONE
+"""Names that cost less to look up: they are compared for each block."""
 
 
 class FramedConnection(PingedConnection, HandshakeProtocol):
@@ -210,11 +212,17 @@ class FramedConnection(PingedConnection, HandshakeProtocol):
 
     def _take_block(self, length: int) -> None:
         """Take in ``length`` bytes that have been received into the relay's buffer."""
-        buffer, handler = self.relay.buffer, self.frame_handler
+        relay, handler = self.relay, self.frame_handler
         if handler is None:
             return
-        self._keepalive.heard(now_s := self.relay.clock.seconds())
-        start, stop = buffer.START, buffer.START + length
+        buffer, now_s = relay.buffer, relay.clock.seconds()
+        self._keepalive.heard(now_s)
+        start, stop = HEADROOM, HEADROOM + length
+        if length <= LONE_BYTES and self.closing.state is _OPEN:
+            text = handler.reader.lone_text(buffer.data, start, stop)
+            if text is not None:
+                self._take_alone(handler, text, length, now_s)
+                return
         try:
             while start < stop and self.closing.state is not _GONE:
                 start = self._read(handler, start, stop, now_s + TURN_S)
@@ -226,7 +234,21 @@ class FramedConnection(PingedConnection, HandshakeProtocol):
                         self.resume()
                     break
         finally:
-            handler.bytes_in += start - buffer.START
+            handler.bytes_in += start - HEADROOM
+            handler.flush()
+
+    def _take_alone(
+        self, handler: FrameHandler, text: bytearray, length: int, now_s: float
+    ) -> None:
+        """Take in the text of a block of ``length`` bytes that was nothing else."""
+        handler.bytes_in += length
+        if handler.take_alone(text, now_s):
+            return
+        try:
+            handler.take_texts([text])
+        except FrameError as error:
+            self._refuse(handler, error)
+        finally:
             handler.flush()
 
     def _take_unread(self) -> None:
@@ -271,13 +293,16 @@ class FramedConnection(PingedConnection, HandshakeProtocol):
                 if handler.source.held or seconds() >= until_s:
                     break
         except FrameError as error:
-            self.close(error.code, error.reason)
-            handler.reader.skip_messages()
-            if handler.reader.unreadable:
-                self._end_our_side()
+            self._refuse(handler, error)
         finally:
             pieces.close()
         return handler.reader.stopped_at if self.closing.state is not _GONE else stop
+
+    def _refuse(self, handler: FrameHandler, error: FrameError) -> None:
+        self.close(error.code, error.reason)
+        handler.reader.skip_messages()
+        if handler.reader.unreadable:
+            self._end_our_side()
 
     def control_received(self, handler: FrameHandler, opcode: int, payload: bytes) -> None:
         """A control frame was received."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from apptuner_relay.flow.follower import Follower
 from apptuner_relay.flow.interleaved import Waiting
 from apptuner_relay.flow.source import Source
+from apptuner_relay.wire.frames import Frame
 
 _GATHER_BYTES = 128 * 1024
 """About how much of the frames that wait is offered to the transport at once."""
@@ -95,6 +96,13 @@ class SendQueue(list[Waiting | Follower]):
         followers = [one for one in self if isinstance(one, Follower)]
         self.clear()
         return followers
+
+    def rest_of_frame(self, fresh: Sequence[Frame]) -> bytes | None:
+        """What has to be sent before a Close can follow: the rest of the frame that the follower in
+        front is inside, and what is ``fresh``. None where that isn't in memory."""
+        front = self.front
+        rest: bytes | None = front.rest_of_frame() if isinstance(front, Follower) else b""
+        return None if rest is None else rest + b"".join(fresh)
 
     def move_to_end(self, follower: Follower) -> bool:
         """Move ``follower`` behind the others, if one of those has something to send. Returns

@@ -143,6 +143,16 @@ class Sink:
         else:
             self._queue.append(waiting)
 
+    def send_now(self, data: bytes, source: Source) -> None:
+        """Send a message that is one frame, and do not wait for the source's flush."""
+        if self._queue or self.state is not _READY:
+            self.send(data, source)
+            return
+        parts, size = (data,), len(data)
+        taken = self.offer(parts, size)
+        if taken < size:
+            self._keep_rest(parts, taken, source)
+
     def send_all(self, frames: Sequence[Frame], source: Source) -> None:
         """Send several messages that are one frame each."""
         if self._queue or self.state is not _READY:
@@ -225,7 +235,7 @@ class Sink:
             return
         self._idle_call = None
         self._slow.discard(self)
-        rest = self._end_of_frame(self._queue.front)
+        rest = self._queue.rest_of_frame(self._fresh) if self._rest is None else self._rest.data
         followers = self._queue.take_followers()
         for each in (self._fresh, self._controls, self._backlog):
             each.clear()
@@ -383,16 +393,6 @@ class Sink:
         if several:
             self._send_small(several)
         return bool(self._queue)
-
-    def _end_of_frame(self, front: Waiting | Follower | None) -> bytes | None:
-        """What has to be sent before a Close can follow: the rest of the frame that is on its way.
-        None where that isn't in memory."""
-        if self._rest is not None:
-            return self._rest.data
-        rest: bytes | None = b""
-        if isinstance(front, Follower):
-            rest = front.rest_of_frame()
-        return rest if rest is None else rest + b"".join(self._fresh)
 
     def _release(self) -> None:
         """Let those sources go of which no more than the window waits."""

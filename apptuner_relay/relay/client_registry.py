@@ -26,7 +26,8 @@ from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.support.lazy_text import Lasted
 from apptuner_relay.support.units import show_count
-from apptuner_relay.wire.frames import CLOSE_NORMAL, CLOSE_POLICY, FrameReader, PeerReader
+from apptuner_relay.wire.frames import CLOSE_NORMAL, CLOSE_POLICY, FrameReader
+from apptuner_relay.wire.peer_frames import PeerReader
 
 _TOO_MANY_PAGES = (
     "There are too many pages in this session, and this one has been quiet for longest"

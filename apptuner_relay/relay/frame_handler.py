@@ -13,7 +13,8 @@ from apptuner_relay.flow.sink import Sink
 from apptuner_relay.flow.slow_consumers import BRIDGED_PATIENCE_S, SlowConsumers
 from apptuner_relay.flow.source import Source
 from apptuner_relay.support.round_trip import RoundTrip
-from apptuner_relay.wire.frames import FrameReader, PeerReader, Piece, Texts
+from apptuner_relay.wire.frames import FrameReader, Piece, Texts
+from apptuner_relay.wire.peer_frames import PeerReader
 
 
 class FrameHandler(Protocol):
@@ -33,6 +34,13 @@ class FrameHandler(Protocol):
 
     def take_texts(self, texts: Texts) -> None:
         """Take in small text messages, each of them whole."""
+
+    def take_alone(self, text: bytearray, now_s: float) -> bool:
+        """Take in a small text message that came alone, and send it at once: as `take_texts` and
+        `flush` do, for less. Returns False where it is none that can be; it is left for those then.
+
+        :param now_s: seconds of the clock.
+        """
 
     def take(self, piece: Piece, view: memoryview) -> None:
         """Take in the next piece of a message. ``view`` is of the buffer in which the piece lies;

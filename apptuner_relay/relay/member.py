@@ -34,6 +34,8 @@ from apptuner_relay.wire.frames import (
 from apptuner_relay.wire.messages import HEAD_BYTES
 
 _READING, _HALTING = HaltingState.READING, HaltingState.HALTING
+_MOBILE = Role.MOBILE
+"""A name that costs less to look up: it is compared for each message."""
 _FEW_TEXTS = 4
 _MOVES = "its session moves"
 
@@ -148,6 +150,25 @@ class Member(ClientFacts):
         self._send_all(frames, size)
         if self._halting is _HALTING:
             self._hold_between_bundles()
+
+    def take_alone(self, text: bytearray, now_s: float) -> bool:
+        """See `FrameHandler`."""
+        usual, allowance, session = self._usual, self._allowance, self.session
+        if not usual or not text.startswith(usual) or allowance.left < 1:
+            return False
+        is_mobile = self.role is _MOBILE
+        audience = session.listeners if is_mobile else session.mobiles
+        if not audience or self._halting is not _READING or (not is_mobile and b"D" in text):
+            return False
+        allowance.left -= 1
+        length, source = len(text), self.source
+        self._usual_tally.passed(1, length, len(audience))
+        data = TEXT_HEADERS[length] + text
+        source.feeds = sinks = [member.sink for member in audience]
+        for sink in sinks:
+            sink.send_now(data, source)
+        self.said_s = session.last_activity_s = now_s
+        return True
 
     def _take_small(self, text: bytes) -> None:
         route = self._route(text, True)

@@ -24,9 +24,9 @@ from apptuner_relay.wire.frames import (
     TEXT,
     Frame,
     FrameError,
-    PeerReader,
     frame_header,
 )
+from apptuner_relay.wire.peer_frames import PeerReader
 
 RELAY_LOST = "The relay that has this session was lost: send the bundle again"
 

@@ -37,10 +37,12 @@ CLOSE_TRY_AGAIN_LATER = 1013
 MAX_CONTROL_BYTES = 125
 SMALL_BYTES = 512
 """A `FrameReader` yields texts of at most this size several at once, as `Texts`."""
+LONE_BYTES = SMALL_BYTES + 8
+"""The most bytes that a block has of which `FrameReader.lone_text` makes a text."""
 _MOST_TEXTS = 256
 _MOST_SKIPPED = 1024
 """How many frames are skipped at once."""
-_WHOLE_TEXT = FIN | TEXT
+WHOLE_TEXT = FIN | TEXT
 _LONGEST_SMALL_HEADER = 8
 _LONGEST_HEADER = 10
 HEADROOM = 256
@@ -182,7 +184,7 @@ class FrameReader:
                         yield piece
                     continue
                 first = buffer[at]
-                if first == _WHOLE_TEXT and self._opcode == CONTINUATION and not self._skipping:
+                if first == WHOLE_TEXT and self._opcode == CONTINUATION and not self._skipping:
                     texts, at = self._small_texts(buffer, at, stop)
                     if texts:
                         yield texts
@@ -218,6 +220,37 @@ class FrameReader:
         finally:
             self.stopped_at = at
 
+    def lone_text(self, buffer: bytearray, start: int, stop: int) -> bytearray | None:
+        """What `feed` would yield of a block that is one small text, whole and between others:
+        that text, for a fraction of the time. Most blocks are such where messages come one at a
+        time. None for any other block, which is left for `feed`."""
+        if (
+            buffer[start] != WHOLE_TEXT
+            or self._opcode != CONTINUATION
+            or self._held
+            or self._skipping
+            or self.unreadable
+        ):
+            return None
+        begin = start + 6
+        length = buffer[start + 1] - 0x80
+        if length == 126:
+            begin = start + 8
+            length = buffer[start + 2] << 8 | buffer[start + 3]
+            if length < 126:
+                return None
+        elif not 0 <= length < 126:
+            return None
+        if begin + length != stop or length > self._most_small:
+            return None
+        unmask_frames(buffer, ((begin, stop),))
+        text = buffer[begin:stop]
+        if text.isascii() or is_text(text):
+            self.stopped_at = stop
+            return text
+        unmask_frames(buffer, ((begin, stop),))
+        return None
+
     def _small_texts(self, buffer: bytearray, start: int, stop: int) -> tuple[Texts, int]:
         """The small texts that follow each other from ``start`` on, and where they end: each is one
         whole frame of UTF-8 with at most `SMALL_BYTES`. This is the fast path, as most messages are
@@ -226,7 +259,7 @@ class FrameReader:
         spans: list[tuple[int, int]] = []
         last = stop - _LONGEST_SMALL_HEADER
         most, most_texts = self._most_small, self.most_texts
-        while at <= last and buffer[at] == _WHOLE_TEXT and len(spans) < most_texts:
+        while at <= last and buffer[at] == WHOLE_TEXT and len(spans) < most_texts:
             length = buffer[at + 1]
             if length == 0xFE:
                 length = buffer[at + 2] << 8 | buffer[at + 3]
@@ -355,36 +388,3 @@ class FrameReader:
         buffer[:start] = bytes(start)
         buffer[stop:] = bytes(len(buffer) - stop)
         return False
-
-
-class PeerReader(FrameReader):
-    """Reads frames of another relay: they have no masks, and that relay has checked their texts.
-
-    Masks (RFC 6455 §5.3) keep scripts in browsers from sending bytes that a proxy takes for
-    requests. Between relays there are no scripts and no such proxies, so both sides agree to leave
-    masks out.
-    """
-
-    _mask_bytes = 0
-    _checks_text = False
-
-    def _small_texts(self, buffer: bytearray, start: int, stop: int) -> tuple[Texts, int]:
-        at = start
-        texts: Texts = []
-        most, most_texts = self._most_small, self.most_texts
-        while at + 4 <= stop and buffer[at] == _WHOLE_TEXT and len(texts) < most_texts:
-            length = buffer[at + 1]
-            begin = at + 2
-            if length == 126:
-                length = buffer[at + 2] << 8 | buffer[at + 3]
-                begin = at + 4
-                if length < 126:
-                    break
-            elif length > 126:
-                break
-            until = begin + length
-            if until > stop or length > most:
-                break
-            texts.append(buffer[begin:until])
-            at = until
-        return texts, at

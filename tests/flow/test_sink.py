@@ -32,6 +32,26 @@ class Forwarding(FlowTest):
         phone.make_room()
         self.assertEqual(phone.got, b"onetwothreefour")
 
+    def test_one_that_does_not_wait_for_the_end_of_its_block(self) -> None:
+        cli, phone = self.connect(), self.connect(room=10)
+        phone.sink.send(b"one", cli.source)
+        phone.sink.send_now(b"two", cli.source)
+        self.assertEqual(phone.got, b"onetwo")
+        phone.sink.send_now(b"three", cli.source)
+        phone.sink.send_now(b"four", cli.source)
+        cli.source.flush()
+        self.assertEqual(phone.got, b"onetwothre")
+        phone.make_room()
+        self.assertEqual(phone.got, b"onetwothreefour")
+
+    def test_one_that_comes_behind_a_log(self) -> None:
+        cli, dashboard, phone = self.connect(), self.connect(), self.connect()
+        message = self.open(cli, phone)
+        message.send(PIECE)
+        phone.sink.send_now(text(b"behind"), dashboard.source)
+        message.send(b"last", end=True)
+        self.assertEqual(messages(phone.got)[0], [PIECE + b"last", b"behind"])
+
     def test_first_piece_leaves_before_the_last_has_come(self) -> None:
         cli, phone = self.connect(), self.connect()
         message = self.open(cli, phone)

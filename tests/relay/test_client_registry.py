@@ -33,6 +33,9 @@ class Bridged:
     def take_texts(self, texts: list[Any]) -> None:
         self.taken += map(bytes, texts)
 
+    def take_alone(self, text: bytearray, now_s: float) -> bool:
+        return False
+
     def flush(self) -> None: ...
 
     def gone(self, why: str) -> bool:

@@ -4,7 +4,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.flow.slow_consumers import BRIDGED_PATIENCE_S
 from apptuner_relay.relay.member import Member
-from apptuner_relay.wire.frames import FrameError, FrameReader, PeerReader
+from apptuner_relay.wire.frames import FrameError, FrameReader
+from apptuner_relay.wire.peer_frames import PeerReader
 from tests.memory import Relay, masked
 
 

@@ -18,6 +18,7 @@ from autobahn.twisted.websocket import (
 )
 from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet import tcp
+from twisted.internet.epollreactor import EPollReactor
 from twisted.protocols.tls import BufferingTLSTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, HTTPConnectionPool
@@ -35,6 +36,7 @@ USED: dict[type, str] = {
     "wasNotCleanReason",
     tcp.Connection: "_tempDataBuffer dataBuffer producerPaused",
     tcp.Connector: "_makeTransport",
+    EPollReactor: "_disconnectSelectable _doReadOrWrite _poller _selectables doIteration",
     tcp.Port: "_shouldShutdown numberAccepts transport",
     BufferingTLSTransport: "_aborted _appSendBuffer _flushReceiveBIO _flushSendBIO _handshakeDone "
     "_lostTLSConnection _tlsConnection _tlsShutdownFinished _write",

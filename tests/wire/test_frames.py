@@ -18,6 +18,7 @@ from apptuner_relay.wire.frames import (
     HEADROOM,
     PING,
     PONG,
+    SMALL_BYTES,
     TEXT,
     TEXT_HEADERS,
     FrameError,
@@ -161,6 +162,64 @@ class LegalStreams(SynchronousTestCase):
         lists = [len(texts) for texts in pieces if isinstance(texts, list)]
         # The last one is left for the general path.
         self.assertEqual((max(lists), sum(lists)), (7, 2999))
+
+
+class LoneTexts(SynchronousTestCase):
+    """Blocks that are one small text each, which have a way of their own."""
+
+    def lone(self, reader: FrameReader, block: bytes) -> bytes | None:
+        """What `FrameReader.lone_text` makes of ``block``, which it leaves as it is otherwise."""
+        buffer = bytearray(b"\xa5" * HEADROOM + block + b"\xa5" * 8)
+        before = bytes(buffer)
+        text = reader.lone_text(buffer, HEADROOM, HEADROOM + len(block))
+        if text is None:
+            self.assertEqual(buffer, before)
+            return None
+        return bytes(text)
+
+    @given(st.text(max_size=600).map(str.encode), st.data())
+    def test_a_block_is_one_or_is_left(self, text: bytes, data: st.DataObject) -> None:
+        block = masked(TEXT, text)
+        if data.draw(st.booleans()):
+            block = block[: data.draw(st.integers(1, len(block)))]
+        is_whole = len(block) == len(masked(TEXT, text))
+        expected = text if is_whole and len(text) <= SMALL_BYTES else None
+        reader = FrameReader(LIMIT)
+        self.assertEqual(self.lone(reader, block), expected)
+        if expected is None:
+            pieces = read(reader, block, masked(TEXT, text)[len(block) :])
+        else:
+            pieces = read(reader, block)
+        self.assertEqual(assembled(pieces), ([Message(TEXT, text)], []))
+
+    def test_what_is_none(self) -> None:
+        one = masked(TEXT, b"one")
+        for block in (
+            one + one,
+            masked(TEXT, b"begins", False),
+            masked(BINARY, b"one"),
+            masked(TEXT | COMPRESSED, b"one"),
+            masked(PING, b"one"),
+            masked(CLOSE, b""),
+            masked(TEXT, b"\xff"),
+            masked(TEXT, b"x" * 101),
+            frame(TEXT, b"without a mask"),
+            b"\x81\xfe\x00\x05" + MASK + bytes(5),
+            b"\x81\xff" + bytes(7) + b"\x05" + MASK + bytes(5),
+        ):
+            self.assertIsNone(self.lone(FrameReader(100, deflate=True), block), block)
+
+    def test_where_it_is_none(self) -> None:
+        one = masked(TEXT, b"one")
+        for before in (masked(TEXT, b"begins", False), one[:1], masked(BINARY, b"x")[:-1]):
+            reader = FrameReader(LIMIT)
+            read(reader, before)
+            self.assertIsNone(self.lone(reader, one))
+        skipping, unreadable = FrameReader(LIMIT), FrameReader(LIMIT)
+        skipping.skip_messages()
+        self.assertIsNone(self.lone(skipping, one))
+        self.assertRaises(FrameError, read, unreadable, frame(TEXT, b"without a mask"))
+        self.assertIsNone(self.lone(unreadable, one))
 
 
 class IllegalStreams(SynchronousTestCase):

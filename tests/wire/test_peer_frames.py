@@ -15,9 +15,9 @@ from apptuner_relay.wire.frames import (
     PING,
     TEXT,
     FrameError,
-    PeerReader,
     frame,
 )
+from apptuner_relay.wire.peer_frames import PeerReader
 
 MOST = 100_000
 
@@ -29,10 +29,17 @@ class Receiver:
         self.reader = PeerReader(MOST, deflate)
         self.buffer = bytearray(HEADROOM + MOST + 1000)
         self.messages: list[tuple[int, bytes]] = []
+        self.lone = 0
+        """How many blocks were one small text."""
         self._opcode, self._parts = 0, b""
 
     def feed(self, data: bytes) -> None:
         self.buffer[HEADROOM : HEADROOM + len(data)] = data
+        text = self.reader.lone_text(self.buffer, HEADROOM, HEADROOM + len(data))
+        if text is not None:
+            self.lone += 1
+            self.messages.append((TEXT, bytes(text)))
+            return
         for piece in self.reader.feed(self.buffer, HEADROOM, HEADROOM + len(data)):
             if isinstance(piece, list):
                 self.messages += [(TEXT, bytes(text)) for text in piece]
@@ -83,6 +90,15 @@ class ReadingPeerFrames(SynchronousTestCase):
         receiver = Receiver()
         receiver.feed(b"".join(frame(TEXT, b"%d" % n) for n in range(1000)))
         self.assertEqual(receiver.messages, [(TEXT, b"%d" % n) for n in range(1000)])
+
+    def test_a_block_that_is_one_small_text(self) -> None:
+        receiver = Receiver()
+        one = frame(TEXT, b"one")
+        for block in (one, one[:2], one[2:], one + one, frame(TEXT, b"x" * 513), one):
+            receiver.feed(block)
+        texts = [text for _, text in receiver.messages]
+        self.assertEqual(texts, [b"one"] * 4 + [b"x" * 513, b"one"])
+        self.assertEqual(receiver.lone, 2)
 
     def test_text_is_not_checked_twice(self) -> None:
         receiver = Receiver()

@@ -56,6 +56,10 @@ class Handover:
     def take_texts(self, texts: Texts) -> None:
         """See `frame_handler.FrameHandler`. The other relay sends no text messages."""
 
+    def take_alone(self, text: bytearray, now_s: float) -> bool:
+        """See `frame_handler.FrameHandler`."""
+        return False
+
     def take(self, piece: Piece, view: memoryview) -> None:
         """See `frame_handler.FrameHandler`."""
         opcode, end, _, payload, stop = piece

@@ -38,7 +38,8 @@ from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import Admission, BadRequest
 from apptuner_relay.support.private_names.of_autobahn import ClientHandshakeProtocol
 from apptuner_relay.support.socket_errors import describe
-from apptuner_relay.wire.frames import CLOSE_ABNORMAL, CLOSE_NORMAL, PING, PONG, PeerReader, frame
+from apptuner_relay.wire.frames import CLOSE_ABNORMAL, CLOSE_NORMAL, PING, PONG, frame
+from apptuner_relay.wire.peer_frames import PeerReader
 
 SUBPROTOCOL = "apptuner-peer.1"
 MOVED = 4100

@@ -63,6 +63,10 @@ class _LinkEnd:
         """See `frame_handler.FrameHandler`."""
         self.incoming.send_texts(texts)
 
+    def take_alone(self, text: bytearray, now_s: float) -> bool:
+        """See `frame_handler.FrameHandler`."""
+        return self.incoming.send_alone(text)
+
     def take(self, piece: Piece, view: memoryview) -> None:
         """See `frame_handler.FrameHandler`."""
         self.incoming.send(piece, view)
@@ -213,6 +217,10 @@ class RemoteMember(ClientFacts):
         self._outgoing.send_texts(texts)
         if self.state is not _REMOTE and self.state in READS_NO_MORE:
             self._hold_between_messages()
+
+    def take_alone(self, text: bytearray, now_s: float) -> bool:
+        """See `frame_handler.FrameHandler`."""
+        return self.state is _REMOTE and self._outgoing.send_alone(text)
 
     def take(self, piece: Piece, view: memoryview) -> None:
         """See `frame_handler.FrameHandler`."""

@@ -66,6 +66,14 @@ class Stream:
             frames: list[Frame] = [TEXT_HEADERS[len(text)] + text for text in texts]
             self._sink.send_all(frames, self._source)
 
+    def send_alone(self, text: bytearray) -> bool:
+        """Pass on a small text message at once that came alone. Returns False where it is left for
+        `send_texts`."""
+        if self._sink is None:
+            return False
+        self._sink.send_now(TEXT_HEADERS[len(text)] + text, self._source)
+        return True
+
     def send(self, piece: Piece, view: memoryview) -> None:
         """Pass on the next piece of a message."""
         opcode, end, begin, payload, stop = piece
@@ -114,6 +122,10 @@ class BundleStream(Stream):
         for text in texts:
             if _BUNDLE in text:
                 self._passed(bytes(text), True)
+
+    def send_alone(self, text: bytearray) -> bool:
+        """See `Stream`."""
+        return _BUNDLE not in text and super().send_alone(text)
 
     def send(self, piece: Piece, view: memoryview) -> None:
         """See `Stream`."""

@@ -42,10 +42,10 @@ from apptuner_relay.wire.frames import (
     CLOSE_POLICY,
     TEXT,
     Frame,
-    PeerReader,
     Piece,
     Texts,
 )
+from apptuner_relay.wire.peer_frames import PeerReader
 
 SILENCE_S = 120.0
 """An old owner that is silent for longer has failed. Its clients may not take as long to stop."""
@@ -99,6 +99,10 @@ class Takeover:
         """See `frame_handler.FrameHandler`."""
         for text in texts:
             self._record(TEXT, True, bytes(text))
+
+    def take_alone(self, text: bytearray, now_s: float) -> bool:
+        """See `frame_handler.FrameHandler`."""
+        return False
 
     def take(self, piece: Piece, view: memoryview) -> None:
         """See `frame_handler.FrameHandler`."""

@@ -35,6 +35,9 @@ class LinkEnd:
     def take_texts(self, texts: Texts) -> None:
         self.texts += map(bytes, texts)
 
+    def take_alone(self, text: bytearray, now_s: float) -> bool:
+        return False
+
     def take(self, piece: Piece, view: memoryview) -> None:
         _, end, _, payload, stop = piece
         self._part += view[payload:stop]

@@ -1,0 +1,78 @@
+"""`private_names.of_twisted.read_directly`: what the reactor does with a connection's events."""
+
+import socket
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.protocol import Protocol
+from twisted.internet.selectreactor import SelectReactor
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from apptuner_relay.support.private_names.of_twisted import BufferedConnection, read_directly
+
+
+class Heard(Protocol):
+    """Keeps what happens to it."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.why: type[BaseException] | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        self.data += data
+        if data == b"bad":
+            raise ValueError("bad")
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        assert reason is not None
+        self.why = reason.type
+
+
+class DirectReading(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = EPollReactor()
+        read_directly(self.reactor)
+        self.far, near = socket.socketpair()
+        self.addCleanup(self.far.close)
+        near.setblocking(False)
+        self.protocol = Heard()
+        self.transport = BufferedConnection(near, self.protocol, self.reactor)
+        self.transport.connected = True
+        self.protocol.makeConnection(self.transport)
+        self.transport.startReading()
+        self.addCleanup(near.close)
+        self.addCleanup(self.reactor.removeAll)
+
+    def turn(self) -> None:
+        self.reactor.doIteration(0)
+
+    def test_what_is_received(self) -> None:
+        for data in (b"one", b"two"):
+            self.far.send(data)
+            self.turn()
+        self.turn()
+        self.assertEqual(self.protocol.data, b"onetwo")
+
+    def test_what_is_sent_as_the_kernel_takes_it(self) -> None:
+        self.transport.write(b"answer")
+        self.turn()
+        self.assertEqual(self.far.recv(100), b"answer")
+
+    def test_the_end_of_a_connection(self) -> None:
+        self.far.close()
+        self.turn()
+        self.assertIsNotNone(self.protocol.why)
+        self.assertNotIn(self.transport, self.reactor.getReaders())
+
+    def test_a_protocol_that_fails_loses_its_connection_alone(self) -> None:
+        self.far.send(b"bad")
+        self.turn()
+        self.assertIs(self.protocol.why, ValueError)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.turn()
+
+    def test_other_reactors_stay_as_they_are(self) -> None:
+        other = SelectReactor()
+        self.addCleanup(other.removeAll)
+        read_directly(other)
+        self.assertNotIn("doIteration", vars(other))
