@@ -45,13 +45,11 @@ _REMOTE = PlacementState.REMOTE
 class _LinkEnd:
     """The other relay's end of a link."""
 
-    def __init__(
-        self, flow: ConnectionFlow, sink: Sink, role: Role, longest: int, window: int
-    ) -> None:
+    def __init__(self, flow: ConnectionFlow, sink: Sink, role: Role, longest: int) -> None:
         self.source, self.sink, self.reader = flow
         self.bytes_in = 0
         kind = BundleStream if role is Role.MOBILE else Stream
-        self.incoming = kind(self.source, longest, window)
+        self.incoming = kind(self.source, longest)
         self.incoming.flow_to(sink)
 
     @property
@@ -116,8 +114,7 @@ class RemoteMember(ClientFacts):
         self._on_lost = on_lost
         self._on_gone = on_gone
         self._longest = relay.settings.limits.max_message
-        self._window = relay.settings.limits.window
-        self._outgoing = Stream(self.source, self._longest, self._window)
+        self._outgoing = Stream(self.source, self._longest)
         self._may_patch = admission.patches and state is not PlacementState.FINDING
         """Whether a relay has told it that it may send patches."""
         self._link_end: _LinkEnd | None = None
@@ -153,7 +150,8 @@ class RemoteMember(ClientFacts):
             return True
         if self.link is None or self._link_end is None or self._link_end.in_bundle:
             return False
-        return self.reader.between_messages and not self.sink.busy
+        is_between = self.reader.between_messages and not self._link_end.incoming.in_message
+        return is_between and not self.sink.busy
 
     def connect_to(self, link: LinkProtocol, lease: Lease) -> None:
         """Let it go on: its session is at the other end of ``link``.
@@ -172,9 +170,7 @@ class RemoteMember(ClientFacts):
         self.connection.on_round_trip = self._tell_round_trip
         if self.round_trip_s is not None:
             self._tell_round_trip(self.round_trip_s)
-        self._link_end = end = _LinkEnd(
-            link.make_flow(), self.sink, self.role, self._longest, self._window
-        )
+        self._link_end = end = _LinkEnd(link.make_flow(), self.sink, self.role, self._longest)
         self._outgoing.flow_to(end.sink)
         link.attach(end, self)
         self.source.let_go(self)

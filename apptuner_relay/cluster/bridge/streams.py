@@ -4,15 +4,16 @@ Messages to a phone are also inspected, as far as needed to know whether it is i
 bundle.
 """
 
-from apptuner_relay.flow.follower import Follower
-from apptuner_relay.flow.intake import SHORT_BYTES, AssemblingIntake, Intake, WholeLogIntake
-from apptuner_relay.flow.log import Log
+from collections.abc import Sequence
+
+from apptuner_relay.flow.framing import FRAME_BYTES, Framer
 from apptuner_relay.flow.series import SeriesReader
 from apptuner_relay.flow.sink import Sink
 from apptuner_relay.flow.source import Source
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.deflate import inflate_head
 from apptuner_relay.wire.frames import (
+    CLOSE_INTERNAL_ERROR,
     COMPRESSED,
     CONTINUATION,
     TEXT,
@@ -21,7 +22,6 @@ from apptuner_relay.wire.frames import (
     FrameError,
     Piece,
     Texts,
-    frame,
 )
 
 _BUNDLE = b"bundle_"
@@ -31,16 +31,19 @@ _BUNDLE = b"bundle_"
 class Stream:
     """Messages from one source to one sink. Only their framing may change.
 
+    A message goes straight to the sink, in whole frames. There is one reader, and it needs nothing
+    twice, so no log is kept: what the sink can't send waits there, and holds the source.
+
     :param longest: the most bytes that a message may have.
-    :param window: how many bytes of a message may wait.
     """
 
-    def __init__(self, source: Source, longest: int, window: int) -> None:
+    def __init__(self, source: Source, longest: int) -> None:
         self._source = source
         self._longest = longest
-        self._window = window
         self._sink: Sink | None = None
-        self._intake: Intake | None = None
+        self._framer: Framer | None = None
+        self._has_sent = False
+        """Whether part of the message in progress was sent."""
 
     def flow_to(self, sink: Sink) -> None:
         """Send messages that begin from now on to ``sink``."""
@@ -48,17 +51,18 @@ class Stream:
         self._source.feeds = (sink,)
 
     def stop(self, reason: str) -> None:
-        """Drop messages from now on. One in progress is cut short."""
-        self._sink = None
-        intake, self._intake = self._intake, None
-        if intake is not None:
-            intake.cut(reason)
+        """Drop messages from now on. Whoever has got a part of one is closed."""
+        sink, self._sink = self._sink, None
+        is_cut = self._framer is not None and self._has_sent
+        self._framer = None
+        if is_cut and sink is not None:
+            sink.cut(CLOSE_INTERNAL_ERROR, f"a message was cut short: {reason}")
         self._source.feeds = ()
 
     @property
     def in_message(self) -> bool:
         """Whether a message is in progress: its beginning was passed on, and its end was not."""
-        return self._intake is not None
+        return self._framer is not None
 
     def send_texts(self, texts: Texts) -> None:
         """Pass on small text messages that have arrived whole."""
@@ -81,32 +85,53 @@ class Stream:
         if sink is None:
             return
         if opcode != CONTINUATION:
-            if end and stop - payload <= SHORT_BYTES:
+            if end and stop - payload <= FRAME_BYTES:
                 sink.send(view[begin:stop], self._source)
                 return
-            self._intake = self._open(sink, opcode)
-        if self._intake is not None:
-            self._intake.write(view[payload:stop], end)
+            self._framer = Framer(self, opcode, self._longest, self._wait_for_more)
+        framer = self._framer
+        if framer is not None:
+            framer.write(view[payload:stop], end)
             if end:
-                self._intake = None
+                self._framer = None
 
-    def _open(self, sink: Sink, opcode: int) -> Intake:
-        def send(payload: bytes) -> None:
-            sink.send(frame(opcode, payload), self._source)
+    # What the framer calls: `framing.Frames`
 
-        def follow() -> Intake:
-            log = Log(self._source, self._window)
-            sink.follow(Follower(sink, log))
-            return WholeLogIntake(self._source, log, opcode, self._longest)
+    def begin_message(self) -> None:
+        """See `framing.Frames`."""
+        self._has_sent = False
 
-        return AssemblingIntake(send, follow)
+    def add(self, parts: Sequence[Frame], size: int, end: bool) -> None:
+        """See `framing.Frames`."""
+        self._has_sent = True
+        sink = self._sink
+        if sink is None:
+            return
+        if sink.busy:
+            # A control frame must not get between the parts.
+            sink.send(b"".join(parts), self._source)
+        else:
+            sink.send_all(parts, self._source)
+
+    def _wait_for_more(self) -> None:
+        """The framer holds bytes that are few for a frame."""
+        framer = self._framer
+        self._source.when_paused(lambda: self._send_rest(framer))
+
+    def _send_rest(self, framer: Framer | None) -> None:
+        if framer is None or framer is not self._framer:
+            # The message has ended.
+            return
+        framer.release()
+        if self._sink is not None:
+            self._sink.flush(self._source)
 
 
 class BundleStream(Stream):
     """Messages to a phone."""
 
-    def __init__(self, source: Source, longest: int, window: int) -> None:
-        super().__init__(source, longest, window)
+    def __init__(self, source: Source, longest: int) -> None:
+        super().__init__(source, longest)
         self._listener = SeriesReader()
         self._opcode = TEXT
         self._head = b""

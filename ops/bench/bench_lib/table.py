@@ -35,7 +35,7 @@ def table(results: Results, peers: list[Peer]) -> str:
             values = [results.median(peer.name, case.name, figure.name) for peer in peers]
             values += [results.ratio(RELAY, b.name, case.name, figure.name) for b in bases]
             rows.append([figure.title, figure.unit, *map(_cell, values)])
-    return _aligned(rows, left=2)
+    return aligned(rows, left=2)
 
 
 def targets(verdicts: list[Verdict], peers: list[Peer]) -> str:
@@ -58,14 +58,14 @@ def targets(verdicts: list[Verdict], peers: list[Peer]) -> str:
             row += [_cell(verdict.base), own, _cell(verdict.measured)]
         row += [_cell(verdict.before)] if earlier else []
         rows.append([*row, f"{verdict.sign} {target.limit:g}", str(target.issue), verdict.says()])
-    return _aligned(rows, left=2, left_too=(4, len(rows[0]) - 1))
+    return aligned(rows, left=2, left_too=(4, len(rows[0]) - 1))
 
 
 def _cell(value: float | None) -> str:
     return "-" if value is None else number(value)
 
 
-def _aligned(rows: list[list[str]], left: int, left_too: tuple[int, ...] = ()) -> str:
+def aligned(rows: list[list[str]], left: int, left_too: tuple[int, ...] = ()) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:

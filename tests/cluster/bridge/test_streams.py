@@ -31,7 +31,7 @@ class StreamCase(SynchronousTestCase):
             SlowConsumers(1, 1, lambda: 0.0),
         )
         self.source = Source(nobody, nobody, WINDOW)
-        self.stream = self.kind(self.source, LONGEST, WINDOW)
+        self.stream = self.kind(self.source, LONGEST)
         self.stream.flow_to(self.sink)
         self.reader = FrameReader(LONGEST, True)
 
