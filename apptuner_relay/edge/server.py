@@ -15,6 +15,7 @@ from apptuner_relay import __version__
 from apptuner_relay.access.caller import read_caller
 from apptuner_relay.edge.autobahn_options import COMMON_OPTIONS
 from apptuner_relay.edge.closing_states import ClosingState
+from apptuner_relay.edge.deflate_offers import accept
 from apptuner_relay.edge.opening_protocol import OpeningProtocol
 from apptuner_relay.edge.websocket import FramedConnection
 from apptuner_relay.relay.admission import AdmissionControl
@@ -25,7 +26,6 @@ from apptuner_relay.session.session import BadRequest, Role, parse_path
 from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.printable_text import printable_line
 from apptuner_relay.support.private_names.of_autobahn import with_options
-from apptuner_relay.wire.deflate import accept
 from apptuner_relay.wire.offers import choose_subprotocol
 
 _log = Logger()

@@ -1,17 +1,13 @@
-"""permessage-deflate (RFC 7692): negotiates it, inflates and checks messages, compresses them.
+"""permessage-deflate (RFC 7692): inflates and checks messages, compresses them.
 
-Both directions are negotiated without context takeover. So every message stands alone, and passes
-unchanged to every client that negotiated the same.
+Both directions are negotiated without context takeover (`edge.deflate_offers`). So every message
+stands alone, and passes unchanged to every client that negotiated the same.
 """
 
-from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
-
 from apptuner_relay.wire.frames import CLOSE_INVALID_PAYLOAD, CLOSE_TOO_BIG, FrameError
-from apptuner_relay.wire.offers import FULL_WINDOW_BITS
 from apptuner_relay.wire.text import TextChecker
 
 codec: Any
@@ -45,29 +41,6 @@ _COUNTED_BYTES = 64 * 1024
 _SAMPLE_EVERY_BYTES = 32 * 1024
 _SAMPLE_BYTES = 64
 _FEW_VALUES = 8
-
-
-class _Accept(PerMessageDeflateOfferAccept):
-    """Autobahn leaves out of its answer what the client didn't ask for. This one always says
-    ``server_no_context_takeover``, so that the client needs to keep no context (RFC 7692 §7.1.1.1).
-    """
-
-    def get_extension_string(self) -> str:
-        window = self.offer.request_max_window_bits
-        said = f"; server_max_window_bits={window}" if window else ""
-        return NO_CONTEXT_TAKEOVER + said
-
-
-def accept(offers: Sequence[object]) -> PerMessageDeflateOfferAccept | None:
-    """Autobahn's ``perMessageCompressionAccept``: accepts the first offer that allows the full
-    window, because the messages that pass through were compressed with it."""
-    for offer in offers:
-        if not isinstance(offer, PerMessageDeflateOffer):
-            continue
-        # It is 0 where none was asked for.
-        if offer.request_max_window_bits in (0, FULL_WINDOW_BITS):
-            return _Accept(offer, request_no_context_takeover=True)
-    return None
 
 
 class Inflation:

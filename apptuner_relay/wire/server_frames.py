@@ -8,6 +8,9 @@ from typing import TypeVar
 
 from apptuner_relay.wire.frames import BINARY, COMPRESSED, CONTINUATION, FIN
 
+MOST_MESSAGE_BYTES = 50 * 1024 * 1024
+"""The most bytes that a message may have by default, inflated: the wire's own limit."""
+
 _Data = TypeVar("_Data", bytes, memoryview)
 
 _RESERVED_BITS = 0x30

@@ -5,18 +5,15 @@ import struct
 import zlib
 from unittest import mock
 
-from autobahn.websocket.compress import PerMessageDeflateOffer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.wire import deflate
 from apptuner_relay.wire.deflate import (
-    NO_CONTEXT_TAKEOVER,
     BombGuard,
     Deflation,
     Inflation,
-    accept,
     codec,
     inflate_head,
     may_exceed,
@@ -35,26 +32,6 @@ def inflate(payload: bytes, step: int, most: int = 1000, limit: int = LIMIT) -> 
         while data := inflation.read(most):
             out += data
     return out
-
-
-class Negotiating(SynchronousTestCase):
-    def offer(self, **parameters: list[object]) -> PerMessageDeflateOffer:
-        return PerMessageDeflateOffer.parse(parameters)
-
-    def test_without_context_takeover_whatever_was_offered(self) -> None:
-        for offer in (
-            self.offer(),
-            self.offer(client_max_window_bits=[True]),
-            self.offer(server_no_context_takeover=[True], client_no_context_takeover=[True]),
-        ):
-            accepted = accept([offer])
-            assert accepted is not None
-            self.assertEqual(accepted.get_extension_string(), NO_CONTEXT_TAKEOVER)
-
-    def test_who_wants_a_smaller_window_gets_no_compression(self) -> None:
-        small = self.offer(server_max_window_bits=["10"])
-        self.assertIsNone(accept([small]))
-        self.assertIsNotNone(accept([small, self.offer()]))
 
 
 class Inflating(SynchronousTestCase):

@@ -7,9 +7,6 @@ are the same: the relay serves it with strong validators.
 from collections.abc import Callable
 from typing import Protocol
 
-import brotli  # type: ignore[import-untyped]
-import zstandard
-
 from apptuner_relay.wire.deflate import codec
 
 _BLOCK_BYTES = 64 * 1024
@@ -35,6 +32,9 @@ class _Identity:
 
 class _Brotli:
     def __init__(self) -> None:
+        # The worker is to be small while no client asks for this, as with `_zstd`.
+        import brotli  # type: ignore[import-untyped]
+
         self._compressor = brotli.Compressor(mode=brotli.MODE_TEXT, quality=_BROTLI_QUALITY)
 
     def compress(self, data: bytes, /) -> bytes:
@@ -53,6 +53,8 @@ def _gzip() -> _Library:
 
 
 def _zstd() -> _Library:
+    import zstandard
+
     return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compressobj()
 
 

@@ -12,10 +12,7 @@ from apptuner_relay.spool.code.json_scanner import NotJson, Scan
 from apptuner_relay.spool.code.json_string import NotALiteral, Unescaping
 from apptuner_relay.wire.deflate import Inflation
 from apptuner_relay.wire.frames import BINARY, COMPRESSED, CONTINUATION, FrameError
-from apptuner_relay.wire.server_frames import ServerFrames
-
-MOST_MESSAGE_BYTES = 50 * 1024 * 1024
-"""The most bytes that a message may have by default, inflated: the wire's own limit."""
+from apptuner_relay.wire.server_frames import MOST_MESSAGE_BYTES, ServerFrames
 
 _TYPE, _TOTAL, _INDEX = "type", "totalChunks", "index"
 _UPDATE, _START, _CHUNK = "bundle_update", "bundle_start", "bundle_chunk"

@@ -24,9 +24,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apptuner_relay.spool.bundle import CodeFile, Digest, NoCode, NotNow
-from apptuner_relay.spool.code.extraction import MOST_MESSAGE_BYTES
 from apptuner_relay.wire.bundle_patch import BadPatch, PatchFault
 from apptuner_relay.wire.dictionary_transport import DCZ
+from apptuner_relay.wire.server_frames import MOST_MESSAGE_BYTES
 
 MOST_DEATHS = 3
 """When as many workers were lost within `DEATHS_S`, none is started for `PAUSE_S`."""

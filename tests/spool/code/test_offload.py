@@ -22,7 +22,6 @@ from zope.interface import implementer
 
 from apptuner_relay.spool.bundle import CODINGS, CodeFile, Digest, NoCode
 from apptuner_relay.spool.code.bundle_messages import bundle_start
-from apptuner_relay.spool.code.extraction import MOST_MESSAGE_BYTES
 from apptuner_relay.spool.code.offload import (
     MOST_DEATHS,
     PATIENCE_S,
@@ -32,6 +31,7 @@ from apptuner_relay.spool.code.offload import (
 )
 from apptuner_relay.spool.code.utf16_offsets import utf16_length
 from apptuner_relay.wire.bundle_patch import BadPatch, BundlePatch, Edit, PatchFault, build_patch
+from apptuner_relay.wire.server_frames import MOST_MESSAGE_BYTES
 from tests.live.processes import Child, checkout_env, within_patience
 from tests.spool.code.test_bundle_messages import joined
 from tests.spool.code.test_dictionary_coding import decoded
