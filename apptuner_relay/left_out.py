@@ -18,9 +18,18 @@ _TLS = ("OpenSSL",)
 whoever asks for it."""
 _EXTRAS = ("cbor2", "click")
 """What Autobahn imports if it is there: for WAMP, and for colours in its debug log."""
-_OTHER_PROTOCOLS = ("autobahn.twisted.wamp", "autobahn.wamp.message", "twisted.spread.pb")
+_OTHER_PROTOCOLS = (
+    "autobahn.twisted.wamp",
+    "autobahn.wamp.message",
+    "twisted.spread.pb",
+    "hyperlink",
+)
 """WAMP and Perspective Broker, which the relay doesn't speak. Autobahn's WebSocket and twisted.web
 import these for a base class or a type each."""
+
+_URLS = ("hyperlink",)
+"""For Autobahn's status page, which is off, for ``Request.URLPath`` and redirects of Twisted's, of
+which the relay has none, and for clients over HTTP."""
 
 
 class Absent:
@@ -39,10 +48,11 @@ class AbsentModule(ModuleType):
 def leave_out(settings: Settings) -> None:
     """To be called before the relay's modules are imported. What is imported already stays."""
     modules: dict[str, Any] = sys.modules
-    for name in _EXTRAS if may_use_tls(settings) else _EXTRAS + _TLS:
+    connects_to_none = not may_use_tls(settings)
+    for name in _EXTRAS + _TLS if connects_to_none else _EXTRAS:
         # By Python's reference, to import what is None raises ModuleNotFoundError.
         modules.setdefault(name, None)
-    for name in _OTHER_PROTOCOLS:
+    for name in _OTHER_PROTOCOLS + _URLS if connects_to_none else _OTHER_PROTOCOLS:
         modules.setdefault(name, AbsentModule(name))
     if settings.managed.managed is None and settings.cluster.redis is None:
         # The frames of others are read by Autobahn itself. Of clients' frames it reads none, so

@@ -9,6 +9,11 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).resolve().parents[1]
+WORKER = """
+import json, sys
+import apptuner_relay.spool.code.worker
+print(json.dumps(list(sys.modules)))
+"""
 PROGRAM = """
 import json, sys
 from twisted.plugins.apptuner_relay_plugin import relay
@@ -23,18 +28,18 @@ TLS = {"OpenSSL", "cryptography", "service_identity", "twisted.internet.ssl"}
 OF_FEW_RELAYS = """
 apptuner_relay.cluster apptuner_relay.managed apptuner_relay.web.upstream autobahn.nvx
 autobahn.twisted.wamp autobahn.wamp.message automat backports.zstd cbor2 cffi click decimal difflib
-pycparser segno statistics treq twisted.protocols.tls twisted.spread.pb twisted.web.client
-txredisapi unittest zstandard
+hyperlink idna orjson pycparser segno statistics treq twisted.protocols.tls twisted.spread.pb
+twisted.web.client txredisapi unittest zstandard
 """
 
 
 class ImportsTest(SynchronousTestCase):
-    def imported(self, *words: str) -> set[str]:
-        """The modules of a relay with these options."""
+    def imported(self, *words: str, program: str = PROGRAM) -> set[str]:
+        """The modules of a relay with these options, or of another program."""
         home = Path(self.mktemp())
         home.mkdir()
         done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, *words],
+            [sys.executable, "-c", program, *words],
             env={**os.environ, "HOME": str(home.resolve()), "PYTHONPATH": str(ROOT)},
             cwd=home,
             capture_output=True,
@@ -52,3 +57,9 @@ class ImportsTest(SynchronousTestCase):
     def test_one_that_may_use_tls_has_it(self) -> None:
         modules = self.imported("--alert-url", "https://alerts.example/")
         self.assertEqual(TLS - modules, set())
+
+    def test_the_worker_that_reads_bundles_is_smaller_still(self) -> None:
+        packages = {name.partition(".")[0] for name in self.imported(program=WORKER)}
+        heavy = {"autobahn", "backports", "brotli", "cryptography", "twisted", "zope", "zstandard"}
+        self.assertEqual(packages & heavy, set())
+        self.assertIn("orjson", packages)
