@@ -41,7 +41,7 @@
 /* ---- small ---- */
 
 static struct script *small;
-static uint64_t small_burst = 1;
+static uint64_t small_burst = 1, small_blocks;
 
 static void small_payload(struct client *c)
 {
@@ -54,6 +54,7 @@ static void small_payload(struct client *c)
 static void small_block(struct client *c)
 {
     uint64_t owed = c->peer->owed;
+    small_blocks++;
     if (owed < small_burst)
         return;
     c->peer->owed = 0;
@@ -84,9 +85,11 @@ static void case_small(void)
         client_send(&clients[i], small->wire, small->wire_len,
             window * (small->wire_len / SMALL_BLOCK));
     hold(number("warmup_s", 0.5));
+    small_blocks = 0;
     measure_from_here();
     hold(number("seconds", 2));
     measured_up_to_here();
+    printf("blocks %llu\n", (unsigned long long)small_blocks);
     for (size_t i = 0; i < client_count; i++)
         if (!clients[i].messages)
             die("%s received nothing", clients[i].path);

@@ -73,9 +73,12 @@ def cases(
             for phones in (1, 5)
             for script in ("single", "chunks")
         ),
-        _small(1, window=128),
-        _small(8, window=128),
-        _small(1, window=1),
+        _small(1, 128, "small-1", "in bursts"),
+        _small(8, 128, "small-8", "in bursts"),
+        _small(8, 512, "small-8-unpaced", "without rests", burst=1, pause_us=0),
+        _small(8, 16, "small-8-few", "few in flight", burst=4),
+        _small(1, 1, "small-1-turns", "one at a time"),
+        _small(8, 1, "small-8-turns", "one at a time"),
         _idle("idle", 5000),
         _idle("idle-10k", 10_000, only=OURS),
         _accept(),
@@ -130,17 +133,17 @@ def _bundles_for(wanted_bytes: float, each_bytes: int) -> int:
     return ceil(wanted_bytes / each_bytes)
 
 
-def _small(pairs: int, window: int) -> Case:
-    how = "one at a time" if window == 1 else "in bursts"
+def _small(pairs: int, window: int, name: str, how: str, **more: object) -> Case:
     title = f"200 bytes, {pairs} pair{'s' * (pairs > 1)}, both ways, {how}"
     return Case(
-        f"small-{pairs}-turns" if window == 1 else f"small-{pairs}",
+        name,
         "small",
         (
             Figure("cpu", f"{title}: CPU", "µs/msg", lambda r: r["cpu_s"] / r["messages"] * 1e6),
             Figure("rate", f"{title}: rate", "msg/s", lambda r: r["messages"] / r["wall_s"], False),
+            Figure("bunch", f"{title}: to a read", "msg", lambda r: r["messages"] / r["blocks"]),
         ),
-        {"pairs": pairs, "window": window, "seconds": 2, "warmup_s": 1},
+        {"pairs": pairs, "window": window, "seconds": 2, "warmup_s": 1, **more},
         {"seconds": 0.5},
     )
 

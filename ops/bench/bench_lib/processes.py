@@ -17,6 +17,7 @@ SERVER_CORE = 0
 LOAD_CORE = 1
 START_SECONDS = 30
 STOP_SECONDS = 5
+SETTLE_SECONDS = 0.3
 PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None)
@@ -64,7 +65,7 @@ def server(
         process = _start(command, where, stdout=output, stderr=output, env=env, cwd=cwd)
         try:
             _wait_until_ready(process, port, says_ready, log, start)
-            yield [process.pid, *descendants(process.pid)]
+            yield [process.pid, *_lasting_children(process.pid)]
         finally:
             _stop(process)
 
@@ -146,6 +147,14 @@ def _ready(port: int, says_ready: bool, log: Path, start: int) -> bool:
             return bool(connection.recv(1))
     except OSError:
         return False
+
+
+def _lasting_children(pid: int) -> list[int]:
+    """The ids of a server's processes but for those that soon end: a relay may ask git which commit
+    it is."""
+    before = descendants(pid)
+    time.sleep(SETTLE_SECONDS)
+    return [child for child in descendants(pid) if child in before]
 
 
 def descendants(pid: int) -> list[int]:
