@@ -7,7 +7,7 @@ itself (RFC 6455 §8.1 has the message checked). A compressed message that fits 
 frame, as Safari 15 fails at fragments of compressed messages.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from apptuner_relay.wire.frames import COMPRESSED, CONTINUATION, TEXT, Frame, frame_header
@@ -42,7 +42,6 @@ class Framer:
 
     :param opcode: the message's, with `COMPRESSED` where it is compressed.
     :param longest: the most bytes that a message may have.
-    :param on_rest: called when bytes wait for more; `release` is to be called soon.
     """
 
     __slots__ = (
@@ -52,14 +51,13 @@ class Framer:
         "_held",
         "_is_first",
         "_least_bytes",
-        "_on_rest",
         "_opcode",
         "_pauses_left",
         "_text",
         "log",
     )
 
-    def __init__(self, log: Frames, opcode: int, longest: int, on_rest: Callable[[], None]) -> None:
+    def __init__(self, log: Frames, opcode: int, longest: int) -> None:
         self.log = log
         self._opcode = opcode
         self._text = opcode == TEXT
@@ -67,24 +65,24 @@ class Framer:
         self._least_bytes = max(LEAST_BYTES, longest // (MOST_FRAMES - _PAUSE_FRAMES - 1) + 1)
         self._frame_bytes = max(FRAME_BYTES, 2 * self._least_bytes)
         self._pauses_left = _PAUSE_FRAMES
-        self._on_rest = on_rest
         self._held = bytearray()
         """The bytes that wait for more. They grow in place, as they may come one by one."""
         self._is_first = True
         self._has_rest = False
         log.begin_message()
 
-    def write(self, payload: Frame, end: bool) -> None:
+    def write(self, payload: Frame, end: bool) -> bool:
         """Append the next bytes, which are good until the log's flush; ``end`` says whether they
-        are the message's last."""
+        are the message's last. Returns whether bytes have begun to wait for more: `release` is to
+        be called soon."""
         held, length = self._held, len(payload)
         whole = self._compressed and self._is_first
         if len(held) + length < (WHOLE_BYTES if whole else self._least_bytes) and not end:
             held += payload
             if self._pauses_left and not self._has_rest:
                 self._has_rest = True
-                self._on_rest()
-            return
+                return True
+            return False
         if held and length < self._least_bytes:
             payload, held = bytes(held + payload), bytearray()
             length = len(payload)
@@ -98,6 +96,7 @@ class Framer:
             held, at = bytearray(), until
         self._add(held, view[at:stop], end)
         self._held = bytearray(view[stop:])
+        return False
 
     def release(self) -> None:
         """The sender has paused: send what waits for more, unless it has paused too often."""

@@ -44,14 +44,15 @@ class LogIntake:
         longest: int,
         on_cut: Callable[[str], None] | None = None,
     ) -> None:
-        self._framer = Framer(log, opcode, longest, lambda: source.when_paused(self._send_rest))
+        self._framer = Framer(log, opcode, longest)
         self._source = source
         self._log = log
         self._on_cut = on_cut or log.cut
 
     def write(self, payload: Frame, end: bool) -> None:
         """See `Intake`."""
-        self._framer.write(payload, end)
+        if self._framer.write(payload, end):
+            self._source.when_paused(self._send_rest)
         self._source.fills(self._log)
 
     def cut(self, reason: str) -> None:

@@ -16,6 +16,10 @@ BRIEFLY_S = 0.002
 _BRIEFLY = "briefly"
 
 
+def _do_nothing() -> None:
+    """Nothing is left to be paused."""
+
+
 def _no_share() -> None:
     """Lend nothing: what is to be stored has to be copied."""
 
@@ -167,6 +171,13 @@ class Source:
             lend = share if self._buffer is not None else None
             for log in logs:
                 log.flush(lend)
+
+    def leave(self) -> None:
+        """The member has disconnected, and nothing more of it comes. A bundle that is kept has its
+        source for a day: what belongs to the connection goes now."""
+        self.gone = True
+        self._pause = self._resume = _do_nothing
+        self.feeds = ()
 
     def stalled(self, now_s: float) -> float:
         """For how many seconds a message in progress has waited for its next block.

@@ -64,11 +64,11 @@ class Transcoder:
     ) -> None:
         if original.base:
             raise ValueError(f"bytes up to {original.base} are not stored any more")
-        self.log = Log(self, window, open_file=open_file)
+        self._log: Log | None = Log(self, window, open_file=open_file)
         self.offset = 0
         """How many bytes of the original have been taken in."""
         self._original = original
-        self._transform = transform
+        self._transform: Transform | None = transform
         self._workers = workers
         self._refuse = refuse
         self.state = TranscoderState.IDLE
@@ -85,6 +85,12 @@ class Transcoder:
     def start(self) -> None:
         """Begin with what the original has."""
         self._step_on()
+
+    @property
+    def log(self) -> Log:
+        """Its own log; not to be asked for when it has ended."""
+        assert self._log is not None
+        return self._log
 
     @property
     def root(self) -> Root:
@@ -138,7 +144,7 @@ class Transcoder:
 
     def _go_on(self) -> None:
         """Do the next step, if its log has a reader; end if it has none."""
-        if self.log.is_read:
+        if self._log is None or self._log.is_read:
             self._step_on()
         else:
             self._end(_UNREAD)
@@ -151,7 +157,7 @@ class Transcoder:
             self._read()
         if self.state is not TranscoderState.IDLE:
             return
-        if self._making is None and self._input:
+        if self._making is None and self._input and self._transform is not None:
             self._making = self._transform.feed(b"".join(self._input))
             self._input, self._input_bytes = [], 0
         if self._making is not None:
@@ -238,12 +244,16 @@ class Transcoder:
             return
         self._input, self._making = [], None
         self._original.detach(self)
+        log = self.log
+        # The log of a bundle that is kept stays, and this with it: a compressor has 256 KiB, and
+        # what refers to its own log would need the garbage collector to go.
+        self._log = self._transform = None
         if why is None:
-            self.log.complete()
+            log.complete()
         else:
             # What was made so far is good.
-            self.log.flush(None)
-            self.log.cut(why)
+            log.flush(None)
+            log.cut(why)
 
 
 def _work(making: Iterator[Made]) -> _Step:

@@ -148,12 +148,9 @@ class _Form(ABC):
         """Take in the next piece of it, a bounded step each time."""
 
     def _framer(self, opcode: int) -> Framer:
-        return Framer(self._frames, opcode, self._limit, _wait)
-
-
-def _wait() -> None:
-    """Bytes that wait for more wait for the next piece: readers of a form have no use for a few
-    more kilobytes of a message while its sender pauses."""
+        # Bytes that wait for more wait for the next piece: readers of a form have no use for a few
+        # more kilobytes of a message while its sender pauses.
+        return Framer(self._frames, opcode, self._limit)
 
 
 class Inflated(_Form):

@@ -53,7 +53,7 @@ class DelayedLogs(Generic[_M]):
         traffic: Traffic,
         notices: Notices,
     ) -> None:
-        self._sender = sender
+        self._sender: _M | None = sender
         self._session = session
         self._limit = limit
         self._longest = longest
@@ -63,7 +63,7 @@ class DelayedLogs(Generic[_M]):
 
     def catch_up(self) -> bool:
         """See `OverRate`."""
-        if self._sender.source.gone:
+        if self._sender is None:
             return True
         self.tell_dropped()
         lines = self._limit.catch_up()
@@ -88,24 +88,34 @@ class DelayedLogs(Generic[_M]):
             return
         now_ms, rate = self._notices.now_ms(), self._limit.rate
         text = f"{dropped} log messages were dropped: more than {rate} messages a second"
-        if not self._sender.source.gone:
+        sender = self._sender
+        if sender is None:
+            return
+        if not sender.source.gone:
             self._notices.tell(messages.error(text, now_ms))
         notice = messages.console_warning(f"AppTuner relay: {text}", now_ms)
-        for member in self._session.audience(self._sender):
+        for member in self._session.audience(sender):
             member.tell(notice)
 
+    def end(self) -> None:
+        """The client has gone: let go of it."""
+        self._sender = None
+
     def _send(self, lines: Sequence[Line]) -> None:
+        sender = self._sender
+        if sender is None:
+            return
         tally = self._traffic.tally(LOG_TYPE)
         now_ms = self._notices.now_ms()
-        audience = self._session.audience(self._sender)
+        audience = self._session.audience(sender)
         for opcode, payload in lines if audience else ():
             size = len(payload)
             message = MessageInfo(opcode, LOG_TYPE, b"", size, self._longest, True, now_ms)
             try:
                 self._dispatch.send_short(message, audience, payload)
             except FrameError as error:
-                self._sender.connection.close(error.code, error.reason)
+                sender.connection.close(error.code, error.reason)
                 return
             for _ in audience:
                 tally.said(size)
-        self._sender.source.send_early()
+        sender.source.send_early()

@@ -278,10 +278,18 @@ class Member(ClientFacts):
         intake, self._intake, self._head = self._intake, None, None
         if intake is not None:
             intake.cut(why)
-        cut = self.bundles is not None and self.bundles.stop(why)
+        cut = self.bundles is not None and self.bundles.close(why)
         self.delayed.tell_dropped()
         self.delayed.send_rest()
+        self._let_go()
         return cut or intake is not None
+
+    def _let_go(self) -> None:
+        """Let go of what refers to this member, so that it needs no garbage collector to go."""
+        self.source.leave()
+        self.delayed.end()
+        self._excess.end()
+        self.delivery = self._trial = self._acks = self._patches = None
 
     # Message rate
 

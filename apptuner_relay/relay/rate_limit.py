@@ -77,6 +77,10 @@ class LogQueue:
         return [line for _, line in entries]
 
 
+def _nobody_is_over() -> None:
+    """The client has gone."""
+
+
 class RateLimit:
     """One client's message rate.
 
@@ -169,6 +173,10 @@ class RateLimit:
     def let_go(self) -> None:
         """Read on."""
         self._source.let_go(self)
+
+    def end(self) -> None:
+        """The client has gone."""
+        self._on_excess = _nobody_is_over
 
     def lift(self) -> None:
         """Read on, and hold the client no more, whatever it sends. Its logs are still limited."""

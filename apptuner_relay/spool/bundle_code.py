@@ -15,6 +15,11 @@ from apptuner_relay.spool.code.offload import Digestion
 from apptuner_relay.wire.dictionary_transport import tag_of_dictionary
 
 
+def _make_none(coding: str, base: CodeFile | None) -> Deferred[Path]:
+    """The bundle's file has been given away."""
+    return fail(NoCode("The bundle is no longer kept"))
+
+
 class BundleCode:
     """The code of one bundle.
 
@@ -111,6 +116,7 @@ class BundleCode:
         if self._digesting is not None:
             self._digesting.cancel()
         self.fail("The bundle is no longer kept")
+        self._make = _make_none
         return list(self._files.values())
 
     def _tell(self, digesting: Digestion) -> None:

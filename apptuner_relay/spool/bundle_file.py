@@ -382,6 +382,8 @@ class BundleFile:
         if not self.is_kept:
             self.gone = self.given_up = True
             codes = self.bundle_code.give_away()
+            # These refer to this file: without them it goes without a garbage collector.
+            self.content, self.on_lost, self._make_messages = None, _nobody, _nobody
             fd, self._fd = self._fd, None
             self._keeper.disk.discard(fd, self.path, codes)
             self._keeper.closed(self)

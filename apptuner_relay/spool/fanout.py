@@ -130,6 +130,12 @@ class BundleFanout:
             bundle.sender_is_gone(why)
         return was_busy
 
+    def close(self, why: str) -> bool:
+        """The sender has gone. See `stop`."""
+        was_busy = self.stop(why)
+        self._recorder.close()
+        return was_busy
+
     def give_way(self) -> None:
         """Its client begins a bundle in another way: give up those for all phones that it has
         begun. To be called between two messages."""

@@ -16,6 +16,10 @@ BeginRecord = Callable[[Series, str | None], BundleRecord]
 """Begins the record of a bundle: of what kind of series it is, and for which device alone."""
 
 
+def _refuse_nobody(code: int, reason: str) -> None:
+    """Who has sent it has gone."""
+
+
 class Recorder:
     """The bundles of one sender.
 
@@ -46,6 +50,12 @@ class Recorder:
         self._refuse = refuse
         self._patch = patch
         self._begin_record = begin_record
+
+    def close(self) -> None:
+        """The sender has gone: there is nobody to refuse. A bundle that is kept has its recorder as
+        long as it is kept."""
+        self._refuse = _refuse_nobody
+        self._begin_record = None
 
     def open(
         self,

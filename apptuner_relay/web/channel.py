@@ -186,6 +186,8 @@ class RelayChannel(QuietChannel):
         protocol.makeConnection(transport)
         transport.resumeProducing()
         protocol.dataReceived(data)
+        # The request refers to the channel: without it, both go without a garbage collector.
+        self.requests.clear()
 
     def readConnectionLost(self) -> None:
         """See `IHalfCloseableProtocol`: the client has closed its side."""

@@ -61,10 +61,7 @@ class Sender:
     def __init__(self, opcode: int, longest: int = LONGEST) -> None:
         self.frames = Frames()
         self.waits = 0
-        self.framer = Framer(self.frames, opcode, longest, self.has_rest)
-
-    def has_rest(self) -> None:
-        self.waits += 1
+        self.framer = Framer(self.frames, opcode, longest)
 
     def pause(self) -> None:
         """Nothing comes for a moment."""
@@ -77,7 +74,8 @@ class Sender:
         at = 0
         ends = [*sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
         for number, stop in enumerate(ends):
-            self.framer.write(memoryview(bytearray(data[at:stop])), number == len(ends) - 1)
+            piece = memoryview(bytearray(data[at:stop]))
+            self.waits += self.framer.write(piece, number == len(ends) - 1)
             at = stop
             if pauses and pauses[number % len(pauses)]:
                 self.pause()
@@ -188,9 +186,9 @@ class FewFrames(SynchronousTestCase):
 class Pausing(SynchronousTestCase):
     def test_what_is_there_is_sent_when_the_sender_pauses(self) -> None:
         sender = Sender(TEXT)
-        sender.framer.write("aé€".encode()[:-1], False)
+        self.assertTrue(sender.framer.write("aé€".encode()[:-1], False))
         self.assertEqual(sender.frames.payloads, [])
-        sender.pause()
+        sender.framer.release()
         self.assertEqual(sender.frames.payloads, ["aé".encode()])
         sender.framer.write("€".encode()[-1:], True)
         self.assertEqual(sender.frames.payloads, ["aé".encode(), "€".encode()])
@@ -204,9 +202,8 @@ class Pausing(SynchronousTestCase):
 
     def test_waits_once_for_several(self) -> None:
         sender = Sender(TEXT)
-        for _ in range(5):
-            sender.framer.write(b"a", False)
-        self.assertEqual(sender.waits, 1)
+        waits = [sender.framer.write(b"a", False) for _ in range(5)]
+        self.assertEqual(waits, [True, False, False, False, False])
 
     def test_short_compressed_message_waits_for_its_end(self) -> None:
         sender = Sender(TEXT | COMPRESSED)

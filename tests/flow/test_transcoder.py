@@ -56,28 +56,28 @@ class Phone:
         self.takes = takes
         self.got = b""
         self.ends: list[LogState] = []
-        self._log = log
+        self.log = log
         log.attach(self)
 
     def appended(self, parts: Sequence[Frame], size: int) -> None:
-        if self.takes and self.offset == self._log.size - size:
+        if self.takes and self.offset == self.log.size - size:
             self.got += b"".join(parts)
             self.offset += size
 
     def ended(self) -> None:
-        self.ends.append(self._log.state)
+        self.ends.append(self.log.state)
 
     def catch_up(self) -> None:
-        while self.offset < self._log.size:
-            parts = self._log.read(self.offset, 1 << 20)
+        while self.offset < self.log.size:
+            parts = self.log.read(self.offset, 1 << 20)
             assert parts is not None
             data = b"".join(parts)
             self.got += data
             self.offset += len(data)
-        self._log.advanced()
+        self.log.advanced()
 
     def leave(self) -> None:
-        self._log.detach(self)
+        self.log.detach(self)
 
     @property
     def text(self) -> bytes:
@@ -192,8 +192,8 @@ class Working(TranscriberTest):
         self.workers.run()
         self.assertEqual(phone.text, text)
         self.assertEqual(phone.ends, [LogState.COMPLETE])
-        self.assertEqual(transcriber.log.whole, len(phone.got))
-        self.assertEqual(transcriber.log.begun, 1)
+        self.assertEqual(phone.log.whole, len(phone.got))
+        self.assertEqual(phone.log.begun, 1)
         self.assertFalse(self.original.is_read)
         self.assertEqual(self.refusals, [])
 
@@ -308,7 +308,7 @@ class InAnyOrder(TranscriberTest):
         else:
             self.original.complete()
         transcriber.let_go(disk)
-        while self.workers.run() or any(one.offset < transcriber.log.size for one in phones):
+        while self.workers.run() or any(one.offset < phones[0].log.size for one in phones):
             for phone in phones:
                 phone.catch_up()
         for phone in phones:
@@ -325,9 +325,9 @@ class Held(TranscriberTest):
         self.send_message(TEXT | COMPRESSED, deflated(text))
         self.original.complete()
         self.workers.run()
-        self.assertLess(transcriber.log.size, WINDOW + 4 * STEP_BYTES)
-        self.assertEqual(transcriber.log.state, LogState.GROWING)
-        while phone.offset < transcriber.log.size:
+        self.assertLess(phone.log.size, WINDOW + 4 * STEP_BYTES)
+        self.assertEqual(phone.log.state, LogState.GROWING)
+        while phone.offset < phone.log.size:
             phone.catch_up()
             self.workers.run()
         self.assertEqual(phone.text, text)
@@ -407,7 +407,7 @@ class Ending(TranscriberTest):
         self.workers.run()
         self.original.cut("its sender has gone")
         self.assertEqual(phone.ends, [LogState.CUT])
-        self.assertEqual(transcriber.log.why, "its sender has gone")
+        self.assertEqual(phone.log.why, "its sender has gone")
         self.assertEqual(self.refusals, [])
 
     def test_cut_while_it_works(self) -> None:
@@ -448,7 +448,7 @@ class Ending(TranscriberTest):
         phones[1].leave()
         self.assertLessEqual(self.workers.run(), 1)
         self.assertFalse(self.original.is_read)
-        self.assertEqual(transcriber.log.state, LogState.CUT)
+        self.assertEqual(phones[0].log.state, LogState.CUT)
 
     def test_its_last_reader_leaves_while_it_is_held(self) -> None:
         transcriber = self.open(Inflated(LIMIT))
@@ -485,7 +485,7 @@ class Ending(TranscriberTest):
         self.assertEqual(phone.got, frame(TEXT, b"good"))
         self.assertEqual(phone.ends, [LogState.CUT])
         self.assertEqual([code for code, _ in self.refusals], [1007])
-        self.assertIn("inflated", transcriber.log.why)
+        self.assertIn("inflated", phone.log.why)
         self.send_message(TEXT | COMPRESSED, b"\xff\xff\xff")
         self.original.cut("gone")
         self.assertEqual(self.workers.run(), 0)
@@ -506,7 +506,7 @@ class Ending(TranscriberTest):
         self.send_message(TEXT, b'{"type":"bundle_update","payload":{"code":"abc')
         self.workers.run()
         self.assertEqual(phone.ends, [LogState.CUT])
-        self.assertIn("the bundle has no end", transcriber.log.why)
+        self.assertIn("the bundle has no end", phone.log.why)
         self.assertEqual(self.refusals, [])
 
     def test_a_fault_of_ours(self) -> None:

@@ -522,7 +522,9 @@ class Session(RuleBasedStateMachine):
             ]
             assert sink.closed or not sink.busy, f"something is left: {sink.full} {left}"
             assert sink.closed or not left, f"something is left: {left}"
-            assert member.delivery is not None and (sink.closed or not member.delivery._following)
+            # One that has gone has no delivery any more.
+            assert member.delivery is None or not member.delivery._following
+            assert sink.closed or member.delivery is not None
         for bundle in self.store._counted:
             assert not bundle.in_use, "somebody still uses a bundle"
         assert set(self.store._counted) == set(self.store._latest.values())

@@ -10,6 +10,7 @@ from autobahn.twisted.websocket import (
 )
 from autobahn.websocket.protocol import WebSocketProtocol
 from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
+from twisted.python.failure import Failure
 
 HttpFields = Sequence[tuple[str, str]]
 """Names and values of HTTP header fields."""
@@ -52,6 +53,12 @@ class HandshakeProtocol(WebSocketProtocol):
         """End the connection below, at once or behind what was written."""
         self.dropped()
         super().dropConnection(abort)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection below has ended. Autobahn has told ``onClose`` then, and fired a Deferred
+        with the protocol itself: without that, it needs no garbage collector to go."""
+        super().connectionLost(reason)  # type: ignore[misc]
+        self.is_open = self.is_closed = None
 
 
 class ServerHandshakeProtocol(WebSocketServerProtocol):
