@@ -57,6 +57,18 @@ class Life:
         :raises Trouble: the relay broke a promise.
         """
         scenario = self._rng.choices(_SCENARIOS, _WEIGHTS)[0]
+        self._live(scenario)
+        self.tally["scenarios"] += 1
+        return scenario.__name__
+
+    def leave_a_record(self) -> None:
+        """Live through a session of which the relay keeps a record.
+
+        :raises Trouble: the relay broke a promise.
+        """
+        self._live(Life.save_twice)
+
+    def _live(self, scenario: "Callable[[Life], None]") -> None:
         self._count += 1
         self.session = f"soak-{self._worker}-{self._count}"
         try:
@@ -67,10 +79,18 @@ class Life:
             raise Trouble(
                 f"{scenario.__name__} in session {self.session}: {trouble!r}"
             ) from trouble
-        self.tally["scenarios"] += 1
-        return scenario.__name__
 
     # Scenarios
+
+    def save_twice(self) -> None:
+        """Two small bundles; the shortest session that is one."""
+        phone, cli = self._phone(), self._cli()
+        for _ in range(2):
+            whole = self._bundle(300)
+            had = len(phone.seen.messages)
+            cli.send(masked(TEXT, whole))
+            self._intact(phone, had, [whole], [cli])
+        self._leave(cli, phone)
 
     def deliver(self) -> None:
         """A developer saves a few times; every phone gets everything."""
