@@ -88,10 +88,12 @@ class Stream:
             if end and stop - payload <= FRAME_BYTES:
                 sink.send(view[begin:stop], self._source)
                 return
-            self._framer = Framer(self, opcode, self._longest, self._wait_for_more)
+            self._framer = Framer(self, opcode, self._longest)
         framer = self._framer
         if framer is not None:
-            framer.write(view[payload:stop], end)
+            if framer.write(view[payload:stop], end):
+                # It holds bytes that are few for a frame.
+                self._source.when_paused(lambda: self._send_rest(framer))
             if end:
                 self._framer = None
 
@@ -113,13 +115,8 @@ class Stream:
         else:
             sink.send_all(parts, self._source)
 
-    def _wait_for_more(self) -> None:
-        """The framer holds bytes that are few for a frame."""
-        framer = self._framer
-        self._source.when_paused(lambda: self._send_rest(framer))
-
-    def _send_rest(self, framer: Framer | None) -> None:
-        if framer is None or framer is not self._framer:
+    def _send_rest(self, framer: Framer) -> None:
+        if framer is not self._framer:
             # The message has ended.
             return
         framer.release()
