@@ -98,7 +98,10 @@ class DelayedLogs(Generic[_M]):
             member.tell(notice)
 
     def end(self) -> None:
-        """The client has gone: let go of it."""
+        """The client has gone: send on what waited, and let go of it."""
+        self.tell_dropped()
+        self.send_rest()
+        self._limit.end()
         self._sender = None
 
     def _send(self, lines: Sequence[Line]) -> None:

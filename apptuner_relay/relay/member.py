@@ -279,19 +279,11 @@ class Member(ClientFacts):
         if intake is not None:
             intake.cut(why)
         cut = self.bundles is not None and self.bundles.close(why)
-        self.delayed.tell_dropped()
-        self.delayed.send_rest()
-        self._let_go()
-        return cut or intake is not None
-
-    def _let_go(self) -> None:
-        """Let go of what refers to this member, so that it needs no garbage collector to go."""
-        self.source.leave()
         self.delayed.end()
-        self._excess.end()
+        # What refers to this member goes, so that it needs no garbage collector to go.
+        self.source.leave()
         self.delivery = self._trial = self._acks = self._patches = None
-
-    # Message rate
+        return cut or intake is not None
 
     def expect_logs(self, count: int) -> None:
         """Allow ``count`` messages more: the client logs as many of a message that it gets."""
