@@ -28,8 +28,8 @@ TLS = {"OpenSSL", "cryptography", "service_identity", "twisted.internet.ssl"}
 OF_FEW_RELAYS = """
 apptuner_relay.cluster apptuner_relay.managed apptuner_relay.web.upstream autobahn.nvx
 autobahn.twisted.wamp autobahn.wamp.message automat backports.zstd cbor2 cffi click decimal difflib
-hyperlink idna orjson pycparser segno statistics treq twisted.protocols.tls twisted.spread.pb
-twisted.web.client txredisapi unittest zstandard
+hyperlink idna orjson prometheus_client pycparser segno statistics treq twisted.protocols.tls
+twisted.spread.pb twisted.web.client txredisapi unittest zstandard
 """
 
 

@@ -1,4 +1,4 @@
-"""``GET /metrics``: the meters for Prometheus, in its text format or OpenMetrics.
+"""The meters for Prometheus, in its text format or OpenMetrics: what `metrics_resource` answers.
 
 Each scrape reads `Meters` anew. Names and units follow Prometheus' conventions. The modules beside
 this one whose names end in ``_metrics`` have the families of a part each; docs/reference/metrics.md
@@ -17,7 +17,6 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
-from twisted.web.server import Request
 
 from apptuner_relay import __version__
 from apptuner_relay.access.access_control import DENIALS
@@ -25,13 +24,10 @@ from apptuner_relay.access.limits import LIMITS
 from apptuner_relay.edge.prefixes import REASONS
 from apptuner_relay.operator.meters import Meters
 from apptuner_relay.operator.observed import AccessCounters, CertificateState
-from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import Role
 from apptuner_relay.support.version import commit
 from apptuner_relay.web.bundle_metrics import bundle_families, spool_families
 from apptuner_relay.web.cluster_metrics import cluster_families
-from apptuner_relay.web.headers import header
-from apptuner_relay.web.json_body import JsonResource
 from apptuner_relay.web.managed_metrics import managed_families
 from apptuner_relay.web.metric_families import counter, counters, gauge
 from apptuner_relay.web.process_metrics import process_families
@@ -243,24 +239,17 @@ def _reason(status: int) -> str:
     return HTTPStatus(status).name.lower() if known else "other"
 
 
-class MetricsResource(JsonResource):
-    """The relay's own metrics, and those of its process."""
+class Exposition:
+    """The relay's own metrics, and those of its process, as a scrape has them."""
 
-    def __init__(self, relay: RelayService) -> None:
-        super().__init__()
+    def __init__(self, meters: Meters) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(MeterCollector(relay.meters))
+        self._registry.register(MeterCollector(meters))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 
-    def render_GET(self, request: Request) -> bytes:
-        body, content_type = self._encode(header(request, "accept") or "")
-        request.setHeader(b"content-type", content_type.encode())
-        request.setHeader(b"cache-control", b"no-store")
-        request.setHeader(b"content-length", str(len(body)).encode())
-        return b"" if request.method == b"HEAD" else body
-
-    def _encode(self, accept: str) -> tuple[bytes, str]:
+    def encode(self, accept: str) -> tuple[bytes, str]:
+        """The body for a client that accepts this, and its content type."""
         try:
             encode, content_type = choose_encoder(accept)
             return encode(self._registry), content_type

@@ -33,7 +33,7 @@ from apptuner_relay.web.claims_resource import (
 from apptuner_relay.web.events import EventsResource
 from apptuner_relay.web.guard import Guard, Guarded, client_address
 from apptuner_relay.web.json_body import ErrorResource, JsonResource, write_json
-from apptuner_relay.web.metrics import MetricsResource
+from apptuner_relay.web.metrics_resource import MetricsResource
 from apptuner_relay.web.node_list import NodesResource
 from apptuner_relay.web.page import (
     AdviceResource,
@@ -226,7 +226,7 @@ def make_site(
     root.putChild(b"health", HealthResource(relay))
     root.putChild(b"ready", ReadyResource(relay))
     root.putChild(b"live", LiveResource(relay))
-    metrics = MetricsResource(relay)
+    metrics = MetricsResource(relay.meters, reactor)
     guarded = relay.settings.access.metrics == "guarded"
     root.putChild(b"metrics", Guarded(guard, metrics) if guarded else metrics)
     desktop_side = RoleResource(DesktopSideFactory(relay))
