@@ -9,7 +9,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from apptuner_relay.cluster.bridge.hosts import NotHere
-from apptuner_relay.cluster.bridge.link import LinkProtocol, NotReached, NotTrusted, open_link
+from apptuner_relay.cluster.bridge.link import (
+    LinkProtocol,
+    NotListening,
+    NotReached,
+    NotTrusted,
+    open_link,
+)
 from apptuner_relay.cluster.bridge.migration import Migrations
 from apptuner_relay.cluster.owner_lookup import OwnerLookup
 from apptuner_relay.cluster.ownership.directory import (
@@ -35,6 +41,7 @@ class PlaceFinder:
     :param trust: see `placement.ClusterPlacement`.
     :param directory: gives the directory, once there is one.
     :param is_running: whether the relay is not stopping.
+    :param on_refused: called with the id and the address of a node that refuses connections.
     """
 
     log = Logger()
@@ -48,11 +55,13 @@ class PlaceFinder:
         trust: Certificate | None,
         directory: Callable[[], Directory],
         is_running: Callable[[], bool],
+        on_refused: Callable[[str, str], None],
     ) -> None:
         self._clients, self._relay = clients, clients.relay
         self._owners, self._migrations = owners, migrations
         self._secret, self._trust = secret, trust
         self._directory, self._is_running = directory, is_running
+        self._on_refused = on_refused
 
     async def find(
         self, admission: Admission, until_s: float, claim: DecideClaim = no_claim
@@ -81,6 +90,8 @@ class PlaceFinder:
                     link = await self._open_link(admission, lease)
                     return PeerPlace(self._clients, admission, link, lease)
                 except NotReached as wrong:
+                    if isinstance(wrong, NotListening):
+                        self._on_refused(lease.node, lease.address)
                     is_late = clock.seconds() >= until_s
                     if is_late or isinstance(wrong, NotTrusted) or not self._is_running():
                         self._log_not_reached(session, lease.node, wrong)

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apptuner_relay.cluster.bridge.arrival_barrier import ArrivalBarriers
+from apptuner_relay.cluster.bridge.crash_detector import CrashDetector, make_refusal_check
 from apptuner_relay.cluster.bridge.failure_detector import (
     CHECK_INTERVAL_S,
     FailureDetector,
@@ -45,11 +46,10 @@ from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import Admission, Arrival
 from apptuner_relay.wire.frames import CLOSE_NORMAL
 
-_FIND_S = 12.0
+_FIND_S = 14.0
 """How long the place of a client that connects is looked for: longer than the lease of a failed
 owner, and the election of the next one."""
 _SWEEP_S = 5.0
-_NODES_S = 10.0
 _MOVED_S = 2.0
 """How long the old owner of a session that has moved may take to close its links."""
 _MOVED_DRAINING_S = 10.0
@@ -96,6 +96,9 @@ class ClusterPlacement(Service, Events):
         self.living_nodes = LivingNodes(lambda: self.directory, relay.hooks.relay_ended)
         self._owners = OwnerLookup(lambda: self.directory, self.living_nodes, self.remotes)
         self._migrations = Migrations(self, trust)
+        self._crash_detector = CrashDetector(
+            lambda: self.directory, relay.clock, make_refusal_check(relay.clock), self.look
+        )
         self._finder = PlaceFinder(
             clients,
             self._owners,
@@ -104,6 +107,7 @@ class ClusterPlacement(Service, Events):
             trust,
             lambda: self.directory,
             lambda: bool(self.running),
+            self._crash_detector.not_reached,
         )
         self._relocations = Relocations(self._finder, relay.clock)
         self._failure_detector = FailureDetector(
@@ -116,7 +120,6 @@ class ClusterPlacement(Service, Events):
             for interval_s, call in (
                 (CHECK_INTERVAL_S, self._failure_detector.check),
                 (_SWEEP_S, self._sweep),
-                (_NODES_S, self.living_nodes.refresh),
             )
         ]
         for _, call in self._calls:
@@ -271,6 +274,10 @@ class ClusterPlacement(Service, Events):
         for member in here.members if here is not None else ():
             if member.role.value == role:
                 self.relay.registry.retire(member, CLOSE_NORMAL, reason)
+
+    def listed(self, nodes: list[NodeInfo]) -> None:
+        """See `Events`."""
+        self.living_nodes.learn(nodes)
 
     def emptied(self) -> None:
         """See `Events`."""

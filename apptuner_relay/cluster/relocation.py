@@ -16,7 +16,7 @@ from apptuner_relay.wire.frames import (
     CLOSE_TRY_AGAIN_LATER,
 )
 
-_SILENCE_S = 9.5
+_SILENCE_S = 11.5
 """How long after the last sign of its session a client's new place is looked for, before it is
 closed to try through another relay; but not less than `_LEAST_S`."""
 _LEAST_S = 2.0

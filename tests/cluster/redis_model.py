@@ -35,6 +35,8 @@ class RedisModel:
         """With what it refuses every script, if it does."""
         self.listen: Callable[[str, str], None] = lambda channel, text: None
         """Called with what is published."""
+        self.hearers: Callable[[str], int] = lambda channel: 1
+        """How many are subscribed to a channel."""
         self._now_ms = now_ms
         self._values: dict[str, Any] = {}
         self._ends_ms: dict[str, int] = {}
@@ -48,6 +50,7 @@ class RedisModel:
             scripts.LOOK: self._look,
             scripts.KICK: self._kick,
             scripts.NODES: self._list_nodes,
+            scripts.SUSPECT: self._suspect,
             scripts.LEAVE: self._leave,
         }
 
@@ -211,7 +214,9 @@ class RedisModel:
         for node in [node for node, ends_ms in nodes.items() if ends_ms < self._now_ms()]:
             del nodes[node]
         reply = ["kept" if known else "new"]
-        count, sessions = int(rest[5]), rest[6:]
+        if rest[5] == "1":
+            reply += self._list_nodes(prefix, me, my_run, keep_ms, [])
+        count, sessions = int(rest[6]), rest[7:]
         for session in sessions[:count]:
             if self._owner_of(prefix, session)[1:] == (me, my_run):
                 self._live(_key(prefix, session), keep_ms)
@@ -275,6 +280,30 @@ class RedisModel:
                 reply.append(" ".join([node, *(found[field] for field in _FIELDS)]))
         return reply
 
+    def _suspect(self, prefix: str, me: str, my_run: str, keep_ms: str, args: list[str]) -> str:
+        node, address, run, left_ms = args
+        found = self._get(f"{prefix}node:{node}")
+        if found is None:
+            return "ended"
+
+        def hears(one: str) -> bool:
+            channel = f"{prefix}to:{one}"
+            self.listen(channel, f"moved {'0' * 64} {me}")
+            return self.hearers(channel) > 0
+
+        if not hears(me):
+            return "unknown"
+        if found["address"] != address or hears(node):
+            return "lives"
+        now_ms = self._left_ms(f"{prefix}node:{node}")
+        if run == "":
+            return f"silent {found['run']} {now_ms}"
+        if found["run"] != run or now_ms > int(left_ms):
+            return "lives"
+        self._delete(f"{prefix}node:{node}")
+        self._values.get(f"{prefix}nodes", {}).pop(node, None)
+        return "ended"
+
     def _leave(self, prefix: str, me: str, my_run: str, keep_ms: str, args: list[str]) -> str:
         found = self._get(f"{prefix}node:{me}")
         if found is not None and found["run"] == my_run:
@@ -295,6 +324,7 @@ class RedisServer:
         self.clock: Clock = network.clock
         self.model = RedisModel(lambda: round(1000 * self.clock.seconds()))
         self.model.listen = self._published
+        self.model.hearers = self._count_hearers
         self.is_up = True
         self.dead: set[str] = set()
         """The hosts that don't connect any more: their processes were killed."""
@@ -326,6 +356,10 @@ class RedisServer:
         for link in self.links:
             if isinstance(link, MemorySubscriber):
                 link.publish(channel, text)
+
+    def _count_hearers(self, channel: str) -> int:
+        subscribers = [link for link in self.links if isinstance(link, MemorySubscriber)]
+        return sum(link.is_up and channel in link.channels for link in subscribers)
 
 
 class MemoryLink:

@@ -197,6 +197,44 @@ class OwnerGone(PlacementCase):
         self.assertIn("mobile_connected", cli.types())
         self.assertMeet(cli, phone)
 
+    def test_it_is_killed_and_nobody_waits_for_its_lease(self) -> None:
+        a, b, cli, phone = self.begin()
+        late = self.cluster.begin_to_connect(b, f"/mobile/{SESSION}?deviceId=new")
+        self.cluster.kill(a, at_once=False)
+        self.turn(1.5)
+        self.assertIn(self.owner, ("b", "c"))
+        self.assertIsNone(self.closed(cli) or self.closed(phone))
+        self.assertMeet(cli, phone)
+        self.assertEqual(late.types()[:1], ["connected"])
+        self.assertEqual([info.node for info in b.placement.nodes], ["b", "c"])
+
+    def test_it_only_refuses_connections(self) -> None:
+        """It beats, and is subscribed: it keeps the session, until it is reached again."""
+        _, _, cli, phone = self.begin()
+        for other in "bc":
+            self.network.refused.add((other, "a"))
+            self.network.reset("a", other)
+        self.turn(LEASE_S)
+        self.assertEqual(self.owner, "a")
+        self.network.refused.clear()
+        self.turn(2)
+        self.assertEqual(self.owner, "a")
+        self.assertMeet(cli, phone)
+
+    def test_it_refuses_connections_while_it_is_stopped(self) -> None:
+        """What it hands over is not taken from it."""
+        a, _, cli, phone = self.begin()
+        for other in "bc":
+            self.network.refused.add((other, "a"))
+        ending = a.end()
+        self.turn(1.5)
+        self.answer_closes(*self.cluster.clients[:1])
+        self.turn(1.5)
+        self.successResultOf(ending)
+        self.assertIn(self.owner, ("b", "c"))
+        self.assertMeet(cli, phone)
+        self.assertNotIn("mobile_connected", cli.types())
+
     def test_it_hangs(self) -> None:
         a, _, cli, phone = self.begin()
         for other in "bc":
@@ -327,7 +365,7 @@ class DirectoryGone(PlacementCase):
         _, b, cli = self.begin()
         phone = self.connect(b, "mobile?deviceId=d1")
         self.redis.model.empty()
-        self.turn(3)
+        self.turn(TIMING.renew + 1)
         self.assertEqual((self.owner, self.hosts()), ("a", ["a"]))
         self.assertMeet(cli, phone)
 
@@ -466,11 +504,11 @@ class Watching(PlacementCase):
 
     def test_the_nodes_there_are(self) -> None:
         a, b = self.relays("ab")
-        self.turn(11)
+        self.turn(3 * TIMING.renew)
         self.assertEqual([info.node for info in a.placement.nodes], ["a", "b"])
         self.assertTrue(self.successResultOf(a.placement.look()))
         self.cluster.kill(b)
-        self.turn(11)
+        self.turn(3 * TIMING.renew)
         self.assertEqual([info.node for info in a.placement.nodes], ["a"])
         self.redis.stop()
         looking = a.placement.look()

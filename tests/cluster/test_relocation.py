@@ -62,7 +62,7 @@ class RelocationTest(SynchronousTestCase):
         self.assertEqual(len(self.relocations), 0)
 
     def test_how_long_it_is_looked_for(self) -> None:
-        for heard_s, until_s in ((100, 109.5), (95, 104.5), (92, 102), (10, 102)):
+        for heard_s, until_s in ((100, 111.5), (95, 106.5), (90, 102), (10, 102)):
             self.start(heard_s=heard_s)
             self.assertEqual(self.searches[-1][1], until_s)
 

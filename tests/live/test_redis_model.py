@@ -26,7 +26,9 @@ def beats(draw: st.DrawFn) -> tuple[Any, ...]:
     due = draw(some)
     said = (f"ws://{draw(st.sampled_from(NODES))}:1", len(due), 7, 1234, "0.1")
     first, draining = draw(flag), draw(flag)
-    return (scripts.BEAT, LONG_MS, LONG_MS, first, draining, *said, len(due), *due, *draw(some))
+    lists = draw(flag)
+    said += (lists, len(due))
+    return (scripts.BEAT, LONG_MS, LONG_MS, first, draining, *said, *due, *draw(some))
 
 
 asked = st.one_of(
@@ -40,6 +42,13 @@ asked = st.one_of(
     ),
     st.tuples(st.just(scripts.KICK), session, st.just("kicked")),
     st.just((scripts.NODES,)),
+    st.tuples(
+        st.just(scripts.SUSPECT),
+        st.sampled_from(NODES),
+        st.sampled_from(("ws://x:1", "ws://x:1", "ws://n1:1")),
+        st.sampled_from(("", RUNS[0], RUNS[0], RUNS[1])),
+        st.sampled_from((0, 2 * LONG_MS)),
+    ),
     st.just((scripts.LEAVE,)),
     beats(),
 )
@@ -51,8 +60,11 @@ lost = st.one_of(
 )
 """A key whose time is over."""
 usual = st.tuples(st.sampled_from(NODES), st.just(RUNS[0]), asked)
+hearing = st.tuples(st.sampled_from(("SUBSCRIBE", "UNSUBSCRIBE")), st.sampled_from(NODES))
+"""A node's connection for notices is made, or lost."""
 steps = st.one_of(
     *[usual] * 5,
+    hearing,
     st.tuples(st.sampled_from(NODES), st.sampled_from(RUNS), asked),
     lost,
     st.just(None),
@@ -60,7 +72,7 @@ steps = st.one_of(
 """``None`` is FLUSHALL."""
 BEGINNING = [
     *(
-        (node, RUNS[0], (scripts.BEAT, LONG_MS, LONG_MS, 1, 0, "ws://x:1", 0, 0, 0, "0", 0))
+        (node, RUNS[0], (scripts.BEAT, LONG_MS, LONG_MS, 1, 0, "ws://x:1", 0, 0, 0, "0", 0, 0))
         for node in NODES
     ),
     "settling",
@@ -76,7 +88,9 @@ class ModelTest(SynchronousTestCase):
             redis, listener = RedisClient(path), RedisClient(path)
             self.addCleanup(redis.close)
             self.addCleanup(listener.close)
-            listener("PSUBSCRIBE", "*")
+            # Those for single nodes are heard where such a node is subscribed.
+            listener("PSUBSCRIBE", f"{PREFIX}[^t]*")
+            hearing: set[str] = set()
 
             def published() -> list[tuple[str, str]]:
                 listener.send("PING", "done")
@@ -85,15 +99,23 @@ class ModelTest(SynchronousTestCase):
                     reply: Any = listener.read()
                     if reply == ["pong", "done"]:
                         return heard
-                    heard.append((reply[2], reply[3]))
+                    heard.append((reply[-2], reply[-1]))
 
             @settings(max_examples=400)
             @given(st.lists(steps, min_size=10, max_size=40))
             def check(run: list[Any]) -> None:
                 redis("FLUSHALL")
                 said: list[tuple[str, str]] = []
+
+                def listen(channel: str, text: str) -> None:
+                    if model.hearers(channel):
+                        said.append((channel, text))
+
                 model = RedisModel(lambda: 1)
-                model.listen = lambda channel, text: said.append((channel, text))
+                model.listen = listen
+                model.hearers = lambda channel: int(
+                    not channel.startswith(f"{PREFIX}to:") or channel in hearing
+                )
                 run = BEGINNING + run
                 for number, step in enumerate(run):
                     where = f"step {number}: {run[: number + 1]}"
@@ -103,6 +125,11 @@ class ModelTest(SynchronousTestCase):
                     elif isinstance(step, str):
                         redis("DEL", PREFIX + step)
                         model.expire(PREFIX + step)
+                    elif len(step) == 2:
+                        word, node = step
+                        channel = f"{PREFIX}to:{node}"
+                        listener(word, channel)
+                        (hearing.add if word == "SUBSCRIBE" else hearing.discard)(channel)
                     else:
                         node, process, (script, *args) = step
                         words = (PREFIX, node, process, LONG_MS, *args)

@@ -14,6 +14,7 @@ from autobahn.twisted.websocket import WebSocketClientFactory
 from autobahn.websocket.types import ConnectionResponse
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.python.failure import Failure
@@ -64,6 +65,10 @@ _ANSWER_S = 2.0
 
 class NotReached(Exception):
     """The other relay can't be reached, or doesn't own the session."""
+
+
+class NotListening(NotReached):
+    """The other relay's host refuses the connection: nobody listens at its address."""
 
 
 class NotTrusted(NotReached):
@@ -297,7 +302,8 @@ class LinkFactory(WebSocketClientFactory):
         return link
 
     def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
-        self.fail(NotReached(describe(reason.value) or "the connection was lost"))
+        kind = NotListening if reason.check(ConnectionRefusedError) else NotReached
+        self.fail(kind(describe(reason.value) or "the connection was lost"))
 
     def succeed(self, link: LinkProtocol) -> None:
         """The link is open."""

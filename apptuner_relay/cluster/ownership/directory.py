@@ -7,6 +7,7 @@ byte of a bundle. The directory that nodes share is in `redis_directory`.
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import Literal, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
@@ -55,6 +56,28 @@ class NodeInfo(NamedTuple):
     version: str
 
 
+class NodeLife(Enum):
+    """Whether a node lives of which nothing else is heard, as far as the directory can tell."""
+
+    LIVES = "lives"
+    SILENT = "silent"
+    """It has no connection to the server. That may pass: ask again a moment later."""
+    ENDED = "ended"
+    """It has ended, and with it all of its leases."""
+    UNKNOWN = "unknown"
+    """The server is unreachable, or this node's own connection to it has just been lost."""
+
+
+class Suspicion(NamedTuple):
+    """What the directory knows of a node that is suspected to have ended."""
+
+    life: NodeLife
+    run: str = ""
+    """Which process of the node was silent. Empty where none was."""
+    left_ms: int = 0
+    """For how long that one's last heartbeat keeps its leases."""
+
+
 @dataclass
 class DirectoryCounts:
     """What was done since the start of this node."""
@@ -86,6 +109,9 @@ class Events:
     def kicked(self, session: str, role: str, reason: str) -> None:
         """A node asks for all clients of a role in a session to be closed. ``reason`` was written
         by somebody else: it is printable, and at most 123 bytes of UTF-8."""
+
+    def listed(self, nodes: list[NodeInfo]) -> None:
+        """The living nodes, this one included, by id: as the server names them now and then."""
 
     def emptied(self) -> None:
         """The server may have lost its data. All nodes write theirs again now."""
@@ -193,6 +219,14 @@ class Directory(Protocol):
         """The living nodes, by id.
 
         :return: fails with `DirectoryUnreachable`.
+        """
+
+    def suspect(self, node: str, address: str, before: Suspicion) -> Deferred[Suspicion]:
+        """Ask whether a node that refuses connections at its address has ended.
+
+        :param before: what was found a moment ago, before it has refused another one. Where the
+            same process was silent then, and still is, its leases are ended.
+        :return: never fails.
         """
 
 

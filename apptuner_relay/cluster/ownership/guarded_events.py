@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from apptuner_relay.cluster.ownership.directory import Events, Lease
+from apptuner_relay.cluster.ownership.directory import Events, Lease, NodeInfo
 
 
 class GuardedEvents(Events):
@@ -30,6 +30,10 @@ class GuardedEvents(Events):
     def kicked(self, session: str, role: str, reason: str) -> None:
         """See `Events`."""
         self._call(self._events.kicked, session, role, reason)
+
+    def listed(self, nodes: list[NodeInfo]) -> None:
+        """See `Events`."""
+        self._call(self._events.listed, nodes)
 
     def emptied(self) -> None:
         """See `Events`."""

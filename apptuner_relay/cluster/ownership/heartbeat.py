@@ -11,7 +11,8 @@ from twisted.python.failure import Failure
 
 from apptuner_relay.cluster.ownership import scripts
 from apptuner_relay.cluster.ownership.availability import Availability
-from apptuner_relay.cluster.ownership.leases import LOOK_FOR_BATCH, batches
+from apptuner_relay.cluster.ownership.directory import NodeInfo
+from apptuner_relay.cluster.ownership.leases import LOOK_FOR_BATCH, batches, parse_nodes
 from apptuner_relay.cluster.ownership.reconciler import Reconciler, ReconcilerRun
 from apptuner_relay.cluster.ownership.redis_link import LinkLost, ServerRefused
 
@@ -20,9 +21,10 @@ from apptuner_relay.cluster.ownership.redis_link import LinkLost, ServerRefused
 class Timing:
     """The times of a directory, all in seconds."""
 
-    lease: float = 6.0
-    """How long a node keeps its sessions after its last heartbeat."""
-    renew: float = 2.0
+    lease: float = 8.0
+    """How long a node keeps its sessions after its last heartbeat: long enough for one that gets no
+    answer, and the next one on a new connection."""
+    renew: float = 4.0
     """The interval of heartbeats."""
     answer: float = 2.0
     """How long a claim may take, and a reply of the server."""
@@ -32,6 +34,10 @@ class Timing:
     """How long the server remembers the epoch of a session that nobody uses."""
 
 
+_LIST_EVERY = 3
+"""Every which beat asks for the living nodes as well."""
+
+
 class Heartbeat:
     """Beats while the server is reachable, and compares leases whenever a beat may have been
     missed.
@@ -39,6 +45,7 @@ class Heartbeat:
     :param describe: gives what the node says of itself: address, connections, start in milliseconds
         since the epoch, version.
     :param busy: the sessions that are being claimed or released now.
+    :param on_listed: called with the living nodes, by id, as some of the beats are told.
     """
 
     log = Logger()
@@ -52,11 +59,13 @@ class Heartbeat:
         timing: Timing,
         describe: Callable[[], tuple[str, int, int, str]],
         busy: Collection[str],
+        on_listed: Callable[[list[NodeInfo]], None],
     ) -> None:
         self.draining = False
         self._run, self._reconciler, self._availability = run, reconciler, availability
         self._clock, self._timing, self._describe = clock, timing, describe
-        self._busy = busy
+        self._busy, self._on_listed = busy, on_listed
+        self._beats = 0
         self._last_s: float | None = None
         self._is_first = True
         self._lock = DeferredLock()
@@ -103,7 +112,8 @@ class Heartbeat:
         address, connections, since_ms, version = self._describe()
         due = leases.due(int(timing.keep / 3 / timing.renew))
         rest = batches(set(leases.held).difference(due), LOOK_FOR_BATCH)
-        state, *doubted = await self._run(
+        lists = self._beats % _LIST_EVERY == 0
+        state, *told = await self._run(
             scripts.BEAT,
             int(timing.lease * 1000),
             int(timing.grace * 1000),
@@ -114,6 +124,7 @@ class Heartbeat:
             connections,
             since_ms,
             version,
+            int(lists),
             len(due),
             *due,
             *next(rest, ()),
@@ -128,6 +139,10 @@ class Heartbeat:
             self._reconciler.drop_all()
             return
         self._is_first = False
+        self._beats += 1
+        nodes, doubted = parse_nodes(told)
+        if lists:
+            self._on_listed(nodes)
         if self._last_s is not None and sent_s - self._last_s > timing.keep:
             # Epochs may have been forgotten meanwhile, and can't be compared.
             leases.doubtful.update(leases.held)

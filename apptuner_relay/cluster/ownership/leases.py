@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from apptuner_relay.cluster.ownership.directory import Lease, NodeInfo
+from apptuner_relay.cluster.ownership.directory import Lease, NodeInfo, NodeLife, Suspicion
 from apptuner_relay.config.node_names import check_address, check_node
 
 _OTHER = re.compile(r"other ([0-9]{1,16}) (\S+) (\S+)")
@@ -72,6 +72,25 @@ def parse_mine(reply: str) -> int | None:
     """The epoch in ``mine epoch``; None for anything else."""
     found = _MINE.fullmatch(reply)
     return int(found[1]) if found else None
+
+
+def parse_nodes(replies: Iterable[str]) -> tuple[list[NodeInfo], list[str]]:
+    """The nodes in some lines of a reply, by id, and the lines that are about sessions. What is
+    damaged is left out."""
+    lines = list(replies)
+    found = (parse_node(line) for line in lines if " " in line)
+    nodes = sorted(info for info in found if info is not None)
+    return nodes, [line for line in lines if " " not in line]
+
+
+def parse_suspicion(reply: str) -> Suspicion:
+    """What the ``SUSPECT`` script replies."""
+    word, *rest = reply.split(" ")
+    if word == "silent" and len(rest) == 2 and rest[1].isdecimal():
+        return Suspicion(NodeLife.SILENT, rest[0], int(rest[1]))
+    if word in ("lives", "ended"):
+        return Suspicion(NodeLife(word))
+    return Suspicion(NodeLife.UNKNOWN)
 
 
 def parse_node(reply: str) -> NodeInfo | None:

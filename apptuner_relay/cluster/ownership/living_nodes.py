@@ -35,12 +35,16 @@ class LivingNodes:
 
     async def refresh(self) -> bool:
         """Ask the directory. Whether it has answered."""
-        before = {node.node for node in self.nodes}
         try:
-            self.nodes = await self._directory().nodes()
+            self.learn(await self._directory().nodes())
         except DirectoryUnreachable:
             return False
+        return True
+
+    def learn(self, nodes: list[NodeInfo]) -> None:
+        """The directory names the living nodes."""
+        before = {node.node for node in self.nodes}
+        self.nodes = nodes
         if before - {node.node for node in self.nodes}:
             self._on_ended()
         self._draining &= {node.node for node in self.nodes if node.draining}
-        return True

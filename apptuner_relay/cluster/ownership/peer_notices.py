@@ -27,7 +27,7 @@ from apptuner_relay.cluster.ownership.pubsub import (
 from apptuner_relay.cluster.ownership.reconciler import Reconciler
 from apptuner_relay.cluster.ownership.redis_link import LinkLost, ServerRefused, SubscriberLink
 
-_PING_S = 10.0
+_PING_S = 30.0
 """How often to check that the connection, which only listens, still has another end."""
 
 

@@ -29,12 +29,14 @@ from apptuner_relay.cluster.ownership.directory import (
     Events,
     Lease,
     NodeInfo,
+    NodeLife,
+    Suspicion,
     check_session,
 )
 from apptuner_relay.cluster.ownership.eviction import Eviction
 from apptuner_relay.cluster.ownership.guarded_events import GuardedEvents
 from apptuner_relay.cluster.ownership.heartbeat import Heartbeat, Timing
-from apptuner_relay.cluster.ownership.leases import parse_node, parse_other
+from apptuner_relay.cluster.ownership.leases import parse_nodes, parse_other, parse_suspicion
 from apptuner_relay.cluster.ownership.peer_notices import PeerNotices
 from apptuner_relay.cluster.ownership.pubsub import kicked_text
 from apptuner_relay.cluster.ownership.reconciler import Reconciler
@@ -146,6 +148,7 @@ class RedisDirectory:
             timing,
             lambda: (address, connections(), since_ms, version),
             self._locks.keys(),
+            guarded.listed,
         )
         self._eviction = Eviction(commands.run, clock, label)
         commands.on_connected, commands.on_disconnected = self._connected, self._disconnected
@@ -237,6 +240,9 @@ class RedisDirectory:
     def nodes(self) -> Deferred[list[NodeInfo]]:
         return Deferred.fromCoroutine(self._nodes())
 
+    def suspect(self, node: str, address: str, before: Suspicion) -> Deferred[Suspicion]:
+        return Deferred.fromCoroutine(self._suspect(check_node(node), address, before))
+
     # Claims and releases: one at a time for each session
 
     async def _in_turn(self, session: str, do: Callable[..., Any], *args: object) -> Any:
@@ -322,8 +328,15 @@ class RedisDirectory:
         await self._ask(scripts.KICK, session, text)
 
     async def _nodes(self) -> list[NodeInfo]:
-        lines = await self._ask(scripts.NODES)
-        return sorted(info for line in lines if (info := parse_node(line)) is not None)
+        nodes, _ = parse_nodes(await self._ask(scripts.NODES))
+        return nodes
+
+    async def _suspect(self, node: str, address: str, before: Suspicion) -> Suspicion:
+        try:
+            asked = (node, address, before.run, before.left_ms)
+            return parse_suspicion(await self._ask(scripts.SUSPECT, *asked))
+        except DirectoryUnreachable:
+            return Suspicion(NodeLife.UNKNOWN)
 
     async def _ask(self, script: str, *args: str | int) -> Any:
         """Run a script as soon as the server is reachable."""

@@ -26,6 +26,13 @@ time, and would come too late otherwise.
 it, as it asks for all of the node's leases; and as who claims a session of which nothing is written
 tells all nodes so, its owner, if there is one, writes its lease again at once.
 
+**A node whose process has ended needs no lease time.** Its kernel closes its connections at once,
+so that nobody receives what is published to it. Who was refused a connection by it looks for that
+twice (``SUSPECT``), and then ends its heartbeat, and with that all of its leases. Silence proves
+something only while the node that asks is itself subscribed, and has asked of the same run, which
+has not beaten in between. A node that is frozen, busy, or cut off without a word stays subscribed,
+and keeps its leases for the lease time.
+
 **Of two owners the higher epoch stays**, and of equal ones whoever is written down. That
 happens only if a server lost data, and a node comes back after the grace time.
 
@@ -71,6 +78,13 @@ local function missing(first, reply)
 end
 local function take(session, epoch)
   keep(session, string.format('%d %s %s', epoch, me, my_run))
+end
+local function list_nodes(reply)
+  for _, node in ipairs(redis.call('ZRANGE', prefix .. 'nodes', 0, -1)) do
+    local found = redis.call('HMGET', prefix .. 'node:' .. node, 'address', 'sessions',
+      'connections', 'since_ms', 'draining', 'version')
+    if found[1] then table.insert(reply, status(node .. ' ' .. table.concat(found, ' '))) end
+  end
 end
 """
 
@@ -157,8 +171,9 @@ local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', prefix .. 'nodes', string.format('%d', now_ms + lease_ms), me)
 redis.call('ZREMRANGEBYSCORE', prefix .. 'nodes', '-inf', string.format('(%d', now_ms))
 local reply = {status(before[1] == my_run and 'kept' or 'new')}
-local due = 14 + tonumber(ARGV[14])
-for i = 15, due do
+if ARGV[14] == '1' then list_nodes(reply) end
+local due = 15 + tonumber(ARGV[15])
+for i = 16, due do
   local epoch, node, run = owner_of(ARGV[i])
   if node == me and run == my_run then
     redis.call('PEXPIRE', key_of(ARGV[i]), keep_ms)
@@ -170,10 +185,11 @@ missing(due + 1, reply)
 return reply
 """
 )
-"""lease ms, grace ms, first, draining, address, sessions, connections, since ms, version, count, so
-many sessions to renew, sessions to look for… → ``kept``, or ``new`` (there was no heartbeat: all
-leases must be restored), or ``replaced``: another process has this node's id. Behind it those of
-the sessions that are not this node's, or of which nothing is written."""
+"""lease ms, grace ms, first, draining, address, sessions, connections, since ms, version, whether
+to list the nodes, count, so many sessions to renew, sessions to look for… → ``kept``, or ``new``
+(there was no heartbeat: all leases must be restored), or ``replaced``: another process has this
+node's id. Behind it the nodes, as in ``NODES``, and those of the sessions that are not this node's,
+or of which nothing is written."""
 
 LOOK_FOR = (
     _PRELUDE
@@ -247,15 +263,35 @@ NODES = (
     _PRELUDE
     + """
 local reply = {}
-for _, node in ipairs(redis.call('ZRANGE', prefix .. 'nodes', 0, -1)) do
-  local found = redis.call('HMGET', prefix .. 'node:' .. node, 'address', 'sessions',
-    'connections', 'since_ms', 'draining', 'version')
-  if found[1] then table.insert(reply, status(node .. ' ' .. table.concat(found, ' '))) end
-end
+list_nodes(reply)
 return reply
 """
 )
 """→ for each living node ``id address sessions connections since_ms draining version``."""
+
+SUSPECT = (
+    _PRELUDE
+    + """
+local node, address, run, left_ms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
+local its = prefix .. 'node:' .. node
+local found = redis.call('HMGET', its, 'run', 'address')
+if not found[1] then return status('ended') end
+local text = 'moved ' .. string.rep('0', 64) .. ' ' .. me
+local function hears(one) return redis.call('PUBLISH', prefix .. 'to:' .. one, text) > 0 end
+if not hears(me) then return status('unknown') end
+if found[2] ~= address or hears(node) then return status('lives') end
+local now_ms = redis.call('PTTL', its)
+if run == '' then return status(string.format('silent %s %d', found[1], now_ms)) end
+if found[1] ~= run or now_ms > left_ms then return status('lives') end
+redis.call('DEL', its)
+redis.call('ZREM', prefix .. 'nodes', node)
+return status('ended')
+"""
+)
+"""node, address, run, ms → ``lives``; ``unknown``, as this node isn't subscribed itself; ``silent
+run ms``, with what is left of the heartbeat's time; or ``ended``. At first the run is empty. The
+second time it is the one of the first reply, with its ms: a node that is still silent ends. What is
+published is about no session, so that every version reads it and does nothing."""
 
 LEAVE = (
     _PRELUDE

@@ -95,6 +95,12 @@ TABLES = (
         ["FINDING"],
     ),
     Table(
+        "cluster.bridge.suspicion_states",
+        "A relay that may have ended: the suspicion",
+        "cluster.bridge.crash_detector",
+        ["TRUSTED"],
+    ),
+    Table(
         "cluster.bridge.migration_states",
         "A session that migrates to another relay",
         "cluster.bridge.session_migration",

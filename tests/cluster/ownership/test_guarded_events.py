@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.cluster.ownership.directory import Events, Lease
+from apptuner_relay.cluster.ownership.directory import Events, Lease, NodeInfo
 from apptuner_relay.cluster.ownership.guarded_events import GuardedEvents
 
 SESSION = "0" * 64
@@ -11,6 +11,7 @@ CALLS = {
     "moved": (SESSION,),
     "drained": ("b",),
     "kicked": (SESSION, "mobile", "reason"),
+    "listed": ([NodeInfo("b", "ws://b:1", 1, 2, 3, False, "0")],),
     "emptied": (),
     "released": ("ab" * 32,),
     "unreachable": (),

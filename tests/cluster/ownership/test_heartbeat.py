@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.cluster.ownership import scripts
 from apptuner_relay.cluster.ownership.availability import Availability
-from apptuner_relay.cluster.ownership.directory import Lease
+from apptuner_relay.cluster.ownership.directory import Lease, NodeInfo
 from apptuner_relay.cluster.ownership.heartbeat import Heartbeat
 from apptuner_relay.cluster.ownership.reconciler import Reconciler
 from apptuner_relay.cluster.ownership.redis_link import LinkLost, ServerRefused
@@ -37,6 +37,7 @@ class HeartbeatCase(SynchronousTestCase):
             scripts.RELEASE: lambda *words: len(words),
         }
         self.busy: set[str] = set()
+        self.listed: list[list[NodeInfo]] = []
         self.heartbeat = Heartbeat(
             self.run_script,
             self.reconciler,
@@ -45,6 +46,7 @@ class HeartbeatCase(SynchronousTestCase):
             TIMING,
             lambda: ("ws://n1:1", 7, 1234, "0.1"),
             self.busy,
+            self.listed.append,
         )
 
     def run_script(self, script: str, *words: Any) -> Deferred[Any]:
@@ -101,14 +103,29 @@ class Answers(HeartbeatCase):
         self.heartbeat.draining = True
         self.beat()
         [(_, lease_ms, grace_ms, first, draining, *said)] = self.asked[:1]
-        self.assertEqual((lease_ms, grace_ms, first, draining), (6000, 1000, 1, 1))
-        address, sessions, connections, since_ms, version, count, *renewed = said
+        self.assertEqual((lease_ms, grace_ms, first, draining), (8000, 1000, 1, 1))
+        address, sessions, connections, since_ms, version, lists, count, *renewed = said
         self.assertEqual((address, sessions, connections), ("ws://n1:1", 2, 7))
         self.assertEqual((since_ms, version), (1234, "0.1"))
-        self.assertEqual(count, 1)
+        self.assertEqual((lists, count), (1, 1))
         self.assertEqual(set(renewed), {A, B})
         self.beat()
         self.assertEqual(self.asked[0][3], 0)
+
+    def test_the_living_nodes_with_every_third(self) -> None:
+        row = "{} ws://n:1 1 2 3 0 0.1"
+        self.hold(A)
+        self.answers[scripts.BEAT] = lambda *words: (
+            ["kept", row.format("n2"), row.format("n1"), "n3 damaged", A] if words[9] else ["kept"]
+        )
+        for _ in range(4):
+            self.beat()
+        self.assertEqual(
+            [[info.node for info in nodes] for nodes in self.listed], 2 * [["n1", "n2"]]
+        )
+        self.assertEqual(self.listed[0][0], NodeInfo("n1", "ws://n:1", 1, 2, 3, False, "0.1"))
+        # What is behind the nodes are sessions that the server has lost.
+        self.assertIn(A, self.leases.held)
 
     def test_a_server_that_is_back_has_all_leases_compared_before_anybody_is_told(self) -> None:
         self.availability.start()
@@ -229,8 +246,8 @@ class Turns(HeartbeatCase):
         while renewed != set(SESSIONS):
             self.assertLess(self.clock.seconds(), 100 + TIMING.keep / 2)
             self.beat()
-            count = self.asked[0][10]
-            renewed |= set(self.asked[0][11 : 11 + count])
+            count = self.asked[0][11]
+            renewed |= set(self.asked[0][12 : 12 + count])
             self.clock.advance(TIMING.renew)
 
 
