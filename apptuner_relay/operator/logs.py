@@ -19,11 +19,10 @@ from twisted.logger import (
     LogEvent,
     LogLevel,
     eventAsText,
-    formatEvent,
-    formatEventAsClassicLogText,
 )
 from twisted.python.failure import Failure
 
+from apptuner_relay.operator.classic_line import classic_line, event_text
 from apptuner_relay.operator.log_targets import (
     DescriptorTarget,
     FileTarget,
@@ -55,7 +54,7 @@ _MOST_ITEMS = 1000
 def json_line(event: LogEvent) -> str:
     """``{"time":…,"level":…,"logger":…,"message":…}`` and the event's own fields, such as
     ``session`` (never more of it than logs may show), in one line."""
-    message = formatEvent(event)
+    message = event_text(event)
     level = event.get("log_level")
     line: dict[str, object] = {
         "time": _show_time(event.get("log_time")),
@@ -117,11 +116,6 @@ def syslog_line(event: LogEvent) -> str:
     text = eventAsText(event, includeTimestamp=False)
     priority = _PRIORITIES.get(event.get("log_level"), syslog.LOG_INFO)
     return "".join(f"<{priority}>{line}\n" for line in text.replace("\n", "\n\t").splitlines())
-
-
-def classic_line(event: LogEvent) -> str:
-    """An event as twistd's own log has it; "" for one without a message."""
-    return formatEventAsClassicLogText(event) or ""
 
 
 @dataclass(frozen=True)

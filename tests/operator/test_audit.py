@@ -7,7 +7,8 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.operator.audit import Actor, Audit
-from apptuner_relay.operator.logs import classic_line, json_line
+from apptuner_relay.operator.classic_line import classic_line
+from apptuner_relay.operator.logs import json_line
 from tests.memory import Relay
 from tests.web.http import REMOTE, Requester
 

@@ -21,7 +21,8 @@ from twisted.python import log as legacy
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from apptuner_relay.operator.logs import classic_line, json_line, make_log
+from apptuner_relay.operator.classic_line import classic_line
+from apptuner_relay.operator.logs import json_line, make_log
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=9),
