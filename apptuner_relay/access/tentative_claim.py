@@ -28,7 +28,7 @@ class TentativeClaim:
 
         :return: fails with `BadRequest`, as `Access.claim`.
         """
-        if self._is_taken:
+        if self._is_taken or not self._grant.authorized:
             return succeed(None)
         self._is_taken = True
         return self._claim(is_tentative=self._grant.claims)

@@ -2,10 +2,10 @@
 §7.1). Pure: `websocket.FramedConnection` has the sockets and the timers.
 """
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class ClosingState(Enum):
+class ClosingState(PlainEnum):
     """What a connection may be in."""
 
     CONNECTING = "connecting"
@@ -21,7 +21,7 @@ class ClosingState(Enum):
     """The connection below has ended, or the relay has told it to."""
 
 
-class ClosingEvent(Enum):
+class ClosingEvent(PlainEnum):
     """What happens to a connection."""
 
     OPENED = "opened"

@@ -1,9 +1,9 @@
 """The states of a `sink.Sink`: whether its transport takes more. Pure."""
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class SinkState(Enum):
+class SinkState(PlainEnum):
     """Whether a sink can send."""
 
     READY = "ready"
@@ -14,7 +14,7 @@ class SinkState(Enum):
     """Nothing is sent any more."""
 
 
-class SinkEvent(Enum):
+class SinkEvent(PlainEnum):
     """What happens to a sink."""
 
     FILLED_UP = "filled up"

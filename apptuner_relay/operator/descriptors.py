@@ -69,28 +69,32 @@ class DescriptorReserve:
     def kept(self) -> int:
         """How many are reserved: a sixteenth of the limit, but 32 to 1,024, and a quarter at
         most."""
-        limit = self._limit()
-        return min(max(limit // _SHARE, _LEAST), _MOST, limit // _LARGEST_SHARE)
+        return _share(self._limit())
 
     @property
     def are_short(self) -> bool:
         """Whether none is left for another client."""
-        return self._reaches(self.kept)
+        return self._reaches(_share)
 
     @property
     def are_used_up(self) -> bool:
         """Whether clients are refused, or nearly so: a client takes a descriptor while it is
         refused."""
-        return self._reaches(self.kept + self.kept // _NEARLY)
+        return self._reaches(lambda limit: _share(limit) + _share(limit) // _NEARLY)
 
     @property
     def are_gone(self) -> bool:
         """Whether none is left for another connection, whatever it is for."""
-        return self._reaches(self.kept // 2)
+        return self._reaches(lambda limit: _share(limit) // 2)
 
-    def _reaches(self, kept: int) -> bool:
-        lowest = self._lowest_free()
-        return lowest is None or lowest >= self._limit() - kept
+    def _reaches(self, kept: Callable[[int], int]) -> bool:
+        lowest, limit = self._lowest_free(), self._limit()
+        return lowest is None or lowest >= limit - kept(limit)
+
+
+def _share(limit: int) -> int:
+    """How many of ``limit`` are reserved."""
+    return min(max(limit // _SHARE, _LEAST), _MOST, limit // _LARGEST_SHARE)
 
 
 class DescriptorGate(ServerFactory):

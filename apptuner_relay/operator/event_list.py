@@ -7,18 +7,18 @@ its oldest one: thousands of refusals don't push out the one warning.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from enum import Enum
 
 from apptuner_relay.operator.conditions import Level
 from apptuner_relay.support.clocks import WallClock, in_ms
 from apptuner_relay.support.lazy_text import LazyText
+from apptuner_relay.support.plain_enum import PlainEnum
 
 MOST_EVENTS = 50
 MERGED_S = 60.0
 """For so long after the first one, events with the same key are one row."""
 
 
-class EventKind(Enum):
+class EventKind(PlainEnum):
     """What has happened."""
 
     CONNECTED = "connected"

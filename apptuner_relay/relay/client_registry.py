@@ -322,7 +322,8 @@ class ClientRegistry:
 
     def closed(self, client: ConnectedClient, why: str, code: int) -> None:
         """A client's connection has gone; ``code`` is the close code (RFC 6455 §7.4)."""
-        self.leave(client, why)
+        if not (isinstance(client, Member) and client.has_left):
+            self.leave(client, why)
         self.clients.discard(client)
         admission = client.admission
         lasted_s = max(0, self._now_ms() - admission.since_ms) / 1000

@@ -2,10 +2,10 @@
 `Member.halt` acts on them.
 """
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class HaltingState(Enum):
+class HaltingState(PlainEnum):
     """Whether a member is read from."""
 
     READING = "reading"
@@ -16,7 +16,7 @@ class HaltingState(Enum):
     """It is not: its source is held, between messages and between bundles."""
 
 
-class HaltingEvent(Enum):
+class HaltingEvent(PlainEnum):
     """What happens to a member whose session moves."""
 
     HALT = "halt"

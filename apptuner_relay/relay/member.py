@@ -43,6 +43,9 @@ _MOVES = "its session moves"
 class Member(ClientFacts):
     """One client of a session."""
 
+    has_left = False
+    """Whether its connection is over, or about to be."""
+
     def __init__(
         self,
         admission: Admission,
@@ -269,7 +272,7 @@ class Member(ClientFacts):
 
     def gone(self, why: str) -> bool:
         """The connection is over. True if that cut a message or a bundle short."""
-        self.source.gone = True
+        self.source.gone = self.has_left = True
         if self.delivery is not None and self._trial is not None:
             self._trial.disconnected(self.delivery.is_inside_compressed, self.said_s)
         self.sink.close()

@@ -133,6 +133,8 @@ def _says(query: str, name: str) -> bool:
 
 
 def _parse_query(query: str) -> dict[str, list[str]]:
+    if not query:
+        return {}
     try:
         return parse_qs(query, max_num_fields=_QUERY_FIELDS)
     except ValueError:

@@ -4,11 +4,12 @@ modules of this part build on it.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from enum import Enum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from apptuner_relay.support.plain_enum import PlainEnum
 
-class Role(Enum):
+
+class Role(PlainEnum):
     """What a client is to its session; the value of a `SOCKET_ROLES` stands in its URL and in its
     welcome."""
 
@@ -31,7 +32,7 @@ SOCKET_ROLES = (Role.CLI, Role.DASHBOARD, Role.DESKTOP, Role.MOBILE)
 """The roles of clients that connect by WebSocket."""
 
 
-class Arrival(Enum):
+class Arrival(PlainEnum):
     """How a client joins its session here."""
 
     NEW = "new"

@@ -17,10 +17,10 @@ No released client says who it is. A displaced client is recognized by its addre
 of its return. Where two CLIs were displaced, any CLI that connects is taken for one of them.
 """
 
-from enum import Enum
 from typing import NamedTuple
 
 from apptuner_relay.session.roles import Admission, Arrival, Role
+from apptuner_relay.support.plain_enum import PlainEnum
 
 MOST_CLIS = 5
 """How many CLIs may be in a session, side by side."""
@@ -40,7 +40,7 @@ _PAGE_TRIES = 10
 _MOST_REMEMBERED = 32
 
 
-class Group(Enum):
+class Group(PlainEnum):
     """Clients that share one limit."""
 
     CLIS = "clis"
@@ -57,7 +57,7 @@ class Group(Enum):
 _GROUPS = {Role.CLI: Group.CLIS, Role.MOBILE: Group.PHONES, Role.UPLOAD: Group.UPLOADS}
 
 
-class Occupancy(Enum):
+class Occupancy(PlainEnum):
     """How many clients of a group are connected."""
 
     EMPTY = "empty"
@@ -66,7 +66,7 @@ class Occupancy(Enum):
     FULL = "full"
 
 
-class Newcomer(Enum):
+class Newcomer(PlainEnum):
     """How a client without a place connects."""
 
     FRESH = "fresh"
@@ -78,7 +78,7 @@ class Newcomer(Enum):
     """Likewise; but a client here has connected later, to a session that knew nothing of it."""
 
 
-class Entry(Enum):
+class Entry(PlainEnum):
     """What becomes of the newcomer, and of the clients of its group."""
 
     JOINS = "joins"

@@ -260,13 +260,15 @@ class Session(Generic[M]):
         self.mobiles = tuple(self._by_device.values())
 
     def _group(self, group: Group) -> tuple[M, ...]:
-        members = {
-            Group.CLIS: self.clis,
-            Group.PAGES: self.pages,
-            Group.PHONES: self.mobiles,
-            Group.UPLOADS: self.uploads,
-        }
-        return members[group]
+        match group:
+            case Group.CLIS:
+                return self.clis
+            case Group.PAGES:
+                return self.pages
+            case Group.PHONES:
+                return self.mobiles
+            case Group.UPLOADS:
+                return self.uploads
 
     def _newcomer(self, admission: Admission, now_s: float) -> Newcomer:
         newcomer = self._seats.newcomer(admission, now_s)

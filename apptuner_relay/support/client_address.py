@@ -7,6 +7,7 @@ trusts. The first address that is not such a proxy's is the client's.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -83,6 +84,7 @@ def host_of(peer: object) -> str | None:
     return host
 
 
+@lru_cache(maxsize=1024)  # Called twice for each client.
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
     """``192.0.2.1``, ``192.0.2.1:4711``, ``2001:db8::1``, ``[2001:db8::1]``,
     ``[2001:db8::1]:4711``; None if it is not an address. A zone (``%eth0``) is left out."""

@@ -25,6 +25,7 @@ _BUNDLE_PREFIX = "bundle"
 BUNDLE_WANTED = "bundle_wanted"
 """Of whoever can't apply a patch: a phone, or the relay. The bundle is to come whole."""
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _USUAL_START = b'{"type":"'
 _TARGET_KEY = b'"targetDeviceId"'
 _USUAL_LEVEL = re.compile(rb'{"type":"console_log","payload":{"level":"([a-z]{1,16})"')
@@ -180,8 +181,7 @@ def _text(literal: bytes) -> str:
 
 def compact_json(value: object) -> bytes:
     """``value`` as JSON without spaces, in UTF-8."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace")
+    return _encode(value).encode("utf-8", "backslashreplace")
 
 
 def http_refusal(status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
@@ -214,12 +214,11 @@ def connected(
     :param claimed: whether the session is claimed with the secret that this client has shown.
     :param patches: whether this client may send patches.
     """
-    more = {"claimed": True} if claimed else {}
+    more = ',"claimed":true' if claimed else ""
     if patches:
-        more["patch"] = True
-    return _build(
-        type="connected", sessionId=session_hash, clientType=role, **more, timestamp=now_ms
-    )
+        more += ',"patch":true'
+    said = f'"sessionId":"{session_hash}","clientType":"{role}"{more}'
+    return f'{{"type":"connected",{said},"timestamp":{now_ms}}}'.encode()
 
 
 def pong(now_ms: int) -> bytes:
@@ -240,7 +239,7 @@ def console_warning(text: str, now_ms: int) -> bytes:
 
 def event(name: str, now_ms: int) -> bytes:
     """``cli_disconnected``, ``desktop_connected`` or ``desktop_disconnected``."""
-    return _build(type=name, timestamp=now_ms)
+    return f'{{"type":"{name}","timestamp":{now_ms}}}'.encode()
 
 
 def mobile_connected(device: Mapping[str, object], now_ms: int) -> bytes:
