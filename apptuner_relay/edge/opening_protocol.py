@@ -1,45 +1,25 @@
-"""What the opening handshakes of all clients have in common, whatever is spoken afterwards: who the
-client is, and how it is refused.
-"""
-
-import re
-from http import HTTPStatus
+"""What the opening handshakes that Autobahn reads have in common."""
 
 from autobahn.websocket.types import ConnectionDeny
 
-from apptuner_relay.relay.service import RelayService
+from apptuner_relay.edge.opening import OpeningConnection
 from apptuner_relay.session.session import BadRequest
-from apptuner_relay.support.client_address import FIELD, host_of
-from apptuner_relay.support.private_names.of_autobahn import HttpFields, ServerHandshakeProtocol
+from apptuner_relay.support.private_names.of_autobahn import ServerHandshakeProtocol
 from apptuner_relay.wire.handshake import END, read_opening
-from apptuner_relay.wire.messages import http_refusal
-
-_VALUE = re.compile("[\"':]")
-"""Where what the client has sent begins, in Autobahn's reasons for a refusal."""
-_RETRY_AFTER_S = 5
-"""When a client that is refused with 503 may try again."""
 
 
-class OpeningProtocol(ServerHandshakeProtocol):
+class OpeningProtocol(OpeningConnection, ServerHandshakeProtocol):  # type: ignore[misc]
     """A base class."""
 
-    origin: str | None = None
-    """The web page that the client belongs to; see `read_caller`."""
-    _refusal: BadRequest | None = None
-    """Why the client is refused."""
+    @property
+    def request_target(self) -> str:
+        """See `OpeningConnection`."""
+        return self.handshake_target
 
     @property
-    def relay(self) -> RelayService:
-        """The service that the connection belongs to."""
-        raise NotImplementedError
-
-    @property
-    def client_address(self) -> str | None:
-        """The client's address; see `TrustedProxies.client`."""
-        assert self.transport is not None
-        trusted = self.relay.settings.listening.trusted_proxy
-        fields = [self.request_fields[FIELD]] if FIELD in self.request_fields else []
-        return trusted.client(host_of(self.transport.getPeer()), fields)
+    def request_fields(self) -> dict[str, str]:
+        """See `OpeningConnection`. Fields of one name are put together, with commas."""
+        return self.handshake_fields
 
     def request_received(self, data: bytes) -> bytes | None:
         """See `ServerHandshakeProtocol`."""
@@ -49,17 +29,6 @@ class OpeningProtocol(ServerHandshakeProtocol):
         opening = read_opening(head + end)
         self.origin = opening.origin
         return opening.head + rest
-
-    def refusal(self, status: int, reason: str, fields: HttpFields) -> bytes:
-        """Refuse the handshake with a JSON body, and count the refusal."""
-        why = str(self._refusal) if self._refusal else _VALUE.split(reason, maxsplit=1)[0].strip()
-        self.relay.refused(status, self.client_address, why, self.request_target)
-        headers = [*fields, *(self._refusal.headers if self._refusal else ())]
-        if status == HTTPStatus.SERVICE_UNAVAILABLE and not any(
-            name == "Retry-After" for name, _ in headers
-        ):
-            headers.append(("Retry-After", str(_RETRY_AFTER_S)))
-        return http_refusal(status, reason, headers)
 
     def denied(self, refusal: BadRequest) -> ConnectionDeny:
         """The exception that has Autobahn refuse the client."""

@@ -1,5 +1,5 @@
-"""The WebSocket connections that clients open, and a factory for each side of a session: how a
-client's handshake is admitted or refused. What passes afterwards is in `websocket`.
+"""The WebSocket connections of clients whose handshake Autobahn reads, and a factory for each side
+of a session.
 """
 
 from collections.abc import Sequence
@@ -12,20 +12,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apptuner_relay import __version__
-from apptuner_relay.access.caller import read_caller
 from apptuner_relay.edge.autobahn_options import COMMON_OPTIONS
+from apptuner_relay.edge.client_connection import MOST_EARLY_BYTES, ClientConnection
 from apptuner_relay.edge.closing_states import ClosingState
 from apptuner_relay.edge.deflate_offers import accept
 from apptuner_relay.edge.opening_protocol import OpeningProtocol
-from apptuner_relay.edge.websocket import FramedConnection
 from apptuner_relay.relay.admission import AdmissionControl
 from apptuner_relay.relay.interfaces import ConnectedClient, Place
-from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.service import RelayService
-from apptuner_relay.session.session import BadRequest, Role, parse_path
-from apptuner_relay.support.client_address import UNKNOWN
-from apptuner_relay.support.printable_text import printable_line
-from apptuner_relay.support.private_names.of_autobahn import with_options
+from apptuner_relay.session.session import BadRequest, Role
+from apptuner_relay.support.private_names.of_autobahn import HandshakeProtocol, with_options
 from apptuner_relay.wire.offers import choose_subprotocol
 
 _log = Logger()
@@ -33,28 +29,23 @@ _log = Logger()
 HandshakeAnswer = tuple[str, dict[str, str]] | None
 """The subprotocol of a handshake's answer, and headers."""
 
-_MOST_EARLY_BYTES = 64 * 1024
-"""Where the relay stops to read from a client that has yet to get the handshake's answer."""
 
-
-class RelayProtocol(FramedConnection, OpeningProtocol):  # type: ignore[misc]
-    """One client's connection."""
+class RelayProtocol(ClientConnection, HandshakeProtocol, OpeningProtocol):  # type: ignore[misc]
+    """One client's connection, whose handshake Autobahn has read."""
 
     factory: "RelayFactory"
-    _place: Place | None = None
-    """Where the client will enter, from its admission to the end of the handshake."""
     _is_placing = False
     """Whether the client's place is being looked for."""
-
-    @property
-    def relay(self) -> RelayService:
-        """See `FramedConnection` and `OpeningProtocol`."""
-        return self.factory.relay
 
     @property
     def deflates(self) -> bool:
         """Whether permessage-deflate was negotiated."""
         return self.has_compression
+
+    @property
+    def spoken(self) -> str | None:
+        """See `ClientConnection`."""
+        return self.websocket_protocol_in_use
 
     # What Autobahn calls
 
@@ -62,19 +53,8 @@ class RelayProtocol(FramedConnection, OpeningProtocol):  # type: ignore[misc]
         self, request: ConnectionRequest
     ) -> Deferred[HandshakeAnswer]:
         """See Autobahn: find the client's place, or refuse its handshake."""
-        address = self.client_address
         try:
-            self.relay.access.count_connection(address)
-            role, session_id = parse_path(request.path)
-            if role not in self.factory.roles:
-                raise BadRequest(404, "Not found")
-            _, _, query = self.request_target.partition("?")
-            headers = request.headers
-            agent = headers.get("user-agent")
-            admission = self.relay.admit(
-                role, session_id, query, self._will_deflate(request), address, agent
-            )
-            caller = read_caller(address, self.origin, headers.get("authorization"), query)
+            admission, caller = self.admit(request.path, self._will_deflate(request))
         except BadRequest as refusal:
             raise self.denied(refusal) from None
         spoken = self.relay.settings.listening.subprotocol
@@ -86,7 +66,7 @@ class RelayProtocol(FramedConnection, OpeningProtocol):  # type: ignore[misc]
         """See `ServerHandshakeProtocol`."""
         if self._is_placing:
             # Nothing is due from a client that waits for its answer, and little is kept.
-            if len(data) > _MOST_EARLY_BYTES:
+            if len(data) > MOST_EARLY_BYTES:
                 self.transport.pauseProducing()
             return None
         return super().request_received(data)
@@ -96,43 +76,7 @@ class RelayProtocol(FramedConnection, OpeningProtocol):  # type: ignore[misc]
         # Until now the HTTP channel that has read the request was the transport's producer.
         self.transport.unregisterProducer()
         self.transport.resumeProducing()
-        place, self._place = self._place, None
-        assert place is not None
-        client = place.enter(self)
-        self._log_opened(client)
-        return client
-
-    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """The connection has ended."""
-        place, self._place = self._place, None
-        if place is not None:
-            place.abandon()
-        super().onClose(wasClean, code, reason)
-
-    # What the connection calls
-
-    def leaving(self, handler: ConnectedClient, why: str) -> None:  # type: ignore[override]
-        """See `FramedConnection`."""
-        self.relay.registry.leave(handler, why)
-
-    def ended(self, handler: ConnectedClient, why: str, code: int) -> None:  # type: ignore[override]
-        """See `FramedConnection`."""
-        self.relay.registry.closed(handler, why, code)
-
-    def _log_opened(self, client: ConnectedClient) -> None:
-        admission = client.admission
-        _log.debug(
-            "session {session}: {role} from {address}: deflate {deflates}, subprotocol "
-            "{subprotocol}, here {is_here}, patches {patches}, origin {origin}",
-            session=admission.session_hash[:8],
-            role=admission.role.value,
-            address=admission.address or UNKNOWN,
-            deflates=self.deflates,
-            subprotocol=self.websocket_protocol_in_use,
-            is_here=client.through is None and isinstance(client, Member),
-            patches=admission.patches,
-            origin=None if self.origin is None else printable_line(self.origin, 100),
-        )
+        return super().opened()
 
     def _will_deflate(self, request: ConnectionRequest) -> bool:
         """Whether Autobahn is going to negotiate permessage-deflate."""
@@ -159,7 +103,7 @@ class RelayProtocol(FramedConnection, OpeningProtocol):  # type: ignore[misc]
                 place.abandon()
                 waiting.errback(Failure(self.denied(refusal)))
                 return
-            self._place = place
+            self.place = place
             waiting.callback(answer)
 
         def failed(failure: Failure) -> None:
@@ -188,19 +132,18 @@ class RelayFactory(WebSocketServerFactory):
     def __init__(self, relay: RelayService) -> None:
         super().__init__(server=f"AppTunerRelay/{__version__}", reactor=relay.clock)
         self.relay = relay
+        self.deflates = bool(relay.settings.listening.compression)
+        """Whether compression is negotiated."""
         self.admission_control = AdmissionControl(relay)
         self.set_up(RelayProtocol)
 
     def set_up(self, protocol: type[RelayProtocol]) -> None:
         """Have the factory make connections of this class."""
-        relay = self.relay
         self.setProtocolOptions(
             **COMMON_OPTIONS,
             versions=[13],
             webStatus=False,
-            perMessageCompressionAccept=accept
-            if relay.settings.listening.compression
-            else _decline,
+            perMessageCompressionAccept=accept if self.deflates else _decline,
         )
         self.protocol = with_options(protocol, self)
 

@@ -63,6 +63,10 @@ class BlockTransport(BlockReceiver, BufferedConnection):
     _broken = False
     _unsent_limit: UnsentLimit | None = None
     """From the first time on that the kernel didn't take all."""
+    _is_in_turn = False
+    """Whether a block that was received is taken in now."""
+    _is_over = False
+    """Whether the connection ends with this turn."""
 
     def receive_no_more(self) -> None:
         """See `BlockReceiver`."""
@@ -85,8 +89,10 @@ class BlockTransport(BlockReceiver, BufferedConnection):
             return None if error.errno in _BUSY else main.CONNECTION_LOST
         if not length:
             return main.CONNECTION_DONE
+        self._is_in_turn = True
         self._block_received(length)
-        return None
+        self._is_in_turn = False
+        return main.CONNECTION_DONE if self._is_over else None
 
     def offer(self, parts: Sequence[Frame]) -> int:
         """Send what the kernel takes of ``parts`` now. Returns how many bytes that is; where it
@@ -114,6 +120,20 @@ class BlockTransport(BlockReceiver, BufferedConnection):
                 self._unsent_limit = UnsentLimit()
             self._unsent_limit.full(self._seconds())
         return sent
+
+    def send(self, data: bytes) -> None:
+        """Write ``data``: at once, where the kernel takes it."""
+        sent = self.offer([data])
+        if sent < len(data):
+            self.write(data[sent:])
+
+    def end(self) -> None:
+        """End the connection behind what was written: at the end of this turn where nothing waits,
+        without another round of the reactor."""
+        if self._is_in_turn and not self.has_buffered:
+            self.disconnecting = self._is_over = True
+        else:
+            self.loseConnection()
 
     @property
     def pending(self) -> bool:

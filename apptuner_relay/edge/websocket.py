@@ -1,6 +1,6 @@
-"""A WebSocket connection whose handshakes are Autobahn's. Between them the frames go through the
-relay's own `FrameReader`, in blocks, to the connection's `FrameHandler`. Clients open such
-connections to this relay, and relays to each other.
+"""A WebSocket connection between its handshakes: the frames go through the relay's own
+`FrameReader`, in blocks, to the connection's `FrameHandler`. Clients open such connections to this
+relay, and relays to each other.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,6 @@ from apptuner_relay.edge.transport import (
 from apptuner_relay.flow.receive_buffer import BLOCK_BYTES, TURN_S
 from apptuner_relay.relay.frame_handler import FrameHandler
 from apptuner_relay.relay.service import RelayService
-from apptuner_relay.support.private_names.of_autobahn import HandshakeProtocol
 from apptuner_relay.wire.closing import read_close
 from apptuner_relay.wire.frames import (
     CLOSE,
@@ -44,9 +43,9 @@ _OPEN, _GONE = ClosingState.OPEN, ClosingState.GONE
 """Names that cost less to look up: they are compared for each block."""
 
 
-class FramedConnection(PingedConnection, HandshakeProtocol):
-    """A base class, to be named before one of Autobahn's protocols. It is the
-    `frame_handler.Connection` of its `FrameHandler`."""
+class FramedConnection(PingedConnection):
+    """A base class. It is the `frame_handler.Connection` of its `FrameHandler`. Where Autobahn has
+    read the handshake, `HandshakeProtocol` is to be named behind it."""
 
     factory: Any
     transport: TCPConnection
@@ -61,6 +60,14 @@ class FramedConnection(PingedConnection, HandshakeProtocol):
     _unread = b""
     """What was received, and not read: the source was held in mid-block, or its turn was over."""
     _unread_call: IDelayedCall | None = None
+
+    # A protocol that is named behind this class has these, or a subclass.
+    send_close: Callable[[int | None, bytes | None], None]
+    """Send a Close, unless one was sent."""
+    finish_closing: Callable[[], None]
+    """Both sides have sent a Close: as the server, end the connection below."""
+    drop: Callable[[], None]
+    """End the connection below at once, without a closing handshake."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +92,11 @@ class FramedConnection(PingedConnection, HandshakeProtocol):
         """The connection has ended; ``code`` is the close code (RFC 6455 §7.4)."""
         raise NotImplementedError
 
-    # What Autobahn calls
+    def outgoing(self, transport: BlockTransport) -> Callable[[Sequence[Frame]], int]:
+        """The `outlet.Outlet.offer` of a connection that begins."""
+        return transport.offer
+
+    # What the protocol calls
 
     def onOpen(self) -> None:
         """The opening handshake is done."""
@@ -101,7 +112,7 @@ class FramedConnection(PingedConnection, HandshakeProtocol):
         """Begin to read."""
         self._keepalive.heard(self.relay.clock.seconds())
         if isinstance(self.transport, BlockTransport):
-            self.offer = self.transport.offer
+            self.offer = self.outgoing(self.transport)
             self.unsent = self.transport.unsent
             self.takes_parts = True
             self.transport.receive_blocks(self.relay.buffer, self._take_block)

@@ -66,9 +66,10 @@ class AdmissionControl:
 
         :return: fails with `BadRequest`.
         """
-        return Deferred.fromCoroutine(self._find(admission, caller))
+        return Deferred.fromCoroutine(self.find_place(admission, caller))
 
-    async def _find(self, admission: Admission, caller: Caller) -> Place:
+    async def find_place(self, admission: Admission, caller: Caller) -> Place:
+        """Likewise, as a coroutine."""
         admission, grant = await self._authorize(admission, caller)
         claim = self._make_claim(admission, caller, grant)
         try:

@@ -66,6 +66,10 @@ class RelayChannel(QuietChannel):
         # Twisted's own limit is higher, so that ours applies, which says what is wrong.
         self.totalHeadersSize = 2 * header_limit
 
+    def begin_with(self, left_s: float) -> None:
+        """Have the first request's head arrive within ``left_s``. To be called behind `set_up`."""
+        self.timeOut = left_s  # type: ignore[assignment]
+
     @property
     def is_body_due(self) -> bool:
         """Whether the head of a request has arrived, and not all of its body."""

@@ -5,6 +5,7 @@ Errors have a JSON body, ``{"error": text}``. Requests are not logged: their pat
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.internet.interfaces import IAddress
@@ -31,6 +32,7 @@ from apptuner_relay.web.claims_resource import (
     ClaimsResource,
 )
 from apptuner_relay.web.events import EventsResource
+from apptuner_relay.web.front import Front, FrontDesk
 from apptuner_relay.web.guard import Guard, Guarded, client_address
 from apptuner_relay.web.json_body import ErrorResource, JsonResource, write_json
 from apptuner_relay.web.metrics_resource import MetricsResource
@@ -112,6 +114,8 @@ class RelaySite(Site):
     :param body_limits: the paths of resources of parts above, which are never forwarded, and how
         many bytes a body may have there.
     :param bundles: what serves them over HTTP.
+    :param clients: take the connections of clients, by the first segments of their paths; none
+        where all handshakes are to be read as any request.
     """
 
     displayTracebacks = False
@@ -127,6 +131,7 @@ class RelaySite(Site):
         transfers: Sequence[TransferCount] = (),
         body_limits: Mapping[bytes, int] = _NOTHING,
         bundles: BundlesResource | None = None,
+        clients: Mapping[str, RelayFactory] = MappingProxyType({}),
     ) -> None:
         super().__init__(resource, timeout=listening.handshake_timeout, reactor=reactor)
         self.request_takers = request_takers
@@ -136,6 +141,15 @@ class RelaySite(Site):
         self._bundles = bundles
         self._silent: set[object] = set()
         """The channels of connections on which no request has arrived yet."""
+        self._desk: FrontDesk | None = None
+        if clients:
+            self._desk = FrontDesk(
+                clients,
+                lambda: self._make_channel(None),
+                reactor,
+                listening.handshake_timeout,
+                listening.header_limit,
+            )
 
     def body_limit(self, target: bytes) -> int:
         """How many bytes the body of a request for ``target`` may have, for the relay itself."""
@@ -153,7 +167,7 @@ class RelaySite(Site):
 
     def count_silent(self) -> int:
         """On how many connections no request has arrived yet."""
-        return len(self._silent)
+        return len(self._silent) + (0 if self._desk is None else len(self._desk.silent))
 
     def count_transfers(self) -> int:
         """How many bundles, and responses of other programs, are on their way."""
@@ -166,6 +180,9 @@ class RelaySite(Site):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """See `IProtocolFactory`."""
+        return self._make_channel(addr) if self._desk is None else Front(self._desk)
+
+    def _make_channel(self, addr: IAddress | None) -> Any:
         channel: Any = super().buildProtocol(addr)
         channel.set_up(
             self._listening.header_limit, self._listening.http_keep_alive, self._silent.discard
@@ -229,10 +246,12 @@ def make_site(
     metrics = MetricsResource(relay.meters, reactor)
     guarded = relay.settings.access.metrics == "guarded"
     root.putChild(b"metrics", Guarded(guard, metrics) if guarded else metrics)
-    desktop_side = RoleResource(DesktopSideFactory(relay))
-    for role in DesktopSideFactory.roles:
-        root.putChild(role.value.encode(), desktop_side)
-    root.putChild(b"mobile", RoleResource(MobileFactory(relay)))
+    clients: dict[str, RelayFactory] = {}
+    for factory in (DesktopSideFactory(relay), MobileFactory(relay)):
+        taker = RoleResource(factory)
+        for role in factory.roles:
+            root.putChild(role.value.encode(), taker)
+            clients[role.value] = factory
     if peers is not None:
         root.putChild(b"peer", RoleResource(peers.connections))
     bundles = None
@@ -257,7 +276,9 @@ def make_site(
     for path, resource in more.items():
         _put(root, path, resource)
     takers = [part for part in (forwarder, uploads) if part is not None]
-    return RelaySite(root, relay.clock, settings.listening, takers, transfers, limits, bundles)
+    return RelaySite(
+        root, relay.clock, settings.listening, takers, transfers, limits, bundles, clients
+    )
 
 
 def _put(root: Resource, path: bytes, resource: Resource) -> None:

@@ -39,3 +39,8 @@ def read_close(payload: bytes) -> Close:
     if not is_text(reason):
         raise FrameError(CLOSE_INVALID_PAYLOAD, "close reason that is not UTF-8")
     return Close(code, reason)
+
+
+def close_payload(code: int | None, reason: bytes | None = None) -> bytes:
+    """The payload of a Close frame, as `read_close` reads it."""
+    return b"" if code is None else code.to_bytes(2, "big") + (reason or b"")

@@ -169,18 +169,18 @@ class HttpRequest:
     """A request over a connection of its own, and its answer as far as it has come."""
 
     def __init__(self, site: RelaySite, path: str, method: str, headers: dict[str, str]) -> None:
-        self.transport = StringTransport(peerAddress=_LOCAL)
-        self.channel: Any = site.buildProtocol(_LOCAL)
-        self.channel.makeConnection(self.transport)
+        self.transport: Any = StringTransport(peerAddress=_LOCAL)
+        channel = self.transport.protocol = site.buildProtocol(_LOCAL)
+        channel.makeConnection(self.transport)
         fields = {"Host": "127.0.0.1:3000"} | {
             name.replace("_", "-"): value for name, value in headers.items()
         }
         lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
-        self.channel.dataReceived("\r\n".join(lines).encode())
+        channel.dataReceived("\r\n".join(lines).encode())
 
     def lose(self) -> None:
         """The client's connection is gone."""
-        self.channel.connectionLost(Failure(ConnectionDone()))
+        self.transport.protocol.connectionLost(Failure(ConnectionDone()))
 
     @property
     def answer(self) -> Answer | None:

@@ -52,8 +52,8 @@ class Requester:
         self, path: str, method: str = "GET", body: str = "", **headers: str
     ) -> StringTransport:
         """A request whose answer goes on."""
-        transport = StringTransport(peerAddress=self._peer)
-        channel = self._site.buildProtocol(self._peer)
+        transport: Any = StringTransport(peerAddress=self._peer)
+        channel = transport.protocol = self._site.buildProtocol(self._peer)
         channel.makeConnection(transport)
         fields = {"Host": "127.0.0.1:3000"} | {
             name.replace("_", "-"): value for name, value in headers.items()
@@ -62,8 +62,8 @@ class Requester:
             fields["Content-Length"] = str(len(body.encode()))
         lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", body]
         channel.dataReceived("\r\n".join(lines).encode("utf-8", "surrogateescape"))
-        transport.protocol = channel
-        return transport
+        answered: StringTransport = transport
+        return answered
 
 
 def parse(raw: bytes) -> Answer:

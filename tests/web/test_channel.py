@@ -1,5 +1,7 @@
 """How long an HTTP connection is kept: between requests, and while one is on its way."""
 
+from typing import Any
+
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import Request
@@ -89,13 +91,15 @@ class KeepAlive(SynchronousTestCase):
 
         site = self.transport.protocol.factory  # type: ignore[attr-defined]
         for further, lasts_s in ((b"", KEEP_ALIVE_S), (b"GET /li", HANDSHAKE_S)):
-            transport = StringTransport()
-            channel = site.buildProtocol(None)
-            channel.requestFactory = Posted
-            channel.makeConnection(transport)
-            channel.dataReceived(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+            transport: Any = StringTransport()
+            site.requestFactory = Posted
+            transport.protocol = site.buildProtocol(None)
+            transport.protocol.makeConnection(transport)
+            transport.protocol.dataReceived(
+                b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+            )
             self.clock.advance(KEEP_ALIVE_S + 1)
             self.assertFalse(transport.disconnecting)
-            channel.dataReceived(b"ab" + further)
+            transport.protocol.dataReceived(b"ab" + further)
             self.clock.advance(1)
             self.assertLasts(lasts_s, transport)

@@ -17,24 +17,26 @@ class Silent(SynchronousTestCase):
         self.relay = Relay().service
         self.site = make_site(self.relay)
 
-    def connect(self) -> tuple[Any, StringTransport]:
+    def connect(self) -> tuple[Any, Any]:
         channel = self.site.buildProtocol(None)
-        transport = StringTransport()
+        transport: Any = StringTransport()
+        # What Twisted's transports have, and this one has not.
+        transport.protocol = channel
         channel.makeConnection(transport)
         return channel, transport
 
     def test_until_something_is_asked(self) -> None:
-        channel, transport = self.connect()
+        _, transport = self.connect()
         self.assertEqual(self.site.count_silent(), 1)
-        channel.dataReceived(b"GET /live HT")
+        transport.protocol.dataReceived(b"GET /live HT")
         self.assertEqual(self.site.count_silent(), 1)
-        channel.dataReceived(b"TP/1.1\r\nHost: relay\r\n\r\n")
+        transport.protocol.dataReceived(b"TP/1.1\r\nHost: relay\r\n\r\n")
         self.assertEqual(self.site.count_silent(), 0)
         self.assertIn(b"alive", transport.value())
         transport.clear()
-        channel.dataReceived(b"GET /live HTTP/1.1\r\nHost: relay\r\n\r\n")
+        transport.protocol.dataReceived(b"GET /live HTTP/1.1\r\nHost: relay\r\n\r\n")
         self.assertIn(b"alive", transport.value())
-        channel.connectionLost(Failure(ConnectionDone()))
+        transport.protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.site.count_silent(), 0)
 
     def test_who_leaves_without_a_word(self) -> None:
@@ -44,8 +46,6 @@ class Silent(SynchronousTestCase):
 
     def test_a_websocket(self) -> None:
         channel, transport = self.connect()
-        # What Twisted's transports have, and this one has not.
-        transport.protocol = channel  # type: ignore[attr-defined]
         channel.dataReceived(HANDSHAKE.format(target="/cli/ABC234", extra="").encode())
         self.assertIn(b"101 ", transport.value())
         self.assertEqual(self.site.count_silent(), 0)

@@ -29,8 +29,8 @@ class Uploader:
         peer: IPv4Address = LOCAL,
         **headers: str,
     ) -> None:
-        self.transport = StringTransport(peerAddress=peer)
-        self.channel: Any = site.buildProtocol(peer)
+        self.transport: Any = StringTransport(peerAddress=peer)
+        self.transport.protocol = site.buildProtocol(peer)
         self.channel.makeConnection(self.transport)
         self._is_chunked = length is None
         fields = {"Host": "relay"} | {k.replace("_", "-"): v for k, v in headers.items()}
@@ -38,6 +38,11 @@ class Uploader:
         fields |= {} if length is None else {"Content-Length": str(length)}
         lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
         self.channel.dataReceived("\r\n".join(lines).encode())
+
+    @property
+    def channel(self) -> Any:
+        """What has the connection at the relay."""
+        return self.transport.protocol
 
     def send(self, data: bytes) -> None:
         """Send the next of the body."""

@@ -37,7 +37,10 @@ from apptuner_relay.flow.sink import Sink
 from apptuner_relay.relay.frame_handler import ConnectionFlow, FrameHandler
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import Admission, BadRequest
-from apptuner_relay.support.private_names.of_autobahn import ClientHandshakeProtocol
+from apptuner_relay.support.private_names.of_autobahn import (
+    ClientHandshakeProtocol,
+    HandshakeProtocol,
+)
 from apptuner_relay.support.socket_errors import describe
 from apptuner_relay.wire.frames import CLOSE_ABNORMAL, CLOSE_NORMAL, PING, PONG, frame
 from apptuner_relay.wire.peer_frames import PeerReader
@@ -96,7 +99,7 @@ class LinkListener(Protocol):
         """
 
 
-class LinkProtocol(FramedConnection, ClientHandshakeProtocol):  # type: ignore[misc]
+class LinkProtocol(FramedConnection, HandshakeProtocol, ClientHandshakeProtocol):  # type: ignore[misc]
     """The link, at the end of the relay that has opened it."""
 
     factory: "LinkFactory"

@@ -135,7 +135,7 @@ class PeerProtocol(RelayProtocol):
         if self._taking_over is None:
             return super().opened()
         self.transport.unregisterProducer()
-        self._place = None
+        self.place = None
         return Takeover(self.factory.peer_host, self._taking_over, self)
 
     def leaving(self, handler: FrameHandler, why: str) -> None:

@@ -79,12 +79,12 @@ class ServerHandshakeProtocol(WebSocketServerProtocol):
         return self._perMessageCompress is not None
 
     @property
-    def request_target(self) -> str:
+    def handshake_target(self) -> str:
         """The request's target, with its query."""
         return str(self.http_request_uri)
 
     @property
-    def request_fields(self) -> dict[str, str]:
+    def handshake_fields(self) -> dict[str, str]:
         """The request's header fields by name in lower case; those of one name are put together,
         with commas."""
         fields: dict[str, str] = self.http_headers

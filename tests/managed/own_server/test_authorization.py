@@ -72,8 +72,8 @@ class AuthorizationCase(SynchronousTestCase):
     def open(
         self, body: bytes, method: str = "POST", headers: dict[str, str] | None = None
     ) -> StringTransport:
-        transport = StringTransport(peerAddress=CUSTOMER)
-        channel: Any = self.site.buildProtocol(CUSTOMER)
+        transport: Any = StringTransport(peerAddress=CUSTOMER)
+        channel = transport.protocol = self.site.buildProtocol(CUSTOMER)
         channel.makeConnection(transport)
         fields = {
             "Host": "relay",
@@ -82,8 +82,8 @@ class AuthorizationCase(SynchronousTestCase):
         } | (headers or {})
         lines = [f"{method} /pusher/auth HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items())]
         channel.dataReceived("\r\n".join([*lines, "", ""]).encode() + body)
-        transport.protocol = channel  # type: ignore[attr-defined]
-        return transport
+        opened: StringTransport = transport
+        return opened
 
     def ask(self, headers: dict[str, str] | None = None, **fields: str) -> Answer:
         wish = {"socket_id": SOCKET, "channel_name": CHANNEL, "session": SESSION} | fields
