@@ -12,6 +12,8 @@ class ClientFacts:
     admission: Admission
     connection: Connection
     delivery: Delivery | None = None
+    has_left = False
+    """Whether its connection is over, or about to be."""
 
     @property
     def agent(self) -> str | None:

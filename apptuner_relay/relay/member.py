@@ -43,9 +43,6 @@ _MOVES = "its session moves"
 class Member(ClientFacts):
     """One client of a session."""
 
-    has_left = False
-    """Whether its connection is over, or about to be."""
-
     def __init__(
         self,
         admission: Admission,
