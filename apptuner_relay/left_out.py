@@ -18,12 +18,7 @@ _TLS = ("OpenSSL",)
 whoever asks for it."""
 _EXTRAS = ("cbor2", "click")
 """What Autobahn imports if it is there: for WAMP, and for colours in its debug log."""
-_OTHER_PROTOCOLS = (
-    "autobahn.twisted.wamp",
-    "autobahn.wamp.message",
-    "twisted.spread.pb",
-    "hyperlink",
-)
+_OTHER_PROTOCOLS = ("autobahn.twisted.wamp", "autobahn.wamp.message", "twisted.spread.pb")
 """WAMP and Perspective Broker, which the relay doesn't speak. Autobahn's WebSocket and twisted.web
 import these for a base class or a type each."""
 
