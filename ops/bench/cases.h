@@ -8,6 +8,7 @@ void case_latency(void);
 void case_saves(void);
 void case_sessions(void);
 void case_slow_line(void);
+void case_storm(void);
 void case_neighbours(void);
 
 #endif

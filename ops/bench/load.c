@@ -235,7 +235,7 @@ int main(int argc, char **argv)
         {"small", case_small}, {"idle", case_idle},
         {"stalled", case_stalled}, {"latency", case_latency}, {"saves", case_saves},
         {"sessions", case_sessions}, {"slow_line", case_slow_line},
-        {"neighbours", case_neighbours},
+        {"neighbours", case_neighbours}, {"storm", case_storm},
     };
     struct rlimit files;
     arguments_are(argc, argv);
@@ -253,5 +253,5 @@ int main(int argc, char **argv)
             return 0;
         }
     die("usage: load started|accept|bundle|small|idle|stalled|latency|saves|sessions|slow_line|"
-        "neighbours key=value ...");
+        "neighbours|storm key=value ...");
 }

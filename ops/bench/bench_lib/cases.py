@@ -82,6 +82,7 @@ def cases(
         _idle("idle", 5000),
         _idle("idle-10k", 10_000, only=OURS),
         _accept(),
+        _storm(scripts["small"]),
         _stalled("stalled", scripts["single"], sessions=20, phones=1),
         _stalled("stalled-five", scripts["single"], sessions=60, phones=5),
         *(_latency(script, scripts[script], latency_rate) for script in ("single", "chunks")),
@@ -208,6 +209,27 @@ def _accept() -> Case:
         ),
         {"clients": 3000},
         {"clients": 640, "warm": 128},
+        only=(*OURS, LEAN, BUN),
+    )
+
+
+def _storm(file: Path) -> Case:
+    title = "2,000 clients come back at once, each phone gets 100 kB"
+
+    def each(raw: Raw) -> float:
+        return raw["cpu_s"] / raw["clients"] * 1e6
+
+    return Case(
+        "storm",
+        "storm",
+        (
+            Figure("cpu", f"{title}: CPU each", "µs", each),
+            Figure("p99", f"{title}: a pong meanwhile, p99", "ms", lambda r: r["p99_ms"]),
+            Figure("max", f"{title}: longest", "ms", lambda r: r["max_ms"]),
+            Figure("took", f"{title}: until all have theirs", "s", lambda r: r["took_s"]),
+        ),
+        {"clients": 2000, "script": file, "ping_gap_s": PING_GAP_S},
+        {"clients": 200},
         only=(*OURS, LEAN, BUN),
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 BUNDLE_BYTES = 15_000_000
 SMALLER_BYTES = 7_000_000
+SMALL_BYTES = 100_000
 CHUNK_CHARS = 512 * 1024
 TIMESTAMP = 1_700_000_000_000
 COMPRESSED = 1
@@ -39,7 +40,7 @@ def scripts(directory: Path) -> dict[str, Path]:
     A file holds, for each message: its length (32 bits, little-endian), a flag byte
     (1: compressed), the payload.
     """
-    names = ("single", "chunks", "deflated", "smaller")
+    names = ("single", "chunks", "deflated", "smaller", "small")
     files = {name: directory / f"bundle-{name}.messages" for name in names}
     if all(file.exists() for file in files.values()):
         return files
@@ -50,6 +51,7 @@ def scripts(directory: Path) -> dict[str, Path]:
     deflated = packer.compress(single) + packer.flush(zlib.Z_SYNC_FLUSH)
     _write(files["single"], [single])
     _write(files["chunks"], _chunks(code))
+    _write(files["small"], [_whole(_code(SMALL_BYTES))])
     _write(files["smaller"], [_whole(_code(SMALLER_BYTES))])
     _write(files["deflated"], [deflated.removesuffix(b"\x00\x00\xff\xff")], COMPRESSED)
     return files

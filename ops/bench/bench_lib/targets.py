@@ -98,6 +98,8 @@ _NEIGHBOURS = [
 TARGETS = [
     Target(18, "accept", "cpu", 1.0, LEAN),
     Target(18, "started", "memory", 45),
+    Target(18, "storm", "cpu", 1.2, LEAN),
+    Target(18, "storm", "p99", 50),
     Target(18, "small-1-turns", "cpu", 1.1, LEAN),
     Target(18, "small-8-unpaced", "cpu", 0.3, LEAN),
     Target(18, "small-8", "cpu", 0.3, LEAN),
