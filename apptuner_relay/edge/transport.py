@@ -22,6 +22,7 @@ from apptuner_relay.flow.receive_buffer import ReceiveBuffer
 from apptuner_relay.support.private_names.of_twisted import (
     BufferedConnection,
     TCPConnector,
+    accept_few,
     set_transport,
 )
 from apptuner_relay.wire.frames import Frame
@@ -32,6 +33,11 @@ _FEW_PARTS = 4
 _MOST_PARTS = 1024
 """``UIO_MAXIOV``: the most parts that Linux takes in one call."""
 _TCP_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+MOST_ACCEPTS = 8
+"""How many connections are taken in one turn of the reactor: a handshake takes up to 0.5 ms."""
+_QUEUE = 1024
+"""How many connections may wait to be taken, which the system may lower. Twisted's 50 are too few
+for a crowd: the system would not answer the others, who try again after a second."""
 _BUSY = (EAGAIN, EWOULDBLOCK, EINTR)
 
 
@@ -192,16 +198,20 @@ class PeerConnector(TCPConnector):
 def tune(port: IListeningPort, is_adopted: bool = False) -> None:
     """Have ``port``, where it is TCP, make its connections `RelayTransport`, and keep small what
     the kernel holds unsent of each (``TCP_NOTSENT_LOWAT``, inherited from the listening socket): a
-    slow phone then costs little memory, and a pong to it waits behind little.
+    slow phone then costs little memory, and a pong to it waits behind little. Of clients that come
+    all at once, as after a restart, it takes a few in each turn of the reactor, so that those that
+    are there already don't wait for all of them.
 
     :param is_adopted: whether other processes hold the port's socket, too.
     """
     if isinstance(port, tcp.Port) and port.addressFamily in _TCP_FAMILIES:
+        accept_few(port, MOST_ACCEPTS)
         if is_adopted:
             set_transport(port, AdoptedTransport)
         else:
             set_transport(port, RelayTransport)
             limit_unsent(port.socket)
+            port.socket.listen(_QUEUE)
 
 
 def send_nothing(parts: Sequence[Frame]) -> int:

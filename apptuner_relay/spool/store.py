@@ -71,11 +71,12 @@ class Store(Service):
         self._outdated: set[BundleFile] = set()
         """Those that grow, and won't be kept: phones have other code by now."""
         self._finishing: dict[str, BundleFile] = {}
+        self._begun: dict[BundleFile, None] = {}  # Few, where thousands are kept.
         self._counted: dict[BundleFile, int] = {}
         self._bundle_bytes = 0
         """Those of files beside bundles included."""
         self._recorded = 0
-        self._files = FilePool(disk, self._turn_off)
+        self._files = FilePool(disk, self._outage.fail)
         self._waiting: list[Callable[[], None]] = []
         self._sweeping = LoopingCall(self.sweep)
         self._sweeping.clock = clock
@@ -171,7 +172,7 @@ class Store(Service):
         bundle.last_use_s = self._clock.seconds()
         self._recorded += 1
         bundle.order = self._recorded
-        self._counted[bundle] = 0
+        self._begun[bundle] = None
         self._count(bundle)
         return bundle
 
@@ -197,7 +198,7 @@ class Store(Service):
 
     def _open_ones(self, session_hash: str) -> list[BundleFile]:
         """The bundles of a session that are to be kept when they are complete."""
-        ours = (one for one in self._counted if one.session_hash == session_hash)
+        ours = (one for one in self._begun if one.session_hash == session_hash)
         return [one for one in ours if one.is_kept and one.is_open and one not in self._outdated]
 
     def last(self, session_hash: str) -> BundleFile | None:
@@ -305,7 +306,7 @@ class Store(Service):
                 session=bundle.label,
             )
         else:
-            self._turn_off(error, bundle.size)
+            self._outage.fail(error, bundle.size)
         self._give_up(bundle)
 
     def used(self, bundle: BundleFile) -> None:
@@ -367,6 +368,7 @@ class Store(Service):
                 self.drop(bundle)
 
     def _forget_growing(self, bundle: BundleFile) -> None:
+        self._begun.pop(bundle, None)
         for those in (self._growing, self._finishing):
             if those.get(bundle.session_hash) is bundle:
                 del those[bundle.session_hash]
@@ -390,9 +392,6 @@ class Store(Service):
         waiting, self._waiting = self._waiting, []
         for call in waiting:
             call()
-
-    def _turn_off(self, error: OSError, wanted_bytes: int = 0) -> None:
-        self._outage.fail(error, wanted_bytes)
 
 
 def _order(bundle: BundleFile | None) -> int:

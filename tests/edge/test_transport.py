@@ -1,6 +1,7 @@
 """What `transport.tune` does to ports, and so to the connections that they take."""
 
 import socket
+from contextlib import ExitStack
 from typing import Any
 
 from twisted.internet import reactor, task
@@ -8,7 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
-from apptuner_relay.edge.transport import BlockTransport, RelayTransport, tune
+from apptuner_relay.edge.transport import MOST_ACCEPTS, BlockTransport, RelayTransport, tune
 
 
 class Taken(Protocol):
@@ -38,6 +39,27 @@ class Tuning(TestCase):
             )
             # It is still listened on.
             socket.create_connection(held.getsockname(), timeout=5).close()
+
+    async def test_a_crowd_is_taken_a_few_at_a_time(self) -> None:
+        made: list[Protocol] = []
+
+        class Counted(Protocol):
+            def connectionMade(self) -> None:
+                made.append(self)
+
+        port = reactor.listenTCP(0, Factory.forProtocol(Counted), interface="127.0.0.1")
+        tune(port)
+        address = ("127.0.0.1", port.getHost().port)
+        with ExitStack() as crowd:
+            # More than Twisted lets wait.
+            for _ in range(100):
+                crowd.enter_context(socket.create_connection(address, timeout=30))
+            for turn in range(1, 6):
+                port.doRead()
+                self.assertEqual(len(made), MOST_ACCEPTS * turn)
+        for one in made:
+            one.transport.abortConnection()  # type: ignore[union-attr]
+        await port.stopListening()
 
     async def check(self, listen: Any) -> None:
         taken: Deferred[Any] = Deferred()

@@ -435,7 +435,7 @@ class Announcements(Spooled):
         self.assertTexts(self.texts(phone), [text])
 
     def test_the_bundle_itself_where_none_is_kept(self) -> None:
-        self.store._turn_off(OSError(28, "No space left on device"))
+        self.store._outage.fail(OSError(28, "No space left on device"))
         cli = self.connect("cli")
         phone = self.connect("mobile", "announce=1")
         text = self.bundle(cli, "code")
@@ -641,7 +641,7 @@ class Lost(Spooled):
         phone = self.connect("mobile", "replay=1")
         phone.transport.producer.pauseProducing()
         sent += [self.chunk(cli, code, 6, i) for i in (1, 2)]
-        self.store._turn_off(OSError(28, "No space left on device"))
+        self.store._outage.fail(OSError(28, "No space left on device"))
         sent += [self.chunk(cli, code, 6, i) for i in (3, 4, 5)]
         phone.transport.producer.resumeProducing()
         got = self.texts(phone)

@@ -78,7 +78,7 @@ class Replayed(SeriesCase):
         self.begin(cli, "A")
         played = self.connect("mobile", "replay=1")
         self.assertEqual(self.story(played), ["A", "A0", "A1"])
-        self.store._turn_off(OSError(28, "No space left on device"))
+        self.store._outage.fail(OSError(28, "No space left on device"))
         self.flushLoggedErrors()
         self.send_chunk(cli, "A", 2)
         self.assertEqual(self.story(played), ["A2"])

@@ -427,7 +427,7 @@ class Session(RuleBasedStateMachine):
             self.lost = self.failed = True
             for one in self.sent:
                 one.lost = True
-            self.store._turn_off(OSError(28, "No space left on device"))
+            self.store._outage.fail(OSError(28, "No space left on device"))
 
     @precondition(lambda self: self.store._growing)
     @rule(really=SELDOM)

@@ -131,7 +131,7 @@ class Failing(StoreCase):
         bundle.finish()
         self.assertIs(bundle.state, FileState.FINISHING)
         told.restore()
-        self.store._turn_off(OSError(errno.EIO, "broken"))
+        self.store._outage.fail(OSError(errno.EIO, "broken"))
         self.assertIs(bundle.state, FileState.COMPLETE)
         self.assertIs(self.store.latest("a"), bundle)
 

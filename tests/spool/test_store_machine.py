@@ -343,7 +343,7 @@ class StoreMachine(SynchronousTestCase):
             model.is_finished = True
             model.file.cut(Cut.SENDER)
             if is_known:
-                spooling.store._turn_off(OSError(errno.EIO, "broken"))
+                spooling.store._outage.fail(OSError(errno.EIO, "broken"))
             else:
                 spooling.disk_fails(errno.EIO)
                 while spooling.disk.work():

@@ -88,6 +88,18 @@ def set_transport(port: tcp.Port, transport: type[tcp.Server]) -> None:
     port.transport = transport
 
 
+def accept_few(port: tcp.Port, most: int) -> None:
+    """Have ``port`` accept no more than ``most`` connections in a turn of the reactor. Twisted
+    accepts 20 more each time that as many were waiting as it accepts."""
+    accept = port.doRead
+
+    def accept_a_few() -> None:
+        port.numberAccepts = min(port.numberAccepts, most)
+        accept()
+
+    port.doRead = accept_a_few  # type: ignore[method-assign]
+
+
 class SharedUNIXPort(unix.Port):
     """Listens on a UNIX socket that other processes hold, too. Twisted's own port would change the
     mode of its file, shorten its queue, and at the end remove the file and shut the socket down for
