@@ -232,7 +232,9 @@ class FramedConnection(PingedConnection):
         if length <= LONE_BYTES and self.closing.state is _OPEN:
             text = handler.reader.lone_text(buffer.data, start, stop)
             if text is not None:
-                self._take_alone(handler, text, length, now_s)
+                handler.bytes_in += length
+                if not handler.take_alone(text, now_s):
+                    self._take_text(handler, text)
                 return
         try:
             while start < stop and self.closing.state is not _GONE:
@@ -248,13 +250,8 @@ class FramedConnection(PingedConnection):
             handler.bytes_in += start - HEADROOM
             handler.flush()
 
-    def _take_alone(
-        self, handler: FrameHandler, text: bytearray, length: int, now_s: float
-    ) -> None:
-        """Take in the text of a block of ``length`` bytes that was nothing else."""
-        handler.bytes_in += length
-        if handler.take_alone(text, now_s):
-            return
+    def _take_text(self, handler: FrameHandler, text: bytearray) -> None:
+        """Take in the text of a block that was nothing else."""
         try:
             handler.take_texts([text])
         except FrameError as error:

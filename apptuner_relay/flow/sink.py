@@ -145,13 +145,13 @@ class Sink:
 
     def send_now(self, data: bytes, source: Source) -> None:
         """Send a message that is one frame, and do not wait for the source's flush."""
-        if self._queue or self.state is not _READY:
+        if self._queue or self._fresh or self.state is not _READY:
             self.send(data, source)
+            self.flush(source)
             return
-        parts, size = (data,), len(data)
-        taken = self.offer(parts, size)
-        if taken < size:
-            self._keep_rest(parts, taken, source)
+        taken = self.offer((data,), len(data))
+        if taken < len(data):
+            self._keep_rest((data,), taken, source)
 
     def send_all(self, frames: Sequence[Frame], source: Source) -> None:
         """Send several messages that are one frame each."""

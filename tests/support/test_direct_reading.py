@@ -1,6 +1,7 @@
 """`private_names.of_twisted.read_directly`: what the reactor does with a connection's events."""
 
 import socket
+from collections.abc import Callable
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.protocol import Protocol
@@ -17,9 +18,13 @@ class Heard(Protocol):
     def __init__(self) -> None:
         self.data = b""
         self.why: type[BaseException] | None = None
+        self.then: list[Callable[[], object]] = []
+        """What it does when it receives something, one after the other."""
 
     def dataReceived(self, data: bytes) -> None:
         self.data += data
+        if self.then:
+            self.then.pop(0)()
         if data == b"bad":
             raise ValueError("bad")
 
@@ -70,6 +75,21 @@ class DirectReading(SynchronousTestCase):
         self.assertIs(self.protocol.why, ValueError)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.turn()
+
+    def test_it_goes_on_until_something_else_is_due(self) -> None:
+        self.reactor.running = True
+        self.addCleanup(setattr, self.reactor, "running", False)
+        for due in (
+            lambda: self.reactor.callFromThread(int),
+            lambda: self.reactor.callLater(0, int),
+            lambda: setattr(self.reactor, "running", False),
+        ):
+            self.protocol.data = b""
+            self.protocol.then = [lambda: self.far.send(b"two"), due]
+            self.far.send(b"one")
+            self.reactor.doIteration(60)
+            self.assertEqual(self.protocol.data, b"onetwo")
+            self.reactor.runUntilCurrent()
 
     def test_other_reactors_stay_as_they_are(self) -> None:
         other = SelectReactor()

@@ -36,7 +36,8 @@ USED: dict[type, str] = {
     "wasNotCleanReason",
     tcp.Connection: "_tempDataBuffer dataBuffer producerPaused",
     tcp.Connector: "_makeTransport",
-    EPollReactor: "_disconnectSelectable _doReadOrWrite _poller _selectables doIteration",
+    EPollReactor: "_disconnectSelectable _doReadOrWrite _justStopped _poller _selectables "
+    "doIteration threadCallQueue",
     tcp.Port: "_shouldShutdown numberAccepts transport",
     BufferingTLSTransport: "_aborted _appSendBuffer _flushReceiveBIO _flushSendBIO _handshakeDone "
     "_lostTLSConnection _tlsConnection _tlsShutdownFinished _write",
