@@ -1,9 +1,9 @@
 """The states of a `follower.Follower`, and the events that change them. Pure."""
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class FollowerState(Enum):
+class FollowerState(PlainEnum):
     """What a follower waits for."""
 
     HELD = "held"
@@ -23,7 +23,7 @@ class FollowerState(Enum):
     """Nothing: it has ended."""
 
 
-class FollowerEvent(Enum):
+class FollowerEvent(PlainEnum):
     """What happens to a follower."""
 
     RELEASED = "released"
@@ -66,7 +66,7 @@ TRANSITIONS: dict[tuple[FollowerState, FollowerEvent], FollowerState] = {
 """An event that is missing for a state changes nothing."""
 
 
-class FollowerEnd(Enum):
+class FollowerEnd(PlainEnum):
     """How a follower ended."""
 
     WHOLE = "whole"

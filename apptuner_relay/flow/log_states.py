@@ -3,10 +3,10 @@
 Where its bytes are stored is another matter: see `storage_states`.
 """
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class LogState(Enum):
+class LogState(PlainEnum):
     """Whether more of a log comes."""
 
     GROWING = "growing"
@@ -19,7 +19,7 @@ class LogState(Enum):
     """Its rest never comes. What follows its last whole message is of no use."""
 
 
-class LogEvent(Enum):
+class LogEvent(PlainEnum):
     """What happens to a log."""
 
     COMPLETED = "completed"

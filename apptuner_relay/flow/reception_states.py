@@ -1,9 +1,9 @@
 """The states of a `reception.Reception`: what one phone has got of bundles. Pure."""
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class ReceptionState(Enum):
+class ReceptionState(PlainEnum):
     """What a phone's connection has got of bundles."""
 
     WHOLE = "whole"
@@ -16,7 +16,7 @@ class ReceptionState(Enum):
     """Part of one, and the rest never comes: the connection is to be closed."""
 
 
-class ReceptionEvent(Enum):
+class ReceptionEvent(PlainEnum):
     """What happens to the newest bundle of a phone."""
 
     PROMISED = "promised"

@@ -1,9 +1,9 @@
 """The states of a `series.Series`: how much of a bundle has come from its sender. Pure."""
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class SeriesState(Enum):
+class SeriesState(PlainEnum):
     """How much of a bundle has come."""
 
     SINGLE = "single"
@@ -16,7 +16,7 @@ class SeriesState(Enum):
     """The last chunk that was missing has begun to come."""
 
 
-class SeriesEvent(Enum):
+class SeriesEvent(PlainEnum):
     """What happens to a bundle in several messages."""
 
     ANNOUNCED = "announced"

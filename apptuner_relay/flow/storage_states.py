@@ -1,9 +1,9 @@
 """Where a log is stored, and the events that change that. Pure."""
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class StorageState(Enum):
+class StorageState(PlainEnum):
     """Where a log's bytes are, once its readers have been given them."""
 
     MEMORY = "memory"
@@ -17,7 +17,7 @@ class StorageState(Enum):
     not all readers have taken is in memory."""
 
 
-class StorageEvent(Enum):
+class StorageEvent(PlainEnum):
     """What happens to a log's storage."""
 
     SPILLED = "spilled"

@@ -1,9 +1,9 @@
 """The states of a `transcoder.Transcoder`, and the events that change them. Pure."""
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class TranscoderState(Enum):
+class TranscoderState(PlainEnum):
     """What a transcoder waits for."""
 
     IDLE = "idle"
@@ -16,7 +16,7 @@ class TranscoderState(Enum):
     """Nothing: its log has ended."""
 
 
-class TranscoderEvent(Enum):
+class TranscoderEvent(PlainEnum):
     """What happens to a transcoder."""
 
     MISSED = "missed"

@@ -2,10 +2,10 @@
 `phone_record.PhoneRecord` acts on them.
 """
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class BundlePhoneState(Enum):
+class BundlePhoneState(PlainEnum):
     """How far a phone is with a bundle."""
 
     WAITING = "waiting"
@@ -33,7 +33,7 @@ class BundlePhoneState(Enum):
         return BundlePhoneState.SENT.value if self is BundlePhoneState.UNANSWERED else self.value
 
 
-class BundlePhoneEvent(Enum):
+class BundlePhoneEvent(PlainEnum):
     """What happens to a bundle on its way to a phone."""
 
     BEGUN = "begun"

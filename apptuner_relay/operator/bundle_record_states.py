@@ -2,10 +2,10 @@
 `bundle_record.BundleRecord` acts on them.
 """
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class RecordState(Enum):
+class RecordState(PlainEnum):
     """How far a bundle is."""
 
     ARRIVING = "arriving"
@@ -35,7 +35,7 @@ class RecordState(Enum):
         return self in _SETTLED
 
 
-class RecordEvent(Enum):
+class RecordEvent(PlainEnum):
     """What happens to a bundle."""
 
     CAME = "came"

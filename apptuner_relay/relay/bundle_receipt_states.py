@@ -1,9 +1,9 @@
 """The states of a `bundle_receipt.BundleReceipt`, and the events that change them. Pure."""
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class ReceiptState(Enum):
+class ReceiptState(PlainEnum):
     """What is known of a bundle whose sender waits for a receipt."""
 
     SENDING = "sending"
@@ -18,7 +18,7 @@ class ReceiptState(Enum):
     """It is in no file, or not all of it: it has only gone to the phones."""
 
 
-class ReceiptEvent(Enum):
+class ReceiptEvent(PlainEnum):
     """What happens to the bundle."""
 
     COMPLETED = "completed"

@@ -3,10 +3,10 @@
 A bundle that a patch has made is there as code first: see `bundle_file.BundleFile.defer`.
 """
 
-from enum import Enum
+from apptuner_relay.support.plain_enum import PlainEnum
 
 
-class FileState(Enum):
+class FileState(PlainEnum):
     """How much of a bundle is in its file."""
 
     GROWING = "growing"
@@ -22,7 +22,7 @@ class FileState(Enum):
     """Its rest never comes, or can't be written. The file stays for those who read it now."""
 
 
-class Cut(Enum):
+class Cut(PlainEnum):
     """Why the rest of a bundle never comes."""
 
     SENDER = "sender"
@@ -35,7 +35,7 @@ class Cut(Enum):
     """It was for its readers only, and has none any more."""
 
 
-class FileEvent(Enum):
+class FileEvent(PlainEnum):
     """What happens to a bundle's file."""
 
     DEFERRED = "deferred"
