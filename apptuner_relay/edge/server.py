@@ -71,6 +71,11 @@ class RelayProtocol(ClientConnection, HandshakeProtocol, OpeningProtocol):  # ty
             return None
         return super().request_received(data)
 
+    def onOpen(self) -> None:
+        """See Autobahn."""
+        super().onOpen()
+        self.forget_handshake()
+
     def opened(self) -> ConnectedClient:
         """See `FramedConnection`."""
         # Until now the HTTP channel that has read the request was the transport's producer.

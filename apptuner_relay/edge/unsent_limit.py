@@ -19,6 +19,12 @@ _PROVEN_BYTES = 1024 * 1024
 class UnsentLimit:
     """The limit of one connection, by how fast its peer takes what it is sent."""
 
+    __slots__ = (
+        "_full_s",
+        "_quickly_taken",
+        "bytes",
+    )
+
     def __init__(self) -> None:
         self.bytes = LITTLE_BYTES
         self._full_s: float | None = None

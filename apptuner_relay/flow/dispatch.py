@@ -35,6 +35,13 @@ class Dispatch:
         bad.
     """
 
+    __slots__ = (
+        "_logs",
+        "_refuse",
+        "_session_hash",
+        "_source",
+    )
+
     def __init__(
         self,
         source: Source,

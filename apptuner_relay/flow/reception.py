@@ -14,6 +14,11 @@ class Reception:
     changes nothing: the newest has superseded it.
     """
 
+    __slots__ = (
+        "_newest",
+        "state",
+    )
+
     def __init__(self) -> None:
         self.state = ReceptionState.WHOLE
         self._newest: object = None

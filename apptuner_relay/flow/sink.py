@@ -113,7 +113,7 @@ class Sink:
     @property
     def holding(self) -> set[Source]:
         """The sources that are held because of this sink."""
-        return self._backlog.over | self._queue.held_sources
+        return self._queue.held_sources | self._backlog.over
 
     def when_idle(self, call: Callable[[], None]) -> None:
         """Call back once, when nothing is left to send; now, if that is so."""

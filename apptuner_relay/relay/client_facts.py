@@ -9,6 +9,8 @@ from apptuner_relay.support.round_trip import RoundTrip
 class ClientFacts:
     """A base class of those that have an admission and a connection; see `observed.ClientView`."""
 
+    __slots__ = ()
+
     admission: Admission
     connection: Connection
     delivery: Delivery | None = None

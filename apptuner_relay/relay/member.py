@@ -43,6 +43,15 @@ _MOVES = "its session moves"
 class Member(ClientFacts):
     """One client of a session."""
 
+    __slots__ = (
+        "_acks", "_active", "_allowance", "_deflates", "_dispatch", "_excess", "_halting", "_head",
+        "_intake", "_limit", "_notices", "_now_ms", "_on_over_rate", "_opcode", "_own_types",
+        "_patches", "_reach", "_seconds", "_store", "_tally", "_traffic", "_trial", "_usual",
+        "_usual_tally", "admission", "bundles", "bytes_in", "chunks", "connection", "delayed",
+        "delivery", "device", "reader", "reception", "role", "said_s", "session", "sink", "source",
+        "through",
+    )  # fmt: skip
+
     def __init__(
         self,
         admission: Admission,
@@ -86,9 +95,8 @@ class Member(ClientFacts):
         self._reach = 0
         rate = context.limits.message_rate
         self.delayed: DelayedLogs[Member]
-        self._excess = RateLimit(
-            rate, context.seconds, self.source, traffic, lambda: context.on_over_rate(self.delayed)
-        )
+        self._on_over_rate = context.on_over_rate
+        self._excess = RateLimit(rate, context.seconds, self.source, traffic, self._exceeds_rate)
         self._allowance = self._excess.allowance
         self.delayed = DelayedLogs(
             self, session, self._excess, self._limit, self._dispatch, traffic, self._notices
@@ -284,6 +292,9 @@ class Member(ClientFacts):
         self.source.leave()
         self.delivery = self._trial = self._acks = self._patches = None
         return cut or intake is not None
+
+    def _exceeds_rate(self) -> None:
+        self._on_over_rate(self.delayed)
 
     def expect_logs(self, count: int) -> None:
         """Allow ``count`` messages more: the client logs as many of a message that it gets."""

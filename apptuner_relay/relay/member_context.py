@@ -118,6 +118,10 @@ class MemberContext(NamedTuple):
         watch = BundleWatch(self.traffic, self.seconds)
         return BundleFanout(source, recorder, lambda text: None, watch, on_complete)
 
+    def _compressed(self, trial: CompressionTrial, saved_bytes: int) -> None:
+        trial.sent()
+        self.traffic.compression_saved_bytes += max(0, saved_bytes)
+
     def make_delivery(
         self,
         phone: BundlePhone,
@@ -131,10 +135,6 @@ class MemberContext(NamedTuple):
         # One that has been here before may have got other code since.
         have = device.have if admission.arrival is Arrival.NEW else None
 
-        def compressed(saved_bytes: int) -> None:
-            trial.sent()
-            self.traffic.compression_saved_bytes += max(0, saved_bytes)
-
         return Delivery(
             self.store,
             admission.session_hash,
@@ -145,6 +145,6 @@ class MemberContext(NamedTuple):
             have,
             announce,
             device.patch,
-            compressed,
+            partial(self._compressed, trial),
             self.traffic.patched,
         )

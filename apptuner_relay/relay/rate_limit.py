@@ -40,10 +40,16 @@ class LogQueue:
         number of the serious ones.
     """
 
+    __slots__ = (
+        "_bytes",
+        "_came",
+        "_lines",
+        "_most",
+    )
+
     def __init__(self, most: int) -> None:
         self._most = most
         self._came = 0
-        # Every client has one, which is nearly always empty: an empty deque takes 760 bytes.
         self._lines: tuple[list[tuple[int, Line]], ...] = ([], [])
         self._bytes = [0, 0]
 
@@ -91,6 +97,11 @@ class RateLimit:
         every second.
     """
 
+    __slots__ = (
+        "_dropped", "_is_lifted", "_logs", "_on_excess", "_seconds", "_serious", "_source",
+        "_traffic", "allowance", "rate",
+    )  # fmt: skip
+
     def __init__(
         self,
         rate: int,
@@ -106,8 +117,10 @@ class RateLimit:
         self._on_excess = on_excess
         self.allowance = Allowance(rate, BURST_S, seconds())
         """Counted down for each message by the member, which calls `used_up` when none is left."""
-        self._serious = Allowance(rate, BURST_S, seconds())
-        self._logs = LogQueue(rate)
+        self._serious: Allowance | None = None
+        """That of errors and warnings beyond it; None before the first one."""
+        self._logs: LogQueue | None = None
+        """None before the first log that waits: most clients stay below their rate."""
         self._dropped = 0
         self._is_lifted = False
 
@@ -158,12 +171,12 @@ class RateLimit:
         if not self.allowance.refill(self._seconds()):
             return None
         # The serious ones had an allowance of their own.
-        self.allowance.left -= self._logs.ordinary
-        return self._logs.take()
+        self.allowance.left -= self._logs.ordinary if self._logs else 0
+        return self.rest()
 
     def rest(self) -> list[Line]:
         """The logs that waited, as nothing more will come."""
-        return self._logs.take()
+        return self._logs.take() if self._logs else []
 
     def count_dropped(self) -> int:
         """How many logs were dropped since the last call."""
@@ -186,6 +199,8 @@ class RateLimit:
     def _wait(self, line: Line | None, head: bytes) -> None:
         dropped = 1
         if line is not None:
+            if self._logs is None:
+                self._logs = LogQueue(self.rate)
             dropped = self._logs.add(line, self._is_serious(head))
         self._dropped += dropped
         self._traffic.dropped_logs += dropped
@@ -194,6 +209,8 @@ class RateLimit:
     def _is_serious(self, head: bytes) -> bool:
         if messages.log_level(head) not in _SERIOUS:
             return False
+        if self._serious is None:
+            self._serious = Allowance(self.rate, BURST_S, self._seconds())
         serious = self._serious
         if serious.left < 1 and (not serious.refill(self._seconds()) or serious.left < 1):
             return False

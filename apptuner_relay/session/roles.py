@@ -44,7 +44,7 @@ class Arrival(PlainEnum):
     member is told of every other, so that bundles are sent again."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Device:
     """A phone, as its query string describes it."""
 
@@ -94,7 +94,7 @@ class Device:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Admission:
     """A client that is let in, and the session that it joins."""
 

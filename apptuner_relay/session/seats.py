@@ -170,7 +170,6 @@ class Displaced:
         self._within_s = within_s
         self._tries = tries
         self._crowd = crowd
-        # Every session has several, which are nearly always empty: an empty deque takes 760 bytes.
         self._records: list[_Record] = []
 
     def add(self, address: str | None, now_s: float) -> None:
@@ -217,35 +216,46 @@ class _Record:
 class Seats:
     """The displaced clients of one session."""
 
+    __slots__ = ("_displaced",)
+
     def __init__(self) -> None:
-        self._displaced = {
-            Group.CLIS: Displaced(_CLI_RETURNS_S, _CLI_EXPECTED_S, None, _CLIS_AT_WAR),
-            Group.PAGES: Displaced(_PAGE_RETURNS_S, _PAGE_EXPECTED_S, _PAGE_TRIES, None),
-        }
+        self._displaced: dict[Group, Displaced] | None = None
+        """None while there has been none, as in nearly all sessions."""
 
     def newcomer(self, admission: Admission, now_s: float) -> Newcomer:
         """How a client connects."""
         if admission.arrival is not Arrival.NEW:
             return Newcomer.MOVING
-        displaced = self._displaced.get(Group.of(admission.role))
+        displaced = self._of(admission)
         if displaced is not None and displaced.expects(admission.address, now_s):
             return Newcomer.RETURNING
         return Newcomer.FRESH
 
     def record_return(self, admission: Admission, now_s: float) -> None:
         """A client that is `Newcomer.RETURNING` joins."""
-        displaced = self._displaced.get(Group.of(admission.role))
+        displaced = self._of(admission)
         if displaced is not None:
             displaced.remove(admission.address, now_s)
 
     def record_refusal(self, admission: Admission, now_s: float) -> None:
         """A client is refused."""
-        displaced = self._displaced.get(Group.of(admission.role))
+        displaced = self._of(admission)
         if displaced is not None:
             displaced.count_refusal(admission.address, now_s)
 
     def record_displaced(self, admission: Admission, now_s: float) -> None:
         """A client was closed for a newcomer."""
-        displaced = self._displaced.get(Group.of(admission.role))
+        if self._displaced is None:
+            self._displaced = {
+                Group.CLIS: Displaced(_CLI_RETURNS_S, _CLI_EXPECTED_S, None, _CLIS_AT_WAR),
+                Group.PAGES: Displaced(_PAGE_RETURNS_S, _PAGE_EXPECTED_S, _PAGE_TRIES, None),
+            }
+        displaced = self._of(admission)
         if displaced is not None:
             displaced.add(admission.address, now_s)
+
+    def _of(self, admission: Admission) -> Displaced | None:
+        """Those of a client's group."""
+        if self._displaced is None:
+            return None
+        return self._displaced.get(Group.of(admission.role))

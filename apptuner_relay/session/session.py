@@ -64,7 +64,7 @@ class Seating(NamedTuple, Generic[M]):
     """They have to answer a ping, or are closed."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Session(Generic[M]):
     """The members of one session.
 

@@ -8,7 +8,6 @@ that takes patches, so is every one that comes while the relay knows what the ph
 
 from collections.abc import Callable
 from functools import partial
-from weakref import WeakSet
 
 from twisted.python.failure import Failure
 
@@ -18,6 +17,7 @@ from apptuner_relay.operator.phone_record import DeliverySource, PhoneForm
 from apptuner_relay.spool.bundle import Digest, NoCode
 from apptuner_relay.spool.bundle_log import BundleLog, BundlePhone
 from apptuner_relay.spool.recorded_delivery import RecordedDelivery
+from apptuner_relay.spool.remembered_bundles import RememberedBundles
 from apptuner_relay.spool.store import Store
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.frames import CLOSE_INTERNAL_ERROR, TEXT, frame
@@ -71,9 +71,9 @@ class Delivery:
         self._on_patched = on_patched
         self._newest: BundleLog | None = None
         self._following: dict[Follower, BundleLog] = {}
-        self._begun: WeakSet[BundleLog] = WeakSet()
+        self._begun = RememberedBundles()
         """The bundles of which it has got a part: it gets none of them again."""
-        self._unlabelled: WeakSet[BundleLog] = WeakSet()
+        self._unlabelled = RememberedBundles()
         """Those that it may not run, though it gets all of them."""
         self._got: BundleLog | None = None
         """The last bundle that it got all of, or was told of."""

@@ -31,6 +31,11 @@ class BundleFanout:
     :param on_complete: called with each bundle of which all has come.
     """
 
+    __slots__ = (
+        "_begun", "_complain", "_on_complete", "_passing", "_recorder", "_source",
+        "_waiting_since_s", "_watch", "has_sent",
+    )  # fmt: skip
+
     def __init__(
         self,
         source: Source,

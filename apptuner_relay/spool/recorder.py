@@ -31,6 +31,11 @@ class Recorder:
     :param begin_record: None where there are to be no records.
     """
 
+    __slots__ = (
+        "_begin_record", "_deflates", "_logs", "_patch", "_refuse", "_session_hash", "_source",
+        "_store",
+    )  # fmt: skip
+
     def __init__(
         self,
         store: Store | None,

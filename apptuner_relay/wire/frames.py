@@ -112,6 +112,12 @@ class FrameReader:
         inflated nor checked to be UTF-8 here.
     """
 
+    __slots__ = (
+        "_deflate", "_fin", "_held", "_left", "_mask", "_max_message", "_most_small",
+        "_next_opcode", "_opcode", "_skipping", "_text", "announced_bytes", "message_bytes",
+        "most_texts", "stopped_at", "unreadable",
+    )  # fmt: skip
+
     _mask_bytes = 4
     _checks_text = True
 

@@ -37,6 +37,8 @@ class TextChecker:
     """Checks the pieces of one message after another. ASCII, which nearly all of them are, is the
     cheapest case."""
 
+    __slots__ = ("_decoder",)
+
     def __init__(self) -> None:
         self._decoder: codecs.IncrementalDecoder | None = None
 

@@ -94,3 +94,15 @@ class Addresses(SynchronousTestCase):
                 for more in ("", " (10 such since the last such line)")
             ],
         )
+
+
+class Opened(MemoryCase):
+    def test_the_handshake_is_not_kept(self) -> None:
+        client = self.connect("/mobile/ABC234?deviceId=d1")
+        kept = [value for value in vars(client.protocol).values() if isinstance(value, str | bytes)]
+        self.assertEqual([value for value in kept if b"ABC234" in repr(value).encode()], [])
+        client.send(type="ping")
+        self.assertIn("pong", client.types())
+        client.send_close(1000)
+        client.read()
+        self.assertEqual(client.closed, (1000, ""))

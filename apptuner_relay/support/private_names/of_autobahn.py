@@ -1,5 +1,6 @@
 """What the relay uses of Autobahn beyond its documentation."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -8,12 +9,71 @@ from autobahn.twisted.websocket import (
     WebSocketServerFactory,
     WebSocketServerProtocol,
 )
-from autobahn.websocket.protocol import WebSocketProtocol
+from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
 from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
 from twisted.python.failure import Failure
 
 HttpFields = Sequence[tuple[str, str]]
 """Names and values of HTTP header fields."""
+
+
+class _Unheard:
+    """A Deferred that nobody waits for."""
+
+    def callback(self, result: object) -> None:
+        """``result`` is ignored."""
+
+
+class _AfterHandshake:
+    """What Autobahn looks at when a connection is open or ends, as it is for most of them: what a
+    connection has in common with this class is not kept for each."""
+
+    autoPingPending: Any = None
+    autoPingPendingCall: Any = None
+    autoPingPendingSeq = 0
+    autoPingPendingSent: Any = None
+    autoPingTimeoutCall: Any = None
+    closeHandshakeTimeoutCall: Any = None
+    closedByMe = False
+    current_frame: Any = None
+    data = b""
+    droppedByMe = False
+    failedByMe = False
+    inside_message = False
+    is_closed: Any = _Unheard()
+    is_open: Any = _Unheard()
+    localCloseCode: Any = None
+    localCloseReason: Any = None
+    openHandshakeTimeoutCall: Any = None
+    peer: Any = None
+    remoteCloseCode: Any = None
+    remoteCloseReason: Any = None
+    send_queue: Any = deque()
+    send_state = WebSocketProtocol.SEND_STATE_GROUND
+    trackedTimings: Any = None
+    trafficStats: Any = TrafficStats()
+    triggered = False
+    wasClean = False
+    wasCloseHandshakeTimeout = False
+    wasMaxFramePayloadSizeExceeded = False
+    wasMaxMessagePayloadSizeExceeded = False
+    wasNotCleanReason: Any = None
+    wasOpenHandshakeTimeout = False
+    wasServingFlashSocketPolicyFile = False
+    _perMessageCompress: Any = None
+
+
+_OF_HANDSHAKE = frozenset(
+    {
+        *("_transport_details", "_wskey", "is_closed", "is_open", "peer", "send_queue"),
+        *("http_headers", "http_request_data", "http_request_host", "http_request_params"),
+        *("http_request_path", "http_request_uri", "http_response_data", "http_status_line"),
+        *("trafficStats", "utf8validator", "websocket_extensions", "websocket_extensions_in_use"),
+        *("websocket_origin", "websocket_protocol_in_use", "websocket_protocols"),
+        "websocket_version",
+    }
+)
+"""What nothing reads after the opening handshake, or nothing of the relay's."""
 
 
 class HandshakeProtocol(WebSocketProtocol):
@@ -61,8 +121,18 @@ class HandshakeProtocol(WebSocketProtocol):
         self.is_open = self.is_closed = None
 
 
-class ServerHandshakeProtocol(WebSocketServerProtocol):
+class ServerHandshakeProtocol(WebSocketServerProtocol, _AfterHandshake):  # type: ignore[misc]
     """The server's side of the opening handshake."""
+
+    def forget_handshake(self) -> None:
+        """The connection is open: keep of Autobahn's attributes what it needs to end it, and that
+        only where it is no default. They are some 60, and 4 KiB, of most of which an idle
+        connection has no use."""
+        kept = {}
+        for name, value in vars(self).items():
+            if name not in _OF_HANDSHAKE and getattr(type(self), name, self) is not value:
+                kept[name] = value
+        self.__dict__ = kept
 
     def request_received(self, data: bytes) -> bytes | None:
         """``data`` is all that was received so far. Returns what Autobahn is to read instead, None
