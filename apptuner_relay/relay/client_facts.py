@@ -18,6 +18,11 @@ class ClientFacts:
     """Whether its connection is over, or about to be."""
 
     @property
+    def label(self) -> str:
+        """How logs name its session."""
+        return self.admission.session_hash[:8]
+
+    @property
     def agent(self) -> str | None:
         """The program that it is, and its version, as it says."""
         return self.admission.agent

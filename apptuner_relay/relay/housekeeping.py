@@ -17,7 +17,6 @@ from apptuner_relay.relay.interfaces import ConnectedClient
 from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.member_context import OverRate
 from apptuner_relay.relay.piecewise import PiecewiseRound
-from apptuner_relay.session.session import Session
 from apptuner_relay.wire.frames import CLOSE_POLICY
 
 _TICK_S = 1.0
@@ -32,6 +31,8 @@ class Housekeeping:
     :param registry: the clients and sessions that are looked at.
     :param access: renews the claims of sessions with authorized clients.
     :param slow: closes the clients that are too slow.
+    :param unfinished: the clients of which the rest of a message or a bundle may be missing. Those
+        that have sent all are taken out of it.
     :param over_rate: of the members that have sent more messages than they may. One is taken out of
         it once it has been told so and may send again.
     """
@@ -47,27 +48,27 @@ class Housekeeping:
         access: Access,
         slow: SlowConsumers,
         over_rate: set[OverRate],
+        unfinished: set[ConnectedClient],
     ) -> None:
         self._clock = clock
         self._registry = registry
         self._access = access
         self._over_rate = over_rate
+        self._unfinished = unfinished
         self._stall_timeout_s = limits.stall_timeout
         self._session_timeout_s = limits.session_timeout
         self._is_running = self._is_draining = False
         sweep_s = min(_LONGEST_SWEEP_S, limits.session_timeout / 4)
         self._rounds = (
-            PiecewiseRound(clock, lambda: registry.clients, self._close_stalled),
-            PiecewiseRound(clock, lambda: registry.sessions.values(), self._give_up_stalled),
+            PiecewiseRound(clock, lambda: unfinished, self._look_for_rest),
             PiecewiseRound(clock, lambda: registry.clients, self._check_alive),
         )
-        stalled_clients, stalled_bundles, silent_clients = self._rounds
+        unfinished_clients, silent_clients = self._rounds
         renewal_s = min(_LONGEST_RENEWAL_S, claim_ttl_s / 4)
         pings_s = min(limits.ping_interval, limits.ping_timeout) / 2
         self._calls = [
             (_TICK_S, self._make_call(slow.check)),
-            (_TICK_S, self._make_call(stalled_clients.begin)),
-            (_TICK_S, self._make_call(stalled_bundles.begin)),
+            (_TICK_S, self._make_call(unfinished_clients.begin)),
             (_TICK_S, self._make_call(self._catch_up_over_rate)),
             (renewal_s, self._make_call(self._renew_claims)),
             (sweep_s, self._make_call(self._close_idle_sessions)),
@@ -94,22 +95,23 @@ class Housekeeping:
         for one in self._rounds:
             one.stop()
 
-    def _close_stalled(self, client: ConnectedClient) -> None:
-        limit_s = self._stall_timeout_s
-        if client.in_message and client.source.stalled(self._clock.seconds()) >= limit_s:
+    def _look_for_rest(self, client: ConnectedClient) -> None:
+        now_s, limit_s = self._clock.seconds(), self._stall_timeout_s
+        bundles = client.bundles if isinstance(client, Member) else None
+        if not client.in_message and (bundles is None or not bundles.is_unfinished):
+            self._unfinished.discard(client)
+            return
+        if client.in_message and client.source.stalled(now_s) >= limit_s:
             reason = f"Nothing came for {limit_s:g} s in mid-message"
             self._registry.retire(client, CLOSE_POLICY, reason)
-
-    def _give_up_stalled(self, session: Session[Member]) -> None:
-        now_s, limit_s = self._clock.seconds(), self._stall_timeout_s
-        for sender in session.desktop_side:
-            if sender.give_up_stalled(now_s, limit_s):
-                self.log.warn(
-                    "session {session}: a bundle in chunks from {role} is given up, as no "
-                    "further chunk has come",
-                    session=session.label,
-                    role=sender.role.value,
-                )
+        if bundles is not None and bundles.stalled(now_s) >= limit_s:
+            bundles.stop(f"nothing came of it for {limit_s:g} s")
+            self.log.warn(
+                "session {session}: a bundle in chunks from {role} is given up, as no "
+                "further chunk has come",
+                session=client.label,
+                role=client.role.value,
+            )
 
     def _catch_up_over_rate(self) -> None:
         for member in tuple(self._over_rate):

@@ -45,11 +45,11 @@ class Member(ClientFacts):
 
     __slots__ = (
         "_acks", "_active", "_allowance", "_deflates", "_dispatch", "_excess", "_halting", "_head",
-        "_intake", "_limit", "_notices", "_now_ms", "_on_over_rate", "_opcode", "_own_types",
-        "_patches", "_reach", "_seconds", "_store", "_tally", "_traffic", "_trial", "_usual",
-        "_usual_tally", "admission", "bundles", "bytes_in", "chunks", "connection", "delayed",
-        "delivery", "device", "reader", "reception", "role", "said_s", "session", "sink", "source",
-        "through",
+        "_intake", "_limit", "_notices", "_now_ms", "_on_over_rate", "_on_unfinished", "_opcode",
+        "_own_types", "_patches", "_reach", "_seconds", "_store", "_tally", "_traffic", "_trial",
+        "_usual", "_usual_tally", "admission", "bundles", "bytes_in", "chunks", "connection",
+        "delayed", "delivery", "device", "reader", "reception", "role", "said_s", "session", "sink",
+        "source", "through",
     )  # fmt: skip
 
     def __init__(
@@ -95,7 +95,7 @@ class Member(ClientFacts):
         self._reach = 0
         rate = context.limits.message_rate
         self.delayed: DelayedLogs[Member]
-        self._on_over_rate = context.on_over_rate
+        self._on_over_rate, self._on_unfinished = context.on_over_rate, context.on_unfinished
         self._excess = RateLimit(rate, context.seconds, self.source, traffic, self._exceeds_rate)
         self._allowance = self._excess.allowance
         self.delayed = DelayedLogs(
@@ -111,11 +111,6 @@ class Member(ClientFacts):
     def heard_s(self) -> float:
         """When it was heard last, be it by a Pong: seconds of the clock."""
         return max(self.said_s or 0.0, self.connection.last_heard_s())
-
-    @property
-    def label(self) -> str:
-        """How logs name its session."""
-        return self.session.label
 
     @property
     def deflates(self) -> bool:
@@ -188,6 +183,7 @@ class Member(ClientFacts):
             if intake is not None:
                 intake.write(text, True)
             if self.bundles is not None:
+                self._on_unfinished(self)
                 # Each of them may take as long as hundreds of others.
                 self.reader.most_texts = _FEW_TEXTS
                 self.bundles.passed(len(text))
@@ -253,6 +249,7 @@ class Member(ClientFacts):
                 intake = self._open(route, message)
         if intake is not None:
             self._intake = intake
+            self._on_unfinished(self)
             if before:
                 intake.write(before, False)
             intake.write(view[payload:stop], end)
@@ -342,14 +339,6 @@ class Member(ClientFacts):
             return self.role is Role.CLI
         return self.bundles is not None and self.bundles.has_sent
 
-    def give_up_stalled(self, now_s: float, limit_s: float) -> bool:
-        """Give up a bundle in progress of which no message has come for ``limit_s``. Whether there
-        was one."""
-        bundles = self.bundles
-        if bundles is None or bundles.stalled(now_s) < limit_s:
-            return False
-        return bundles.stop(f"nothing came of it for {limit_s:g} s")
-
     @property
     def idle(self) -> bool:
         """Whether no message from it is in progress, and the messages to it can be sent without
@@ -374,10 +363,9 @@ class Member(ClientFacts):
         return ConnectionFlow(self.source, self.sink, self.reader)
 
     def _describe(self, route: "Routing[Member]", head: bytes, size: int | None) -> MessageInfo:
+        kind, now_ms = route.type, self._now_ms()
         thorough = self.role is Role.MOBILE
-        return MessageInfo(
-            self._opcode, route.type, head, size, self._limit, thorough, self._now_ms()
-        )
+        return MessageInfo(self._opcode, kind, head, size, self._limit, thorough, now_ms)
 
     def _open(self, route: "Routing[Member]", message: MessageInfo) -> Intake | None:
         """Open the intake of a message that begins; None where it goes nowhere."""

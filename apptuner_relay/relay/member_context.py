@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -54,6 +54,9 @@ class MemberContext(NamedTuple):
     traffic: Traffic
     on_over_rate: Callable[[OverRate], None]
     """Called for a member that has sent more messages than it may."""
+    on_unfinished: Callable[[Any], None]
+    """Called with a member that has begun a message or a bundle, of which the rest may be missing;
+    more than once for the same one."""
     logs: LogMaker
     """Opens the logs of long messages."""
     inflating: InflatingRecord

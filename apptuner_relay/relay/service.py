@@ -114,6 +114,8 @@ class RelayService(Service):
         self.clients: set[ConnectedClient] = set()
         """All clients that are connected, those of other relays' sessions included."""
         self.sessions: dict[str, Session[Member]] = {}
+        self.unfinished: set[ConnectedClient] = set()
+        """Clients of which the rest of a message, or of a bundle, was yet to come."""
         self.buffer = ReceiveBuffer()
         scratch = (lambda key: None) if store is None else store.scratch
         self.logs = LogMaker(settings.limits.window, workers, scratch)
@@ -153,6 +155,7 @@ class RelayService(Service):
             wall_s,
             self.meters.counters.traffic,
             over_rate.add,
+            self.unfinished.add,
             self.logs,
             InflatingRecord(),
             store,
@@ -178,6 +181,7 @@ class RelayService(Service):
             self.access,
             self._slow,
             over_rate,
+            self.unfinished,
         )
 
         self.live.subscribe(self._settings_changed)

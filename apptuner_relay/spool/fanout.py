@@ -62,6 +62,11 @@ class BundleFanout:
         """Whether more is to come of a bundle that is cached, or that a phone waits for."""
         return any(_is_awaited(one) for one in self._begun.values())
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether more is to come of a bundle, needed or not."""
+        return bool(self._begun)
+
     def begin(
         self, message: MessageInfo, phones: Sequence[FanoutRecipient], target: str | None
     ) -> Intake | None:
@@ -151,8 +156,7 @@ class BundleFanout:
 
         To be called at intervals: the time is counted from the first call that finds it waiting.
         """
-        # Most have begun none: that is told first, as every sender is asked every second.
-        if not self._begun or self._passing is not None or self._source.held or not self.busy:
+        if self._passing is not None or self._source.held or not self.busy:
             self._waiting_since_s = None
             return 0.0
         if self._waiting_since_s is None:

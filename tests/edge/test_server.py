@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.operator.views import Views
 from apptuner_relay.support.client_address import TrustedProxies
-from apptuner_relay.wire.frames import TEXT
+from apptuner_relay.wire.frames import CLOSE, TEXT
 from tests.edge.memory_case import MemoryCase
 from tests.memory import Client, Relay, masked
 
@@ -103,6 +103,6 @@ class Opened(MemoryCase):
         self.assertEqual([value for value in kept if b"ABC234" in repr(value).encode()], [])
         client.send(type="ping")
         self.assertIn("pong", client.types())
-        client.send_close(1000)
+        client.send_raw(masked(CLOSE, b"\x03\xe8"))
         client.read()
         self.assertEqual(client.closed, (1000, ""))

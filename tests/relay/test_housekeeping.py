@@ -79,3 +79,40 @@ class Checks(SynchronousTestCase):
         relay.wait(3)
         self.successResultOf(relay.service.stopService())
         self.assertEqual(relay.clock.getDelayedCalls(), [])
+
+
+class Unfinished(SynchronousTestCase):
+    """Whom the relay looks at every second: no client that has sent all."""
+
+    def setUp(self) -> None:
+        self.relay = Relay(stall_timeout=10)
+        self.unfinished = self.relay.service.unfinished
+        self.cli = self.relay.connect("/cli/ABC234")
+        self.relay.connect("/mobile/ABC234")
+
+    def test_nobody_that_says_nothing_or_little(self) -> None:
+        self.cli.send(type="reload")
+        self.assertEqual(self.unfinished, set())
+
+    def test_until_a_message_is_whole(self) -> None:
+        self.cli.send_raw(masked(TEXT, b'{"type":"theme","payload":"' + b"x" * 9000, False))
+        self.relay.wait(3)
+        self.assertEqual(len(self.unfinished), 1)
+        self.cli.send_raw(masked(CONTINUATION, b'"}'))
+        self.relay.wait(3)
+        self.assertEqual(self.unfinished, set())
+
+    def test_until_a_bundle_has_all_its_chunks(self) -> None:
+        self.cli.send(type="bundle_start", totalChunks=2)
+        self.cli.send(type="bundle_chunk", chunkIndex=0, data="x")
+        self.relay.wait(3)
+        self.assertEqual(len(self.unfinished), 1)
+        self.cli.send(type="bundle_chunk", chunkIndex=1, data="x")
+        self.relay.wait(3)
+        self.assertEqual(self.unfinished, set())
+
+    def test_until_it_has_gone(self) -> None:
+        self.cli.send_raw(masked(TEXT, b'{"type":"theme","payload":"' + b"x" * 9000, False))
+        self.cli.lose()
+        self.relay.wait(3)
+        self.assertEqual(self.unfinished, set())

@@ -134,11 +134,6 @@ class RemoteMember(ClientFacts):
         return self.admission.device
 
     @property
-    def label(self) -> str:
-        """How logs name its session."""
-        return self.admission.session_hash[:8]
-
-    @property
     def in_message(self) -> bool:
         """Whether a message from this client is under way."""
         return self._outgoing.in_message
@@ -221,6 +216,8 @@ class RemoteMember(ClientFacts):
     def take(self, piece: Piece, view: memoryview) -> None:
         """See `frame_handler.FrameHandler`."""
         self._outgoing.send(piece, view)
+        if not piece[1]:
+            self._relay.unfinished.add(self)
         if self.state is not _REMOTE and piece[1] and self.state in READS_NO_MORE:
             self._hold_between_messages()
 
