@@ -44,6 +44,7 @@ class Member(ClientFacts):
     """One client of a session."""
 
     __slots__ = (
+        "__weakref__",
         "_acks", "_active", "_allowance", "_deflates", "_dispatch", "_excess", "_halting", "_head",
         "_intake", "_limit", "_notices", "_now_ms", "_on_over_rate", "_on_unfinished", "_opcode",
         "_own_types", "_patches", "_reach", "_seconds", "_store", "_tally", "_traffic", "_trial",

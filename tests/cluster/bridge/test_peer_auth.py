@@ -64,8 +64,7 @@ class Showing(SynchronousTestCase):
             text, proof = write_pass(SECRET, "a", "b", admission, NOW_S)
             shown = self.gate.read(text, NOW_S + 1)
             self.assertEqual(shown.sender, "a")
-            expected = {**vars(admission), "through": "a"}
-            self.assertEqual(vars(shown.admission), expected)
+            self.assertEqual(shown.admission, replace(admission, through="a"))
             self.assertEqual(prove(SECRET, shown.nonce), proof)
 
     def test_how_long_ago_it_lost_its_session_whatever_the_clocks(self) -> None:
