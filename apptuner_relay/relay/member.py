@@ -44,13 +44,12 @@ class Member(ClientFacts):
     """One client of a session."""
 
     __slots__ = (
-        "__weakref__",
-        "_acks", "_active", "_allowance", "_deflates", "_dispatch", "_excess", "_halting", "_head",
-        "_intake", "_limit", "_notices", "_now_ms", "_on_over_rate", "_on_unfinished", "_opcode",
-        "_own_types", "_patches", "_reach", "_seconds", "_store", "_tally", "_traffic", "_trial",
-        "_usual", "_usual_tally", "admission", "bundles", "bytes_in", "chunks", "connection",
-        "delayed", "delivery", "device", "reader", "reception", "role", "said_s", "session", "sink",
-        "source", "through",
+        "__weakref__", "_acks", "_active", "_allowance", "_deflates", "_dispatch", "_excess",
+        "_halting", "_head", "_intake", "_limit", "_notices", "_now_ms", "_on_over_rate",
+        "_on_unfinished", "_opcode", "_own_types", "_patches", "_reach", "_seconds", "_store",
+        "_tally", "_traffic", "_trial", "_usual", "_usual_tally", "admission", "bundles",
+        "bytes_in", "chunks", "connection", "delayed", "delivery", "device", "has_left", "reader",
+        "reception", "role", "said_s", "session", "sink", "source", "through",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +102,7 @@ class Member(ClientFacts):
             self, session, self._excess, self._limit, self._dispatch, traffic, self._notices
         )
         self._halting = _READING
+        self.has_left = False
         self.bytes_in = 0
         """Bytes taken in so far."""
         self.said_s: float | None = None
