@@ -340,6 +340,7 @@ def makeService(options: Options) -> IService:
     hooks.subscribe_downloads(site.count_transfers)
     hooks.subscribe_silent_connections(site.count_silent)
     if log is not None:
+        hooks.subscribe_log_level(lambda: threshold.level == "debug")
         relay.meters.watch_log(log.writer)
     listeners += make_listeners(options, relay, site, reactor, calls)
     notifier = SystemdNotifier(reactor, os.environ, lambda: show_status(relay))

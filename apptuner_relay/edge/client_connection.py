@@ -10,7 +10,6 @@ from apptuner_relay.edge.opening import OpeningConnection
 from apptuner_relay.edge.websocket import FramedConnection
 from apptuner_relay.relay.interfaces import ConnectedClient, Place
 from apptuner_relay.relay.member import Member
-from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import Admission, BadRequest, parse_path
 from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.printable_text import printable_line
@@ -26,12 +25,6 @@ class ClientConnection(FramedConnection, OpeningConnection):
 
     place: Place | None = None
     """Where the client will enter, from its admission to the end of the handshake."""
-
-    @property
-    def relay(self) -> RelayService:
-        """See `FramedConnection` and `OpeningConnection`."""
-        relay: RelayService = self.factory.relay
-        return relay
 
     @property
     def deflates(self) -> bool:
@@ -67,7 +60,8 @@ class ClientConnection(FramedConnection, OpeningConnection):
         place, self.place = self.place, None
         assert place is not None
         client = place.enter(self)
-        self._log_opened(client)
+        if self.relay.hooks.wants_debug:
+            self._log_opened(client)
         return client
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:

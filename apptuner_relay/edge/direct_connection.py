@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Protocol as Interface
 
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -40,7 +41,10 @@ class ClientFactory(Interface):
 
 
 class DirectConnection(ClientConnection, Protocol):  # type: ignore[misc]
-    """One client's connection. It is connected when the request is there."""
+    """One client's connection. It is connected when the request is there.
+
+    :param peer: the other end of the connection; None where the transport is to be asked.
+    """
 
     factory: ClientFactory
     _answer = b""
@@ -49,15 +53,24 @@ class DirectConnection(ClientConnection, Protocol):  # type: ignore[misc]
     """What was received before the handshake was answered."""
     _is_close_sent = False
 
-    def __init__(self, factory: ClientFactory, request: ClientRequest) -> None:
+    def __init__(
+        self, factory: ClientFactory, request: ClientRequest, peer: IAddress | None = None
+    ) -> None:
         super().__init__()
         self.factory = factory
+        self.relay = factory.relay
+        self._peer = peer
         self._request: ClientRequest | None = request
         """None once it is answered."""
         self._deflates = factory.deflates and request.deflate is not None
         self.origin = request.fields.get("origin")
 
     # What the client shows
+
+    @property
+    def other_end(self) -> IAddress:
+        """See `OpeningConnection`."""
+        return self._peer or super().other_end
 
     @property
     def request(self) -> ClientRequest:

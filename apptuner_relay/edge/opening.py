@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from twisted.internet.interfaces import IAddress
+
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import BadRequest
 from apptuner_relay.support.client_address import FIELD, host_of
@@ -23,15 +25,12 @@ class OpeningConnection:
     """A base class."""
 
     transport: Any
+    relay: RelayService
+    """The service that the connection belongs to."""
     origin: str | None = None
     """The web page that the client belongs to; see `read_caller`."""
     _refusal: BadRequest | None = None
     """Why the client is refused."""
-
-    @property
-    def relay(self) -> RelayService:
-        """The service that the connection belongs to."""
-        raise NotImplementedError
 
     @property
     def request_target(self) -> str:
@@ -48,7 +47,13 @@ class OpeningConnection:
         """The client's address; see `TrustedProxies.client`."""
         trusted = self.relay.settings.listening.trusted_proxy
         fields = [self.request_fields[FIELD]] if FIELD in self.request_fields else []
-        return trusted.client(host_of(self.transport.getPeer()), fields)
+        return trusted.client(host_of(self.other_end), fields)
+
+    @property
+    def other_end(self) -> IAddress:
+        """The other end of the connection: the client, or a proxy."""
+        peer: IAddress = self.transport.getPeer()
+        return peer
 
     def refusal(self, status: int, reason: str, fields: HttpFields) -> bytes:
         """Refuse the handshake with a JSON body, and count the refusal."""

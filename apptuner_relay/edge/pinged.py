@@ -19,17 +19,14 @@ class PingedConnection:
 
     frame_handler: FrameHandler | None
     closing: ClosingHandshake
+    relay: RelayService
+    """The service that the connection belongs to."""
     on_round_trip: Callable[[float], None] | None = None
     """Called with each round trip that is measured, in seconds."""
     _keepalive: Keepalive
     _meter: RoundTripMeter
     _answered: Callable[[], None] | None = None
     """Called when the peer answers a ping."""
-
-    @property
-    def relay(self) -> RelayService:
-        """The service that the connection belongs to."""
-        raise NotImplementedError
 
     def close(self, code: int, reason: str) -> None:
         """See `frame_handler.Connection`."""

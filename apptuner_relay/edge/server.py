@@ -38,6 +38,11 @@ class RelayProtocol(ClientConnection, HandshakeProtocol, OpeningProtocol):  # ty
     """Whether the client's place is being looked for."""
 
     @property
+    def relay(self) -> RelayService:  # type: ignore[override]
+        """See `FramedConnection`."""
+        return self.factory.relay
+
+    @property
     def deflates(self) -> bool:
         """Whether permessage-deflate was negotiated."""
         return self.has_compression

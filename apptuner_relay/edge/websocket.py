@@ -21,7 +21,6 @@ from apptuner_relay.edge.transport import (
 )
 from apptuner_relay.flow.receive_buffer import BLOCK_BYTES, TURN_S
 from apptuner_relay.relay.frame_handler import FrameHandler
-from apptuner_relay.relay.service import RelayService
 from apptuner_relay.wire.closing import read_close
 from apptuner_relay.wire.frames import (
     CLOSE,
@@ -74,11 +73,6 @@ class FramedConnection(PingedConnection):
         self.closing = ClosingHandshake()
 
     # For subclasses
-
-    @property
-    def relay(self) -> RelayService:
-        """The service that the connection belongs to."""
-        raise NotImplementedError
 
     def opened(self) -> FrameHandler:
         """The opening handshake is done. Returns what the frames go to."""

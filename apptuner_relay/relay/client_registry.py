@@ -4,7 +4,7 @@ session, moves between this relay and another one, and leaves.
 Nothing in here touches a socket or decides on who may connect; `admission` does the latter.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from twisted.internet.defer import Deferred
@@ -21,6 +21,7 @@ from apptuner_relay.relay.liveness import Liveness
 from apptuner_relay.relay.member import Member
 from apptuner_relay.relay.member_context import MemberContext
 from apptuner_relay.session.client_words import ClientWords, client_fields
+from apptuner_relay.session.roles import Notice
 from apptuner_relay.session.session import Admission, Arrival, BadRequest, Limits, Role, Session
 from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.clocks import in_ms
@@ -73,6 +74,8 @@ class ClientRegistry:
         self._meters = meters
         self._access = access
         self._hooks = hooks
+        # Each look-up of the class's own makes another one.
+        self.log = self.log
         self._liveness = Liveness(clock, self.retire)
 
     @property
@@ -164,8 +167,7 @@ class ClientRegistry:
         )
         for one in seating.replaced:
             one.connection.close(CLOSE_NORMAL, member.role.replaced_reason)
-        for notice in notices:
-            notice.to.tell(notice.message)
+        _tell(notices)
         self._liveness.connected(member)
         if seating.asked:
             self._liveness.try_clis(session, seating.asked)
@@ -311,8 +313,7 @@ class ClientRegistry:
         if not isinstance(client, Member):
             return
         session = client.session
-        for notice in session.leave(client, self._now_ms()):
-            notice.to.tell(notice.message)
+        _tell(session.leave(client, self._now_ms()))
         if session.empty and self.sessions.get(session.hash) is session:
             del self.sessions[session.hash]
             self._meters.bundles.session_ended(session.hash)
@@ -371,3 +372,12 @@ class ClientRegistry:
 
     def _now_ms(self) -> int:
         return in_ms(self._context.wall_s())
+
+
+def _tell(notices: Iterable[Notice[Member]]) -> None:
+    """Tell members of others: each of them all that there is for it at once."""
+    told: dict[Member, list[bytes]] = {}
+    for notice in notices:
+        told.setdefault(notice.to, []).append(notice.message)
+    for member, those in told.items():
+        member.tell(*those)

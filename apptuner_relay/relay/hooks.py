@@ -24,6 +24,7 @@ class RelayHooks:
         self._undelivered: list[SessionHashes] = []
         self._channel_users: list[Callable[[Member], None]] = []
         self._relay_ends: list[Callable[[], None]] = []
+        self._wants_debug: Callable[[], bool] = lambda: True
 
     def subscribe_placement(self, placement: Placement) -> None:
         """``placement`` knows where sessions are; there can be one only.
@@ -61,6 +62,15 @@ class RelayHooks:
         """See `subscribe_channel_users`."""
         for joined in self._channel_users:
             joined(member)
+
+    def subscribe_log_level(self, wants_debug: Callable[[], bool]) -> None:
+        """``wants_debug`` tells whether anybody sees the log's lines of the level debug."""
+        self._wants_debug = wants_debug
+
+    @property
+    def wants_debug(self) -> bool:
+        """Whether a line of the level debug is worth putting together."""
+        return self._wants_debug()
 
     def subscribe_relay_ends(self, ended: Callable[[], None]) -> None:
         """``ended`` is called when another relay of the cluster has ended, or is lost."""

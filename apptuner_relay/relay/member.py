@@ -124,9 +124,9 @@ class Member(ClientFacts):
         """Whether a message from this client is under way to others."""
         return self._intake is not None
 
-    def tell(self, message: bytes) -> None:
-        """Send a message (JSON text) of the relay's own."""
-        self._notices.tell(message)
+    def tell(self, *those: bytes) -> None:
+        """Send messages (JSON text) of the relay's own, together."""
+        self._notices.tell(*those)
 
     def take_texts(self, texts: Texts) -> None:
         """See `FrameHandler`."""

@@ -37,10 +37,11 @@ class Notices:
         self.now_ms = now_ms
         self._complained_s = -math.inf
 
-    def tell(self, message: bytes) -> None:
-        """Send a message."""
-        self._traffic.notices.said(len(message))
-        self._sink.say(frame(TEXT, message))
+    def tell(self, *those: bytes) -> None:
+        """Send messages, together."""
+        for message in those:
+            self._traffic.notices.said(len(message))
+        self._sink.say(b"".join([frame(TEXT, message) for message in those]))
 
     def answer(self, message: bytes) -> None:
         """Send the answer to a message of the client, which is not read from while it doesn't take

@@ -56,9 +56,9 @@ class TrustedProxies:
             not known: for a UNIX socket, or if a trusted proxy sends something else than an
             address.
         """
-        address = None if peer is None else read_address(peer)
         if not self.trusts(peer):
-            return None if address is None else str(address)
+            return None if peer is None else _show_address(peer)
+        address = None if peer is None else read_address(peer)
         for text in reversed(",".join(fields).split(",")):
             if not text.strip():
                 continue  # RFC 9110 §5.6.1.2
@@ -69,7 +69,9 @@ class TrustedProxies:
 
     def trusts(self, peer: str | None) -> bool:
         """Whether ``peer`` is a trusted proxy; None is for a UNIX socket."""
-        return self.unix if peer is None else self._trusts(read_address(peer))
+        if peer is None:
+            return self.unix
+        return bool(self.networks) and self._trusts(read_address(peer))
 
     def _trusts(self, address: IPv4Address | IPv6Address | None) -> bool:
         return address is not None and any(address in network for network in self.networks)
@@ -98,6 +100,12 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+@lru_cache(maxsize=1024)
+def _show_address(text: str) -> str | None:
+    address = read_address(text)
+    return None if address is None else str(address)
 
 
 def _network(word: str) -> IPv4Network | IPv6Network:

@@ -5,7 +5,12 @@ and anything else to a `RelayChannel`.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IReactorTime,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
@@ -28,7 +33,7 @@ class FrontDesk:
     def __init__(
         self,
         factories: Mapping[str, ClientFactory],
-        make_channel: Callable[[], RelayChannel],
+        make_channel: Callable[[IAddress | None], RelayChannel],
         clock: IReactorTime,
         timeout_s: float,
         header_limit: int,
@@ -48,8 +53,9 @@ class Front(Protocol):
 
     transport: Any
 
-    def __init__(self, desk: FrontDesk) -> None:
+    def __init__(self, desk: FrontDesk, peer: IAddress | None) -> None:
         self._desk = desk
+        self._peer = peer
 
     def connectionMade(self) -> None:
         """See `IProtocol`."""
@@ -65,7 +71,7 @@ class Front(Protocol):
             return
         self._leave()
         factory = self._desk.factories[request.role]
-        self._hand_over(DirectConnection(factory, request))
+        self._hand_over(DirectConnection(factory, request, self._peer))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See `IProtocol`."""
@@ -87,7 +93,7 @@ class Front(Protocol):
         clock = self._desk.clock
         left_s = max(0.0, self._deadline.getTime() - clock.seconds())
         self._leave()
-        channel = self._desk.make_channel()
+        channel = self._desk.make_channel(self._peer)
         channel.begin_with(left_s)
         self._hand_over(channel)
         return channel

@@ -145,7 +145,7 @@ class RelaySite(Site):
         if clients:
             self._desk = FrontDesk(
                 clients,
-                lambda: self._make_channel(None),
+                self._make_channel,
                 reactor,
                 listening.handshake_timeout,
                 listening.header_limit,
@@ -180,7 +180,7 @@ class RelaySite(Site):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """See `IProtocolFactory`."""
-        return self._make_channel(addr) if self._desk is None else Front(self._desk)
+        return self._make_channel(addr) if self._desk is None else Front(self._desk, addr)
 
     def _make_channel(self, addr: IAddress | None) -> Any:
         channel: Any = super().buildProtocol(addr)

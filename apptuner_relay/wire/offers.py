@@ -83,6 +83,8 @@ def choose_deflate(text: str) -> Deflate | None:
 def parse_subprotocols(text: str) -> list[str]:
     """The names in a ``Sec-WebSocket-Protocol`` field, each once, without those that are not
     tokens."""
+    if not text:
+        return []
     names = (name.strip(" \t") for name in text.split(","))
     return list(dict.fromkeys(name for name in names if _SUBPROTOCOL.fullmatch(name)))
 
@@ -91,7 +93,9 @@ def choose_subprotocol(asked: Sequence[str], spoken: Sequence[str]) -> str | Non
     """Which subprotocol to agree to: the first of ``asked`` that is in ``spoken``, else the first
     of ``asked``; None if there is none. A browser that gets none of those it asked for fails the
     connection (WHATWG WebSockets, step "establish")."""
-    return next((name for name in asked if name in spoken), next(iter(asked), None))
+    if not asked:
+        return None
+    return next((name for name in asked if name in spoken), asked[0])
 
 
 def read_subprotocols(text: str) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ class LinkProtocol(FramedConnection, HandshakeProtocol, ClientHandshakeProtocol)
     client has sent."""
 
     @property
-    def relay(self) -> RelayService:
+    def relay(self) -> RelayService:  # type: ignore[override]
         """See `FramedConnection`."""
         return self.factory.relay
 

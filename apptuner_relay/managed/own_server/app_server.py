@@ -82,7 +82,7 @@ class AppProtocol(OpeningProtocol, ServerMessageProtocol):  # type: ignore[misc]
         self._closing = ClosingHandshake()
 
     @property
-    def relay(self) -> RelayService:
+    def relay(self) -> RelayService:  # type: ignore[override]
         """See `OpeningProtocol`."""
         return self.factory.relay
 
