@@ -52,6 +52,8 @@ class DirectConnection(ClientConnection, Protocol):  # type: ignore[misc]
     _early = b""
     """What was received before the handshake was answered."""
     _is_close_sent = False
+    _has_waited = False
+    """Whether something else may have happened since its place was looked for."""
 
     def __init__(
         self, factory: ClientFactory, request: ClientRequest, peer: IAddress | None = None
@@ -118,6 +120,7 @@ class DirectConnection(ClientConnection, Protocol):  # type: ignore[misc]
             self._found,
             self._not_found,
         )
+        self._has_waited = True
 
     def dataReceived(self, data: bytes) -> None:
         """See `IProtocol`."""
@@ -140,7 +143,8 @@ class DirectConnection(ClientConnection, Protocol):  # type: ignore[misc]
             place.abandon()
             return
         try:
-            place.check()
+            if self._has_waited:
+                place.check()
         except BadRequest as refusal:
             place.abandon()
             self._not_found(refusal)

@@ -16,6 +16,7 @@ from typing import Any
 
 from twisted.internet import main, tcp
 from twisted.internet.interfaces import IListeningPort
+from twisted.python.failure import Failure
 
 from apptuner_relay.edge.unsent_limit import UnsentLimit, limit_unsent
 from apptuner_relay.flow.receive_buffer import ReceiveBuffer
@@ -99,6 +100,13 @@ class BlockTransport(BlockReceiver, BufferedConnection):
         self._block_received(length)
         self._is_in_turn = False
         return main.CONNECTION_DONE if self._is_over else None
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """See `IHalfCloseableDescriptor`."""
+        if self._is_over:
+            self.connectionLost(reason)
+        else:
+            super().readConnectionLost(reason)
 
     def offer(self, parts: Sequence[Frame]) -> int:
         """Send what the kernel takes of ``parts`` now. Returns how many bytes that is; where it

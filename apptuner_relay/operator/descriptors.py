@@ -27,6 +27,10 @@ _SHARE = 16
 _LARGEST_SHARE = 4
 _NEARLY = 8
 _NONE_LEFT = (EMFILE, ENFILE)
+_SURE_BELOW = 256
+"""No client takes as many descriptors: where so many are left for each, so many clients need not be
+asked about."""
+_MOST_SURE = 64
 
 
 def lowest_free() -> int | None:
@@ -46,7 +50,7 @@ def lowest_free() -> int | None:
 
 class DescriptorReserve:
     """How many descriptors are left for clients. Asking costs two system calls, however many
-    descriptors there are.
+    descriptors there are, and none while there are plenty.
 
     :param limit: how many the process may have.
     :param lowest_free: see `lowest_free`.
@@ -59,6 +63,8 @@ class DescriptorReserve:
     ) -> None:
         self._limit = limit
         self._lowest_free = lowest_free
+        self._sure = 0
+        """For how many questions the answer is known to be no."""
 
     @property
     def limit(self) -> int:
@@ -80,7 +86,7 @@ class DescriptorReserve:
     def are_used_up(self) -> bool:
         """Whether clients are refused, or nearly so: a client takes a descriptor while it is
         refused."""
-        return self._reaches(lambda limit: _share(limit) + _share(limit) // _NEARLY)
+        return self._reaches(_kept_nearly)
 
     @property
     def are_gone(self) -> bool:
@@ -88,8 +94,20 @@ class DescriptorReserve:
         return self._reaches(lambda limit: _share(limit) // 2)
 
     def _reaches(self, kept: Callable[[int], int]) -> bool:
+        if self._sure:
+            self._sure -= 1
+            return False
         lowest, limit = self._lowest_free(), self._limit()
-        return lowest is None or lowest >= limit - kept(limit)
+        if lowest is None:
+            return True
+        room = limit - _kept_nearly(limit) - lowest
+        self._sure = max(0, min(room // _SURE_BELOW, _MOST_SURE))
+        return lowest >= limit - kept(limit)
+
+
+def _kept_nearly(limit: int) -> int:
+    """How many are reserved, and a few more."""
+    return _share(limit) + _share(limit) // _NEARLY
 
 
 def _share(limit: int) -> int:
