@@ -2,6 +2,8 @@
 messages to the other members. It knows no socket and no Autobahn; `edge.websocket` feeds it pieces.
 """
 
+from operator import attrgetter
+
 from apptuner_relay.flow.dispatch import Dispatch
 from apptuner_relay.flow.intake import SHORT_BYTES, Intake
 from apptuner_relay.flow.pipeline import MessageInfo
@@ -33,9 +35,8 @@ from apptuner_relay.wire.frames import (
 )
 from apptuner_relay.wire.messages import HEAD_BYTES
 
-_READING, _HALTING = HaltingState.READING, HaltingState.HALTING
-_MOBILE = Role.MOBILE
-"""A name that costs less to look up: it is compared for each message."""
+_MOBILE, _READING, _HALTING = Role.MOBILE, HaltingState.READING, HaltingState.HALTING
+_SINK_OF = attrgetter("sink")
 _FEW_TEXTS = 4
 _MOVES = "its session moves"
 
@@ -165,12 +166,11 @@ class Member(ClientFacts):
         if not audience or self._halting is not _READING or (not is_mobile and b"D" in text):
             return False
         allowance.left -= 1
-        length, source = len(text), self.source
-        self._usual_tally.passed(1, length, len(audience))
-        data = TEXT_HEADERS[length] + text
-        source.feeds = sinks = [member.sink for member in audience]
+        self._usual_tally.passed(1, len(text), len(audience))
+        data = TEXT_HEADERS[len(text)] + text
+        self.source.feeds = sinks = tuple(map(_SINK_OF, audience))
         for sink in sinks:
-            sink.send_now(data, source)
+            sink.send_now(data, self.source)
         self.said_s = session.last_activity_s = now_s
         return True
 

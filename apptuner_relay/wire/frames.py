@@ -11,7 +11,7 @@ control frame of a stream.
 
 from collections.abc import Generator
 
-from apptuner_relay.wire.masking import unmask, unmask_frames
+from apptuner_relay.wire.masking import unmask, unmask_frame, unmask_frames
 from apptuner_relay.wire.text import TextChecker, is_text
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
@@ -249,12 +249,12 @@ class FrameReader:
             return None
         if begin + length != stop or length > self._most_small:
             return None
-        unmask_frames(buffer, ((begin, stop),))
+        unmask_frame(buffer, begin, stop)
         text = buffer[begin:stop]
         if text.isascii() or is_text(text):
             self.stopped_at = stop
             return text
-        unmask_frames(buffer, ((begin, stop),))
+        unmask_frame(buffer, begin, stop)
         return None
 
     def _small_texts(self, buffer: bytearray, start: int, stop: int) -> tuple[Texts, int]:

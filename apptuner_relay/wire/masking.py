@@ -39,6 +39,13 @@ def _native(buffer: bytearray, start: int, stop: int, mask: bytes) -> None:
     _free(masker)
 
 
+def _native_frame(buffer: bytearray, start: int, stop: int) -> None:
+    payload = _address(buffer) + start
+    masker = _new(payload - 4)
+    _process(masker, payload, stop - start)
+    _free(masker)
+
+
 def _native_frames(buffer: bytearray, spans: Sequence[tuple[int, int]]) -> None:
     address = _address(buffer)
     for start, stop in spans:
@@ -56,15 +63,22 @@ def xor_with_integers(buffer: bytearray, start: int, stop: int, mask: bytes) -> 
     buffer[start:stop] = value.to_bytes(length, "little")
 
 
+def _frame_with_integers(buffer: bytearray, start: int, stop: int) -> None:
+    xor_with_integers(buffer, start, stop, bytes(buffer[start - 4 : start]))
+
+
 def _frames_with_integers(buffer: bytearray, spans: Sequence[tuple[int, int]]) -> None:
     for start, stop in spans:
-        xor_with_integers(buffer, start, stop, bytes(buffer[start - 4 : start]))
+        _frame_with_integers(buffer, start, stop)
 
 
 unmask = _native if NATIVE else xor_with_integers
 """``unmask(buffer, start, stop, mask)``: XOR ``buffer[start:stop]`` with the 4 bytes of ``mask``
 over and over. The buffer must never change its size afterwards, as its address is kept."""
 
+unmask_frame = _native_frame if NATIVE else _frame_with_integers
+"""``unmask_frame(buffer, start, stop)``: as `unmask`, with the mask that stands right before
+``start``."""
+
 unmask_frames = _native_frames if NATIVE else _frames_with_integers
-"""``unmask_frames(buffer, spans)``: as `unmask` for each ``(start, stop)`` of ``spans``, with the
-mask that stands right before ``start``."""
+"""``unmask_frames(buffer, spans)``: `unmask_frame` for each ``(start, stop)`` of ``spans``."""

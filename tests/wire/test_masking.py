@@ -18,7 +18,10 @@ class Masking(SynchronousTestCase):
 
     @given(st.lists(st.binary(max_size=40), max_size=8), st.binary(min_size=4, max_size=4))
     def test_frames_have_their_masks_in_front(self, payloads: list[bytes], mask: bytes) -> None:
-        for unmask in (masking.unmask_frames, masking._frames_with_integers):
+        for unmask, single in (
+            (masking.unmask_frames, masking.unmask_frame),
+            (masking._frames_with_integers, masking._frame_with_integers),
+        ):
             buffer, spans, expected = bytearray(b"before"), [], bytearray(b"before")
             for payload in payloads:
                 masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
@@ -26,8 +29,12 @@ class Masking(SynchronousTestCase):
                 spans.append((start, start + len(payload)))
                 buffer += mask + masked
                 expected += mask + payload
+            one_by_one = bytearray(buffer)
             unmask(buffer, spans)
             self.assertEqual(buffer, expected)
+            for start, stop in spans:
+                single(one_by_one, start, stop)
+            self.assertEqual(one_by_one, expected)
 
     def test_one_buffer_after_the_other(self) -> None:
         # The address of the last one is kept.
