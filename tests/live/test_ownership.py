@@ -24,7 +24,14 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from apptuner_relay.cluster.ownership.directory import DirectoryUnreachable, Draining, Events, Lease
+from apptuner_relay.cluster.ownership.directory import (
+    DirectoryUnreachable,
+    Draining,
+    Events,
+    Lease,
+    NodeLife,
+    Suspicion,
+)
 from apptuner_relay.cluster.ownership.redis_directory import RedisDirectory, Timing
 from apptuner_relay.cluster.ownership.redis_link import LinkLost
 from tests.live.redis import RedisClient, blocking_server, missing_redis
@@ -32,6 +39,7 @@ from tests.live.redis import RedisClient, blocking_server, missing_redis
 SESSIONS = [digit * 64 for digit in "abc"]
 TIMING = Timing(lease=3600, renew=1, answer=2, grace=3600, keep=7200)
 """Nothing of this passes in a test by itself."""
+NOTHING_KNOWN = Suspicion(NodeLife.UNKNOWN)
 
 
 class InlineCommands:
@@ -476,6 +484,62 @@ class StoryTest(SynchronousTestCase):
         self.one.beat()
         self.assertEqual(self.one.events, [("lost", lease) for lease in taken])
         self.assertEqual(list(self.one.has), SESSIONS[:1])
+
+    def suspect(
+        self, before: Suspicion = NOTHING_KNOWN, address: str = "ws://n1:3000"
+    ) -> Suspicion:
+        """What the second node finds out of the first."""
+        found: list[Suspicion] = []
+        self.two.directory.suspect("n1", address, before).addCallback(found.append)
+        if not found:
+            self.two.clock.advance(TIMING.answer)
+        return found[0]
+
+    def test_a_node_that_is_subscribed_lives(self) -> None:
+        self.assertEqual(self.suspect().life, NodeLife.LIVES)
+
+    def test_one_that_is_not_has_ended_where_it_is_asked_of_twice(self) -> None:
+        first = self.owned(self.one.claim(SESSIONS[0]))
+        self.one.notices.unsubscribe("apptuner:to:n1")
+        silence = self.suspect()
+        self.assertEqual(silence.life, NodeLife.SILENT)
+        self.assertEqual(self.two.claim(SESSIONS[0]), first)
+        self.assertEqual(self.suspect(silence).life, NodeLife.ENDED)
+        self.assertEqual(self.suspect(silence).life, NodeLife.ENDED)
+        second = self.owned(self.two.claim(SESSIONS[0]))
+        self.assertEqual((second.node, second.epoch), ("n2", first.epoch + 1))
+        # If it lives all the same, it is as one that was frozen.
+        self.one.beat()
+        self.assertEqual(self.one.events, [("lost", second)])
+
+    def test_one_that_gives_a_sign_of_life_in_between_lives(self) -> None:
+        def is_subscribed_again() -> None:
+            self.one.notices.subscribe("apptuner:to:n1")
+
+        def is_started_again() -> None:
+            self.redis("HSET", "apptuner:node:n1", "run", "another")
+
+        def beats() -> None:
+            self.redis("PEXPIRE", "apptuner:node:n1", 2 * 1000 * int(TIMING.lease))
+
+        for lives in (is_subscribed_again, is_started_again, beats):
+            self.one.notices.unsubscribe("apptuner:to:n1")
+            silence = self.suspect()
+            self.assertEqual(silence.life, NodeLife.SILENT)
+            lives()
+            self.assertEqual(self.suspect(silence).life, NodeLife.LIVES, lives)
+
+    def test_one_at_another_address_is_not_the_one_that_refused(self) -> None:
+        self.one.notices.unsubscribe("apptuner:to:n1")
+        self.assertEqual(self.suspect(address="ws://n3:3000").life, NodeLife.LIVES)
+
+    def test_who_is_not_subscribed_itself_knows_nothing(self) -> None:
+        """Redis may have been started again, with all that it had."""
+        for node in (self.one, self.two):
+            node.notices.unsubscribe(f"apptuner:to:{node.directory.node}")
+        self.assertEqual(self.suspect().life, NodeLife.UNKNOWN)
+        self.two.cut()
+        self.assertEqual(self.suspect().life, NodeLife.UNKNOWN)
 
     def test_who_claims_before_its_heartbeat_is_heard_again_beats_first(self) -> None:
         self.redis("DEL", "apptuner:node:n1")

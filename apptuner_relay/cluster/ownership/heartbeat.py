@@ -34,8 +34,9 @@ class Timing:
     """How long the server remembers the epoch of a session that nobody uses."""
 
 
-_LIST_EVERY = 3
-"""Every which beat asks for the living nodes as well."""
+_LIST_EVERY, _LISTED_EACH = 3, 32
+"""Every which beat asks for the living nodes as well: the third, or one for so many nodes where
+they are many, as Redis has to look at all of them."""
 
 
 class Heartbeat:
@@ -65,7 +66,7 @@ class Heartbeat:
         self._run, self._reconciler, self._availability = run, reconciler, availability
         self._clock, self._timing, self._describe = clock, timing, describe
         self._busy, self._on_listed = busy, on_listed
-        self._beats = 0
+        self._beats_until_list = 0
         self._last_s: float | None = None
         self._is_first = True
         self._lock = DeferredLock()
@@ -112,7 +113,7 @@ class Heartbeat:
         address, connections, since_ms, version = self._describe()
         due = leases.due(int(timing.keep / 3 / timing.renew))
         rest = batches(set(leases.held).difference(due), LOOK_FOR_BATCH)
-        lists = self._beats % _LIST_EVERY == 0
+        lists = self._beats_until_list == 0
         state, *told = await self._run(
             scripts.BEAT,
             int(timing.lease * 1000),
@@ -139,10 +140,11 @@ class Heartbeat:
             self._reconciler.drop_all()
             return
         self._is_first = False
-        self._beats += 1
         nodes, doubted = parse_nodes(told)
         if lists:
+            self._beats_until_list = max(_LIST_EVERY, len(nodes) // _LISTED_EACH)
             self._on_listed(nodes)
+        self._beats_until_list -= 1
         if self._last_s is not None and sent_s - self._last_s > timing.keep:
             # Epochs may have been forgotten meanwhile, and can't be compared.
             leases.doubtful.update(leases.held)

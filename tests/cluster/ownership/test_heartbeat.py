@@ -127,6 +127,13 @@ class Answers(HeartbeatCase):
         # What is behind the nodes are sessions that the server has lost.
         self.assertIn(A, self.leases.held)
 
+    def test_less_often_where_they_are_many(self) -> None:
+        rows = [f"n{n} ws://n:1 1 2 3 0 0.1" for n in range(200)]
+        self.answers[scripts.BEAT] = lambda *words: ["kept", *(rows if words[9] else ())]
+        for _ in range(13):
+            self.beat()
+        self.assertEqual([len(nodes) for nodes in self.listed], [200] * 3)
+
     def test_a_server_that_is_back_has_all_leases_compared_before_anybody_is_told(self) -> None:
         self.availability.start()
         self.hold(A)
