@@ -256,6 +256,31 @@ class MoveTest(PairCase):
         await self.moves(True)
 
 
+class KilledTest(PairCase):
+    """What one release does when a relay of the other is killed."""
+
+    async def is_killed(self, is_new: bool) -> RelayProcess:
+        redis, owner, other = await self.pair(is_new)
+        node = await self.node(owner)
+        here = await self.join(node, owner, "dashboard")
+        cli = await self.join(node, other, "cli", "ABC234", "acks=1")
+        phone = await self.phone(node, other, "ABC234", "phone")
+        self.assertEqual(owner_in(redis), "a")
+        await self.stop(owner, "KILL")
+        await here.closed()
+        await cli.expect("mobile_connected")
+        await self.works(cli, {"phone": phone}, not is_new)
+        self.assertEqual(owner_in(redis), "b")
+        return other
+
+    async def test_the_new_one_does_not_wait_for_the_lease_of_the_old_one(self) -> None:
+        new = await self.is_killed(False)
+        self.assertIn("relay a: has ended", new.log)
+
+    async def test_the_old_one_waits_for_the_lease_of_the_new_one(self) -> None:
+        await self.is_killed(True)
+
+
 class StateTest(MixedCase):
     """A relay alone: the next one, of the other release, has the same directories."""
 

@@ -11,6 +11,7 @@ from apptuner_relay.cluster.bridge.link import (
     RESUME,
     SUBPROTOCOL,
     LinkProtocol,
+    NotListening,
     NotReached,
     NotTrusted,
 )
@@ -47,7 +48,7 @@ class Opening(BridgeCase):
         self.cluster.kill(self.a)
         opening = self.open()
         self.turn()
-        self.failureResultOf(opening, NotReached)
+        self.failureResultOf(opening, NotListening)
 
     def test_nothing_gets_there(self) -> None:
         self.network.part("a", "b")
@@ -56,7 +57,7 @@ class Opening(BridgeCase):
         self.assertNoResult(opening)
         self.turn(0.2)
         failure = self.failureResultOf(opening, NotReached)
-        self.assertIsNone(failure.check(NotTrusted))
+        self.assertIsNone(failure.check(NotTrusted, NotListening))
 
     def test_the_other_relay_takes_the_connection_and_says_nothing(self) -> None:
         self.network.tamper = lambda wire, data: b""
