@@ -14,7 +14,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from apptuner_relay.config.settings import Settings, make_settings
-from apptuner_relay.edge.server import DesktopSideFactory, MobileFactory
+from apptuner_relay.edge.client_side import DESKTOP_SIDE, PHONES, ClientSide
+from apptuner_relay.edge.server import RelayFactory
 from apptuner_relay.relay.hooks import RelayHooks
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.spool.store import Store
@@ -110,8 +111,8 @@ class Client:
     def __init__(
         self, relay: RelayService, target: str, then: bytes = b"", extra: str = ""
     ) -> None:
-        factory_class = MobileFactory if target.startswith("/mobile") else DesktopSideFactory
-        self.protocol = factory_class(relay).buildProtocol(None)
+        roles = PHONES if target.startswith("/mobile") else DESKTOP_SIDE
+        self.protocol = RelayFactory(ClientSide(relay, roles)).buildProtocol(None)
         self.transport = StringTransport()
         self.transport.registerProducer(HttpChannel(), True)
         self.protocol.makeConnection(self.transport)

@@ -27,10 +27,10 @@ print(json.dumps([name for name, one in sys.modules.items() if getattr(one, "__s
 TLS = {"OpenSSL", "cryptography", "service_identity", "twisted.internet.ssl"}
 OF_CLIENTS = {"hyperlink", "idna"}
 OF_FEW_RELAYS = """
-apptuner_relay.cluster apptuner_relay.managed apptuner_relay.web.upstream autobahn.nvx
-autobahn.twisted.wamp autobahn.wamp.message automat backports.zstd cbor2 cffi click decimal difflib
-hyperlink idna orjson prometheus_client pycparser segno statistics treq twisted.protocols.tls
-twisted.spread.pb twisted.web.client txredisapi unittest zstandard
+apptuner_relay.cluster apptuner_relay.managed apptuner_relay.web.upstream autobahn automat
+backports.zstd cbor2 cffi click decimal difflib hyperlink idna orjson prometheus_client pycparser
+segno statistics treq twisted.protocols.tls twisted.spread.pb twisted.web.client txredisapi unittest
+zstandard
 """
 
 

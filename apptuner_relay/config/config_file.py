@@ -10,7 +10,6 @@ A value is what one would type, as a string. Numbers may stand without quotes; t
 ``on`` and ``off``. An option that can be repeated takes an array of strings.
 """
 
-import tomllib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +45,9 @@ def read_config_file(path: str, arrays: Collection[str]) -> ConfigFile:
     :param arrays: the keys whose value may be an array.
     :raises BadFile: it can't be read, is no TOML, or has a value that no option takes.
     """
+    # Most relays have no such file.
+    import tomllib
+
     try:
         text = Path(path).expanduser().read_text("utf-8")
     except UnicodeDecodeError as wrong:

@@ -4,7 +4,6 @@ Neither twisted.web nor Autobahn has a part in it.
 
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Protocol, connectionDone
@@ -12,12 +11,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from apptuner_relay.edge.client_connection import MOST_EARLY_BYTES, ClientConnection
+from apptuner_relay.edge.client_side import ClientSide
 from apptuner_relay.edge.closing_states import ClosingState
 from apptuner_relay.edge.transport import BlockTransport
-from apptuner_relay.relay.admission import AdmissionControl
 from apptuner_relay.relay.interfaces import Place
-from apptuner_relay.relay.service import RelayService
-from apptuner_relay.session.roles import Role
 from apptuner_relay.session.session import BadRequest
 from apptuner_relay.support.eager import run_eagerly
 from apptuner_relay.wire.client_request import ClientRequest
@@ -28,25 +25,13 @@ from apptuner_relay.wire.offers import choose_subprotocol
 _log = Logger()
 
 
-class ClientFactory(Interface):
-    """What the connections of one side of all sessions share."""
-
-    relay: RelayService
-    admission_control: AdmissionControl
-    roles: frozenset[Role]
-    server: str
-    """What the relay says of itself in a handshake."""
-    deflates: bool
-    """Whether compression is negotiated."""
-
-
 class DirectConnection(ClientConnection, Protocol):  # type: ignore[misc]
     """One client's connection. It is connected when the request is there.
 
     :param peer: the other end of the connection; None where the transport is to be asked.
     """
 
-    factory: ClientFactory
+    factory: ClientSide
     _answer = b""
     """The handshake's answer, until the first message goes out behind it."""
     _early = b""
@@ -56,7 +41,7 @@ class DirectConnection(ClientConnection, Protocol):  # type: ignore[misc]
     """Whether something else may have happened since its place was looked for."""
 
     def __init__(
-        self, factory: ClientFactory, request: ClientRequest, peer: IAddress | None = None
+        self, factory: ClientSide, request: ClientRequest, peer: IAddress | None = None
     ) -> None:
         super().__init__()
         self.factory = factory

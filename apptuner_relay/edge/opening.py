@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IAddress
 from apptuner_relay.relay.service import RelayService
 from apptuner_relay.session.session import BadRequest
 from apptuner_relay.support.client_address import FIELD, host_of
-from apptuner_relay.support.private_names.of_autobahn import HttpFields
+from apptuner_relay.support.http_fields import HttpFields
 from apptuner_relay.wire.messages import http_refusal
 
 _VALUE = re.compile("[\"':]")

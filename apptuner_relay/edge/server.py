@@ -1,5 +1,5 @@
-"""The WebSocket connections of clients whose handshake Autobahn reads, and a factory for each side
-of a session.
+"""The WebSocket connections of clients whose handshake Autobahn reads, and their factory. It is
+imported when there is such a client: `web.site`.
 """
 
 from collections.abc import Sequence
@@ -11,16 +11,15 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from apptuner_relay import __version__
 from apptuner_relay.edge.autobahn_options import COMMON_OPTIONS
 from apptuner_relay.edge.client_connection import MOST_EARLY_BYTES, ClientConnection
+from apptuner_relay.edge.client_side import ClientSide
 from apptuner_relay.edge.closing_states import ClosingState
 from apptuner_relay.edge.deflate_offers import accept
 from apptuner_relay.edge.opening_protocol import OpeningProtocol
-from apptuner_relay.relay.admission import AdmissionControl
 from apptuner_relay.relay.interfaces import ConnectedClient, Place
 from apptuner_relay.relay.service import RelayService
-from apptuner_relay.session.session import BadRequest, Role
+from apptuner_relay.session.session import BadRequest
 from apptuner_relay.support.private_names.of_autobahn import HandshakeProtocol, with_options
 from apptuner_relay.wire.offers import choose_subprotocol
 
@@ -135,16 +134,14 @@ def _decline(offers: Sequence[object]) -> None:
 
 
 class RelayFactory(WebSocketServerFactory):
-    """Makes the connections of clients; those of other roles than its own get a 404."""
+    """Makes the connections of one side's clients."""
 
-    roles: frozenset[Role]
-
-    def __init__(self, relay: RelayService) -> None:
-        super().__init__(server=f"AppTunerRelay/{__version__}", reactor=relay.clock)
-        self.relay = relay
-        self.deflates = bool(relay.settings.listening.compression)
-        """Whether compression is negotiated."""
-        self.admission_control = AdmissionControl(relay)
+    def __init__(self, side: ClientSide) -> None:
+        super().__init__(server=side.server, reactor=side.relay.clock)
+        self.relay = side.relay
+        self.roles = side.roles
+        self.deflates = side.deflates
+        self.admission_control = side.admission_control
         self.set_up(RelayProtocol)
 
     def set_up(self, protocol: type[RelayProtocol]) -> None:
@@ -156,15 +153,3 @@ class RelayFactory(WebSocketServerFactory):
             perMessageCompressionAccept=accept if self.deflates else _decline,
         )
         self.protocol = with_options(protocol, self)
-
-
-class DesktopSideFactory(RelayFactory):
-    """Takes CLIs, dashboards and desktops."""
-
-    roles = frozenset({Role.CLI, Role.DASHBOARD, Role.DESKTOP})
-
-
-class MobileFactory(RelayFactory):
-    """Takes phones."""
-
-    roles = frozenset({Role.MOBILE})

@@ -6,7 +6,6 @@ relay, and relays to each other.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from autobahn.util import encode_truncate
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.tcp import Connection as TCPConnection
 
@@ -21,7 +20,7 @@ from apptuner_relay.edge.transport import (
 )
 from apptuner_relay.flow.receive_buffer import BLOCK_BYTES, TURN_S
 from apptuner_relay.relay.frame_handler import FrameHandler
-from apptuner_relay.wire.closing import read_close
+from apptuner_relay.wire.closing import cut_reason, read_close
 from apptuner_relay.wire.frames import (
     CLOSE,
     CLOSE_NO_STATUS,
@@ -34,7 +33,6 @@ from apptuner_relay.wire.frames import (
     frame,
 )
 
-_CLOSE_REASON_BYTES = 123
 _LAST_TURNS = 20
 """For how many turns together a lost connection is taken in."""
 _CLOSED_BY_CLIENT = "closed by the client"
@@ -187,7 +185,7 @@ class FramedConnection(PingedConnection):
             self.closing.code, self.closing.reason = code, reason
         self._begin_closing(reason)
         if before is ClosingState.OPEN:
-            self.send_close(code, encode_truncate(reason, _CLOSE_REASON_BYTES))
+            self.send_close(code, cut_reason(reason))
         self.resume()
 
     def dismiss(self, code: int, reason: str) -> None:
@@ -199,7 +197,7 @@ class FramedConnection(PingedConnection):
             return
         self.closing.code, self.closing.reason = code, reason
         handler.sink.close()
-        self.send_close(code, encode_truncate(reason, _CLOSE_REASON_BYTES))
+        self.send_close(code, cut_reason(reason))
         if self.closing.advance(ClosingEvent.DISMISS):
             self.closing.drop_when_idle(
                 self.relay.clock,

@@ -33,5 +33,5 @@ def make_resources(
     """
     return {
         PATH.encode(): AuthorizationResource(relay, gateway, signer, prefix, apps.expect, peers),
-        b"/app": WebSocketResource(apps, make_refused(relay)),
+        b"/app": WebSocketResource(lambda: apps, make_refused(relay)),
     }

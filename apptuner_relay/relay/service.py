@@ -1,12 +1,13 @@
 """`RelayService`: the relay as a Twisted service. It makes what all connections share, admits
 clients, and starts and stops.
 
-Nothing in here touches a socket; the factories of `edge.server` bring connections in. Where several
+Nothing in here touches a socket; `web.front` and `edge.server` bring connections in. Where several
 relays share their sessions, a `Placement` knows where a session's clients meet.
 """
 
 import secrets
 import time
+from functools import cached_property
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -116,7 +117,6 @@ class RelayService(Service):
         self.sessions: dict[str, Session[Member]] = {}
         self.unfinished: set[ConnectedClient] = set()
         """Clients of which the rest of a message, or of a bundle, was yet to come."""
-        self.buffer = ReceiveBuffer()
         scratch = (lambda key: None) if store is None else store.scratch
         self.logs = LogMaker(settings.limits.window, workers, scratch)
         rate, time_s = settings.slow.slow_rate, settings.slow.slow_time
@@ -190,6 +190,11 @@ class RelayService(Service):
         self.access.change_limits(settings.access)
         self.registry.change_limits(_limits_of(settings))
         self._bundle_lines.change(settings.logs.log_bundles)
+
+    @cached_property
+    def buffer(self) -> ReceiveBuffer:
+        """What all connections receive into, one after the other. The first one brings it."""
+        return ReceiveBuffer()
 
     @property
     def connections(self) -> int:

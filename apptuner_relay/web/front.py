@@ -16,7 +16,8 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from apptuner_relay.edge.direct_connection import ClientFactory, DirectConnection
+from apptuner_relay.edge.client_side import ClientSide
+from apptuner_relay.edge.direct_connection import DirectConnection
 from apptuner_relay.web.channel import RelayChannel
 from apptuner_relay.wire.client_request import read_client_request
 
@@ -32,7 +33,7 @@ class FrontDesk:
 
     def __init__(
         self,
-        factories: Mapping[str, ClientFactory],
+        factories: Mapping[str, ClientSide],
         make_channel: Callable[[IAddress | None], RelayChannel],
         clock: IReactorTime,
         timeout_s: float,

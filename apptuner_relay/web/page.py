@@ -7,7 +7,7 @@ Content-Security-Policy (W3C CSP3) forbids it.
 """
 
 import hashlib
-from importlib.resources import files
+from pathlib import Path
 
 from twisted.web.http import CACHED
 from twisted.web.resource import Resource
@@ -46,7 +46,7 @@ def read_static() -> dict[str, bytes]:
     """The files of ``static/`` by their names."""
     return {
         entry.name: entry.read_bytes()
-        for entry in files("apptuner_relay.web").joinpath("static").iterdir()
+        for entry in Path(__file__).with_name("static").iterdir()
         if entry.is_file()
     }
 

@@ -5,6 +5,7 @@ Errors have a JSON body, ``{"error": text}``. Requests are not logged: their pat
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -17,7 +18,7 @@ from apptuner_relay.access.claim_register import ClaimRegister, MemoryClaimRegis
 from apptuner_relay.access.claims import MemoryClaims
 from apptuner_relay.config.groups.listening_settings import ListeningSettings
 from apptuner_relay.config.routes import origin_form
-from apptuner_relay.edge.server import DesktopSideFactory, MobileFactory, RelayFactory
+from apptuner_relay.edge.client_side import DESKTOP_SIDE, PHONES, ClientSide
 from apptuner_relay.operator.log_threshold import LogThreshold
 from apptuner_relay.operator.views import Views
 from apptuner_relay.relay.service import RelayService
@@ -61,6 +62,7 @@ from apptuner_relay.web.streaming import Reactor
 from apptuner_relay.web.upgrade import WebSocketResource
 
 if TYPE_CHECKING:
+    from apptuner_relay.edge.server import RelayFactory
     from apptuner_relay.web.upstream import Forwarder
 
 _DEFAULTS = ListeningSettings()
@@ -80,8 +82,8 @@ def make_refused(relay: RelayService) -> Callable[[Request, int, str], None]:
 class RoleResource(WebSocketResource):
     """A path of clients, such as ``/cli/{session}``."""
 
-    def __init__(self, factory: RelayFactory) -> None:
-        super().__init__(factory, make_refused(factory.relay))
+    def __init__(self, relay: RelayService, find_factory: "Callable[[], RelayFactory]") -> None:
+        super().__init__(find_factory, make_refused(relay))
 
     def refuse_other(self, request: Request) -> bytes:
         """See `WebSocketResource`."""
@@ -131,7 +133,7 @@ class RelaySite(Site):
         transfers: Sequence[TransferCount] = (),
         body_limits: Mapping[bytes, int] = _NOTHING,
         bundles: BundlesResource | None = None,
-        clients: Mapping[str, RelayFactory] = MappingProxyType({}),
+        clients: Mapping[str, ClientSide] = MappingProxyType({}),
     ) -> None:
         super().__init__(resource, timeout=listening.handshake_timeout, reactor=reactor)
         self.request_takers = request_takers
@@ -197,7 +199,7 @@ class RelaySite(Site):
 class PeerParts(NamedTuple):
     """The parts of a relay that have to do with others."""
 
-    connections: RelayFactory
+    connections: "RelayFactory"
     """Takes their connections."""
     bundles: PeerBundles | None = None
     """Gets the bundles that they have cached."""
@@ -246,14 +248,15 @@ def make_site(
     metrics = MetricsResource(relay.meters, reactor)
     guarded = relay.settings.access.metrics == "guarded"
     root.putChild(b"metrics", Guarded(guard, metrics) if guarded else metrics)
-    clients: dict[str, RelayFactory] = {}
-    for factory in (DesktopSideFactory(relay), MobileFactory(relay)):
-        taker = RoleResource(factory)
-        for role in factory.roles:
+    clients: dict[str, ClientSide] = {}
+    for side in (ClientSide(relay, DESKTOP_SIDE), ClientSide(relay, PHONES)):
+        taker = RoleResource(relay, _factory_finder(side))
+        for role in side.roles:
             root.putChild(role.value.encode(), taker)
-            clients[role.value] = factory
+            clients[role.value] = side
     if peers is not None:
-        root.putChild(b"peer", RoleResource(peers.connections))
+        connections = peers.connections
+        root.putChild(b"peer", RoleResource(relay, lambda: connections))
     bundles = None
     forwarder = make_forwarder(relay, reactor)
     if reactor is not None:
@@ -279,6 +282,18 @@ def make_site(
     return RelaySite(
         root, relay.clock, settings.listening, takers, transfers, limits, bundles, clients
     )
+
+
+def _factory_finder(side: ClientSide) -> "Callable[[], RelayFactory]":
+    @cache
+    def find() -> "RelayFactory":
+        # Usual handshakes go without Autobahn (`front`). The first other one loads it: 3 MiB, and
+        # 14 ms once.
+        from apptuner_relay.edge.server import RelayFactory
+
+        return RelayFactory(side)
+
+    return find
 
 
 def _put(root: Resource, path: bytes, resource: Resource) -> None:

@@ -6,14 +6,16 @@ them into one packet.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from apptuner_relay.web.json_body import write_json
 from apptuner_relay.wire.handshake import write_head
+
+if TYPE_CHECKING:
+    from autobahn.twisted.websocket import WebSocketServerFactory
 
 WEBSOCKET_VERSION = b"13"
 _OTHER_VERSION = "Only WebSocket version 13 is spoken here"
@@ -22,17 +24,19 @@ _OTHER_VERSION = "Only WebSocket version 13 is spoken here"
 class WebSocketResource(Resource):
     """A path that WebSocket clients connect to.
 
-    :param factory: makes their connections.
+    :param find_factory: returns what makes their connections; called for each of them.
     :param refused: called with a handshake that is refused here, its HTTP status, and why.
     """
 
     isLeaf = True
 
     def __init__(
-        self, factory: WebSocketServerFactory, refused: Callable[[Request, int, str], None]
+        self,
+        find_factory: "Callable[[], WebSocketServerFactory]",
+        refused: Callable[[Request, int, str], None],
     ) -> None:
         super().__init__()
-        self._factory = factory
+        self._find_factory = find_factory
         self._refused = refused
 
     def render(self, request: Request) -> bytes | int:
@@ -42,7 +46,7 @@ class WebSocketResource(Resource):
             self._refused(request, 426, _OTHER_VERSION)
             request.setHeader(b"sec-websocket-version", WEBSOCKET_VERSION)
             return write_json(request, {"error": _OTHER_VERSION}, 426)
-        return upgrade(request, self._factory)
+        return upgrade(request, self._find_factory())
 
     def refuse_other(self, request: Request) -> bytes:
         """Answer a request that is no handshake."""
@@ -56,7 +60,7 @@ def _asks_for_websocket(request: Request) -> bool:
     return b"websocket" in [name.strip().lower() for name in b",".join(fields).split(b",")]
 
 
-def upgrade(request: Request, factory: WebSocketServerFactory) -> int:
+def upgrade(request: Request, factory: "WebSocketServerFactory") -> int:
     """Have a protocol of ``factory`` take over the connection of ``request``, the request included.
 
     :return: the value to return from ``render``.

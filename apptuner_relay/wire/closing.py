@@ -9,6 +9,8 @@ from apptuner_relay.wire.text import is_text
 _REGISTERED = frozenset({*range(1000, 1004), *range(1007, 1015)})
 """The registered codes that a frame may have. 1012, 1013 and 1014 are in the registry only."""
 _PRIVATE = range(3000, 5000)
+_REASON_BYTES = 123
+"""The most that a frame's reason may have (RFC 6455 §5.5)."""
 
 
 class Close(NamedTuple):
@@ -44,3 +46,8 @@ def read_close(payload: bytes) -> Close:
 def close_payload(code: int | None, reason: bytes | None = None) -> bytes:
     """The payload of a Close frame, as `read_close` reads it."""
     return b"" if code is None else code.to_bytes(2, "big") + (reason or b"")
+
+
+def cut_reason(text: str) -> bytes:
+    """The beginning of a reason, as much as a frame may have, in whole characters."""
+    return text.encode()[:_REASON_BYTES].decode("utf-8", "ignore").encode()

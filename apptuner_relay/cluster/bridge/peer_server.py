@@ -34,6 +34,7 @@ from apptuner_relay.cluster.bridge.peer_auth import (
 )
 from apptuner_relay.cluster.bridge.takeover import NO_CLIENT_PLACE, Takeover, check_room
 from apptuner_relay.cluster.ownership.directory import check_session
+from apptuner_relay.edge.client_side import ClientSide
 from apptuner_relay.edge.closing_states import ClosingState
 from apptuner_relay.edge.pinged import NO_ANSWER
 from apptuner_relay.edge.server import HandshakeAnswer, RelayFactory, RelayProtocol
@@ -41,8 +42,8 @@ from apptuner_relay.relay.frame_handler import FrameHandler
 from apptuner_relay.relay.interfaces import ConnectedClient, Place
 from apptuner_relay.session.session import BadRequest
 from apptuner_relay.support.client_address import UNKNOWN
+from apptuner_relay.support.http_fields import HttpFields
 from apptuner_relay.support.log_throttle import LogThrottle
-from apptuner_relay.support.private_names.of_autobahn import HttpFields
 from apptuner_relay.support.round_trip import RoundTrip
 from apptuner_relay.wire.frames import PING, PONG, frame
 
@@ -230,7 +231,7 @@ class PeerFactory(RelayFactory):
         self.features = FEATURES
         """See `FEATURES_HEADER`."""
         self._refused = LogThrottle(host.relay.clock.seconds)
-        super().__init__(host.relay)
+        super().__init__(ClientSide(host.relay, frozenset()))
         self.set_up(PeerProtocol)
 
     def log_refusal(self, address: str | None, why: str) -> None:

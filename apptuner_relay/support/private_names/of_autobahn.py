@@ -13,8 +13,7 @@ from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
 from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]
 from twisted.python.failure import Failure
 
-HttpFields = Sequence[tuple[str, str]]
-"""Names and values of HTTP header fields."""
+from apptuner_relay.support.http_fields import HttpFields
 
 
 class _Unheard:
