@@ -33,7 +33,6 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455 §1.3."""
 _UNUSUAL = frozenset(("content-length", "transfer-encoding", "expect"))
 """Fields that say of a request that it has a body."""
-_ASKED = (("upgrade", "websocket"), ("sec-websocket-version", "13"))
 _CONNECTION = frozenset(("upgrade", "keep-alive, upgrade"))
 
 
@@ -82,10 +81,10 @@ def read_client_request(data: bytes, limit: int) -> ClientRequest | None:
     line = _REQUEST_LINE.fullmatch(first)
     if line is None:
         return None
-    block = lines.decode("ascii") + "\r"
-    count = block.count("\n") + 1
-    found = _FIELD.findall(lines + b"\r")
-    if len(found) != count or block.count("\r") != count or count > MOST_FIELDS:
+    lines += b"\r"
+    count = lines.count(b"\n") + 1
+    found = _FIELD.findall(lines)
+    if len(found) != count or lines.count(b"\r") != count or count > MOST_FIELDS:
         return None
     fields = {name.lower().decode(): value.rstrip(b" \t").decode() for name, value in found}
     if len(fields) != count or not _is_handshake(fields):
@@ -102,7 +101,8 @@ def read_client_request(data: bytes, limit: int) -> ClientRequest | None:
 
 def _is_handshake(fields: dict[str, str]) -> bool:
     return (
-        all(fields.get(name, "").lower() == value for name, value in _ASKED)
+        fields.get("upgrade", "").lower() == "websocket"
+        and fields.get("sec-websocket-version") == "13"
         and fields.get("connection", "").lower() in _CONNECTION
         and _KEY.fullmatch(fields.get("sec-websocket-key", "")) is not None
         and "host" in fields
