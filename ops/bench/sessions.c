@@ -97,8 +97,10 @@ static void payload(struct client *c)
 
 void case_sessions(void)
 {
-    size_t sessions = number("sessions", 100);
-    double began, cpu, rss, bundle_every_s = number("bundle_every_s", 0);
+    /* Some are there before the memory of the others is counted: what only the first ones cost is
+     * paid then, and what they have is not free for the others. */
+    size_t resident = number("resident", 0), sessions = resident + number("sessions", 100);
+    double began, cpu, rss, idle_s = number("idle_s", 0), bundle_every_s = number("bundle_every_s", 0);
     struct script *ping = ping_script(), *line = small_script();
 
     clients_make(sessions * 2);
@@ -106,6 +108,10 @@ void case_sessions(void)
     for (size_t i = 0; i < client_count; i++)
         named(all[i], i % 2 ? "mobile" : "cli", 'n', i / 2);
     on_payload = payload;
+    if (resident) {
+        clients_open(all, resident * 2, AT_ONCE, number("open_limit_s", 180));
+        hold(0.5);
+    }
     rss = servers_kib("VmRSS");
     cpu = servers_cpu_s();
     /* On a busy machine the first ones would be taken for dead while the last ones connect. */
@@ -113,11 +119,34 @@ void case_sessions(void)
     work.logs.due = work.bundles.due = INFINITY;
     loop_watch_timer(ticking(TICK_S), tick);
     began = now_s();
-    clients_open(all, client_count, AT_ONCE, number("open_limit_s", 180));
-    printf("connects_per_s %.1f\nconnect_cpu_us %.2f\n", client_count / (now_s() - began),
-        (servers_cpu_s() - cpu) * 1e6 / client_count);
+    size_t rest = client_count - resident * 2;
+    clients_open(&all[resident * 2], rest, AT_ONCE, number("open_limit_s", 180));
+    printf("connects_per_s %.1f\nconnect_cpu_us %.2f\n", rest / (now_s() - began),
+        (servers_cpu_s() - cpu) * 1e6 / rest);
     printf("rss_before_kib %.0f\nrss_open_kib %.0f\n", rss, servers_kib("VmRSS"));
 
+    if (idle_s > 0) {
+        hold(number("settle_s", 1));
+        printf("rss_settled_kib %.0f\n", servers_kib("VmRSS"));
+        cpu = servers_cpu_s();
+        began = now_s();
+        hold(idle_s);
+        printf("idle_cpu_s %.6f\n", servers_cpu_s() - cpu);
+        printf("idle_wall_s %.6f\n", now_s() - began);
+    }
+    if (number("low_log_every_s", 0) > 0) {
+        /* At a lower rate first: what more messages cost is told from these. */
+        round_begins(&work.logs, line, line->wire_len / SMALL_BLOCK, 1, 2,
+            number("low_log_every_s", 0));
+        hold(0.5);
+        uint64_t messages = all_messages;
+        cpu = servers_cpu_s();
+        began = now_s();
+        hold(idle_s);
+        printf("low_cpu_s %.6f\n", servers_cpu_s() - cpu);
+        printf("low_wall_s %.6f\n", now_s() - began);
+        printf("low_messages %llu\n", (unsigned long long)(all_messages - messages));
+    }
     round_begins(&work.logs, line, line->wire_len / SMALL_BLOCK, 1, 2, number("log_every_s", 0));
     round_begins(&work.bundles, bundle_every_s > 0 ? script_load(text("script", "")) : NULL, 0, 0, 2,
         bundle_every_s);
