@@ -8,7 +8,7 @@ CORES = (1, 2, 4, 8)
 
 HAPROXY = """
 global
-    maxconn 8000
+    maxconn 9500
     nbthread 1
 
 defaults
@@ -48,7 +48,7 @@ class CoresWork(NamedTuple):
 
 
 WORKS = (
-    CoresWork("logs", "a log line every second from each phone", 1000, 1),
+    CoresWork("logs", "a log line every second from each phone", 4000, 1),
     CoresWork("bundles", "a log line every 5 s, 15 MB every 30 s", 100, 5, 30),
 )
 
