@@ -110,6 +110,12 @@ class Framer:
             self._held = held[stop:]
             self._add(held[:stop], memoryview(b""), False)
 
+    def send_held(self) -> None:
+        """Send what waits for more: frames that somebody else has cut go on with the message."""
+        held, self._held = self._held, bytearray()
+        if held or self._is_first:
+            self._add(held, memoryview(b""), False)
+
     def _add(self, held: bytearray, data: memoryview, end: bool) -> None:
         size = len(held) + len(data)
         header = frame_header(self._opcode, size, end) + held

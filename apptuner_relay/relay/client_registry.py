@@ -27,8 +27,8 @@ from apptuner_relay.support.client_address import UNKNOWN
 from apptuner_relay.support.clocks import in_ms
 from apptuner_relay.support.lazy_text import Lasted
 from apptuner_relay.support.units import show_count
+from apptuner_relay.wire.bridged_frames import BridgedReader
 from apptuner_relay.wire.frames import CLOSE_NORMAL, CLOSE_POLICY, FrameReader
-from apptuner_relay.wire.peer_frames import PeerReader
 
 _TOO_MANY_PAGES = (
     "There are too many pages in this session, and this one has been quiet for longest"
@@ -116,7 +116,7 @@ class ClientRegistry:
 
     def join(self, admission: Admission, connection: Connection) -> Member:
         """Make a client whose handshake is done a member of its session."""
-        reader = FrameReader if admission.through is None else PeerReader
+        reader = FrameReader if admission.through is None else BridgedReader
         return self._join(admission, connection, self._make_flow(connection, reader))
 
     def add_outbound(self, client: ConnectedClient) -> None:

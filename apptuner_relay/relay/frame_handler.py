@@ -121,7 +121,7 @@ def make_flow(
 ) -> ConnectionFlow:
     """Make the flow of a new connection."""
     sink = Sink(connection, connection.close, limits.window, slow)
-    if reader is PeerReader:
+    if issubclass(reader, PeerReader):
         sink.patience_s = BRIDGED_PATIENCE_S
     return ConnectionFlow(
         Source(connection.pause, connection.resume, limits.window, buffer, later),

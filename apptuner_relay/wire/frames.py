@@ -11,11 +11,14 @@ control frame of a stream.
 
 from collections.abc import Generator
 
+from apptuner_relay.wire.frame_runs import SMALL_BYTES, end_of_run
+from apptuner_relay.wire.header_in_place import write_header
 from apptuner_relay.wire.masking import unmask, unmask_frame, unmask_frames
 from apptuner_relay.wire.text import TextChecker, is_text
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 CLOSE, PING, PONG = 0x8, 0x9, 0xA
+RUN = 0x100  # A piece of whole frames, unread: with `TEXT`, small texts; else of one message.
 FIN = 0x80
 """Set in the first byte of a message's last frame."""
 COMPRESSED = 0x40
@@ -35,8 +38,6 @@ CLOSE_SERVICE_RESTART = 1012
 CLOSE_TRY_AGAIN_LATER = 1013
 
 MAX_CONTROL_BYTES = 125
-SMALL_BYTES = 512
-"""A `FrameReader` yields texts of at most this size several at once, as `Texts`."""
 LONE_BYTES = SMALL_BYTES + 8
 """The most bytes that a block has of which `FrameReader.lone_text` makes a text."""
 _MOST_TEXTS = 256
@@ -86,20 +87,6 @@ def frame_header(opcode: int, length: int, end: bool) -> bytes:
     return b"%c\x7f%b" % (first, length.to_bytes(8, "big"))
 
 
-def _write_header(buffer: bytearray, first: int, payload: int, stop: int) -> int:
-    """Write a server's header in front of ``payload``; returns where the header begins."""
-    length = stop - payload
-    if length < 126:
-        buffer[payload - 2] = first
-        buffer[payload - 1] = length
-        return payload - 2
-    if length < 0x10000:
-        buffer[payload - 4 : payload] = bytes((first, 126, length >> 8, length & 0xFF))
-        return payload - 4
-    buffer[payload - 10 : payload] = b"%c\x7f%b" % (first, length.to_bytes(8, "big"))
-    return payload - 10
-
-
 TEXT_HEADERS = [frame(TEXT, bytes(length))[: -length or None] for length in range(SMALL_BYTES + 1)]
 """The header of a server's frame with a whole text message, by the length of the text."""
 
@@ -108,14 +95,13 @@ class FrameReader:
     """Reads the frames of one client.
 
     :param max_message: the most payload bytes that a message may have, over all of its frames.
-    :param deflate: whether permessage-deflate was negotiated. Compressed messages are neither
-        inflated nor checked to be UTF-8 here.
+    :param deflate: whether messages may be compressed. Those are neither inflated nor checked.
     """
 
     __slots__ = (
         "_deflate", "_fin", "_held", "_left", "_mask", "_max_message", "_most_small",
         "_next_opcode", "_opcode", "_skipping", "_text", "announced_bytes", "message_bytes",
-        "most_texts", "stopped_at", "unreadable",
+        "most_texts", "passes_on", "stopped_at", "unreadable",
     )  # fmt: skip
 
     _mask_bytes = 4
@@ -126,6 +112,8 @@ class FrameReader:
         self._most_small = min(max_message, SMALL_BYTES)
         self.most_texts = _MOST_TEXTS
         """How many small texts are yielded at once: the caller can stop between two lists only."""
+        self.passes_on = False
+        """Whether nobody looks into messages: then frames may be yielded in runs, as they came."""
         self._deflate = deflate
         self._held = b""
         self._mask = b""
@@ -191,9 +179,21 @@ class FrameReader:
                     continue
                 first = buffer[at]
                 if first == WHOLE_TEXT and self._opcode == CONTINUATION and not self._skipping:
-                    texts, at = self._small_texts(buffer, at, stop)
-                    if texts:
-                        yield texts
+                    if self.passes_on:
+                        until = end_of_run(buffer, at, stop, self._mask_bytes > 0)
+                        small: Piece | Texts = (
+                            (RUN | TEXT, True, at, at, until) if until > at else []
+                        )
+                    else:
+                        small, until = self._small_texts(buffer, at, stop)
+                    at = until
+                    if small:
+                        yield small
+                        continue
+                if self.passes_on and not first & 0x7F:
+                    begin, at = at, self._take_rest(buffer, at, stop)
+                    if at > begin:
+                        yield RUN, not self._opcode, begin, begin, at
                         continue
                 header = self._header_bytes(buffer, at, stop)
                 if not header or at + header > stop:
@@ -209,7 +209,7 @@ class FrameReader:
                     yield (
                         first & 0x0F,
                         True,
-                        _write_header(buffer, first, begin, until),
+                        write_header(buffer, first, begin, until),
                         begin,
                         until,
                     )
@@ -351,6 +351,10 @@ class FrameReader:
         if self.message_bytes > self._max_message and not self._skipping:
             raise FrameError(CLOSE_TOO_BIG, f"message above {self._max_message} bytes")
 
+    def _take_rest(self, buffer: bytearray, start: int, stop: int) -> int:
+        """Take in whole frames that go on with a message, unread: where they end."""
+        return start
+
     def _piece(
         self, buffer: bytearray, payload: int, stop: int, all_of_it: bool = False
     ) -> Piece | None:
@@ -380,7 +384,7 @@ class FrameReader:
         ):
             raise FrameError(CLOSE_INVALID_PAYLOAD, "text that is not UTF-8")
         first = opcode | FIN if end else opcode
-        return opcode, end, _write_header(buffer, first, payload, stop), payload, stop
+        return opcode, end, write_header(buffer, first, payload, stop), payload, stop
 
     def _is_ascii(self, buffer: bytearray, start: int, stop: int) -> bool:
         """Whether a big block of text is ASCII and begins with a whole character. The whole buffer

@@ -1,6 +1,10 @@
 """Reads frames of another relay."""
 
+from apptuner_relay.wire.frame_runs import find_rest
 from apptuner_relay.wire.frames import CONTINUATION, WHOLE_TEXT, FrameReader, Texts
+
+_READ_BYTES = 16 * 1024
+"""So much of a message is read in any case: it says what the message is."""
 
 
 class PeerReader(FrameReader):
@@ -23,6 +27,18 @@ class PeerReader(FrameReader):
             return None
         self.stopped_at = stop
         return texts[0]
+
+    def _take_rest(self, buffer: bytearray, start: int, stop: int) -> int:
+        if self._opcode == CONTINUATION or self._skipping or self.message_bytes < _READ_BYTES:
+            return start
+        at, size, end = find_rest(buffer, start, stop)
+        if self.message_bytes + size > self._max_message:
+            # It is read up to the limit.
+            return start
+        self.message_bytes += size
+        if end:
+            self._opcode = CONTINUATION
+        return at
 
     def _small_texts(self, buffer: bytearray, start: int, stop: int) -> tuple[Texts, int]:
         at = start

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from apptuner_relay.wire.frame_runs import SMALL_BYTES
 from apptuner_relay.wire.frames import (
     BINARY,
     CLOSE,
@@ -18,7 +19,6 @@ from apptuner_relay.wire.frames import (
     HEADROOM,
     PING,
     PONG,
-    SMALL_BYTES,
     TEXT,
     TEXT_HEADERS,
     FrameError,

@@ -28,7 +28,9 @@ FEATURES_HEADER = "AppTuner-Features"
 """What the node that was connected to can do and earlier versions can't: words, as in ``Vary``."""
 PATCHES = "patches"
 """The word for: it checks the patches that CLIs send, and sends phones patches."""
-FEATURES = frozenset({PATCHES})
+MASKS = "masks"
+"""The word for: it unmasks and checks small messages of clients, which pass as they came."""
+FEATURES = frozenset({PATCHES, MASKS})
 _OTHERS = {
     *("from", "to", "nonce", "session", "url", "deflates", "client", "since", "address"),
     *("authorized", "claims", "tokens"),

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable
 
 from apptuner_relay.cluster.bridge.link import MOVED, LinkProtocol
-from apptuner_relay.cluster.bridge.peer_auth import PATCHES
+from apptuner_relay.cluster.bridge.peer_auth import MASKS, PATCHES
 from apptuner_relay.cluster.bridge.placement_states import (
     READS_NO_MORE,
     PlacementEvent,
@@ -47,6 +47,7 @@ class _LinkEnd:
 
     def __init__(self, flow: ConnectionFlow, sink: Sink, role: Role, longest: int) -> None:
         self.source, self.sink, self.reader = flow
+        self.reader.passes_on = True
         self.bytes_in = 0
         kind = BundleStream if role is Role.MOBILE else Stream
         self.incoming = kind(self.source, longest)
@@ -167,6 +168,7 @@ class RemoteMember(ClientFacts):
             self._tell_round_trip(self.round_trip_s)
         self._link_end = end = _LinkEnd(link.make_flow(), self.sink, self.role, self._longest)
         self._outgoing.flow_to(end.sink)
+        self.reader.passes_on = MASKS in link.features
         link.attach(end, self)
         self.source.let_go(self)
         if link.closing.state is not ClosingState.OPEN:
@@ -185,6 +187,7 @@ class RemoteMember(ClientFacts):
         """It has become a member of a session here, with the same connection: let it go on."""
         self._advance(PlacementEvent.ENTERED)
         self.connection.on_round_trip = None
+        self.reader.passes_on = False
         self.source.let_go(self)
 
     def refuse(self, code: int, why: str) -> None:

@@ -4,7 +4,7 @@ Messages to a phone are also inspected, as far as needed to know whether it is i
 bundle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from apptuner_relay.flow.framing import FRAME_BYTES, Framer
 from apptuner_relay.flow.series import SeriesReader
@@ -12,10 +12,12 @@ from apptuner_relay.flow.sink import Sink
 from apptuner_relay.flow.source import Source
 from apptuner_relay.wire import messages
 from apptuner_relay.wire.deflate import inflate_head
+from apptuner_relay.wire.frame_runs import payloads
 from apptuner_relay.wire.frames import (
     CLOSE_INTERNAL_ERROR,
     COMPRESSED,
     CONTINUATION,
+    RUN,
     TEXT,
     TEXT_HEADERS,
     Frame,
@@ -84,8 +86,11 @@ class Stream:
         sink = self._sink
         if sink is None:
             return
+        if opcode == RUN:
+            self._send_run(sink, view[begin:stop], end)
+            return
         if opcode != CONTINUATION:
-            if end and stop - payload <= FRAME_BYTES:
+            if opcode & RUN or (end and stop - payload <= FRAME_BYTES):
                 sink.send(view[begin:stop], self._source)
                 return
             self._framer = Framer(self, opcode, self._longest)
@@ -94,6 +99,16 @@ class Stream:
             if framer.write(view[payload:stop], end):
                 # It holds bytes that are few for a frame.
                 self._source.when_paused(lambda: self._send_rest(framer))
+            if end:
+                self._framer = None
+
+    def _send_run(self, sink: Sink, run: memoryview, end: bool) -> None:
+        """Pass on frames that continue a message, or end it."""
+        framer = self._framer
+        if framer is not None:
+            framer.send_held()
+            sink.send(run, self._source)
+            self._has_sent = True
             if end:
                 self._framer = None
 
@@ -141,9 +156,7 @@ class BundleStream(Stream):
     def send_texts(self, texts: Texts) -> None:
         """See `Stream`."""
         super().send_texts(texts)
-        for text in texts:
-            if _BUNDLE in text:
-                self._passed(bytes(text), True)
+        self._look_into(texts)
 
     def send_alone(self, text: bytearray) -> bool:
         """See `Stream`."""
@@ -151,16 +164,27 @@ class BundleStream(Stream):
 
     def send(self, piece: Piece, view: memoryview) -> None:
         """See `Stream`."""
-        opcode, end, _, payload, stop = piece
-        if opcode != CONTINUATION:
+        opcode, end, begin, payload, stop = piece
+        if opcode & RUN and opcode != RUN:
+            super().send(piece, view)
+            run = bytes(view[begin:stop])
+            if _BUNDLE in run:
+                self._look_into(payloads(run))
+            return
+        if opcode & ~RUN != CONTINUATION:
             self._opcode, self._head = opcode, b""
-        missing = messages.HEAD_BYTES - len(self._head)
+        missing = 0 if opcode == RUN else messages.HEAD_BYTES - len(self._head)
         if missing:
             self._head += view[payload : min(stop, payload + missing)]
         super().send(piece, view)
         if end and self._opcode & TEXT:
             # Whether the head is all of it matters only where it isn't JSON.
             self._passed(self._head, False)
+
+    def _look_into(self, texts: Iterable[Frame]) -> None:
+        for text in texts:
+            if _BUNDLE in text:
+                self._passed(bytes(text), True)
 
     def _passed(self, head: bytes, complete: bool) -> None:
         try:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apptuner_relay.cluster.bridge.link import MOVED, ROUND_TRIP
+from apptuner_relay.cluster.bridge.peer_auth import PATCHES
 from apptuner_relay.cluster.bridge.peer_server import read_round_trip
 from apptuner_relay.cluster.bridge.placement_states import PlacementState
 from apptuner_relay.cluster.bridge.remote_member import RemoteMember
@@ -110,6 +111,31 @@ class Passing(RemoteCase):
             wire.is_stuck = False
         self.turn(1)
         self.assertEqual(self.phone.transport.producerState, "producing")
+
+    def test_many_small_ones_at_once(self) -> None:
+        self.received()
+        texts = [json.dumps({"type": "talk", "n": n, "x": "é" * n}).encode() for n in range(40)]
+        for sender, receiver in ((self.cli, self.phone), (self.phone, self.cli)):
+            sender.send_raw(b"".join(masked(TEXT, one, True, os.urandom(4)) for one in texts))
+            self.turn()
+            self.assertEqual(self.texts(receiver), texts)
+
+    def test_a_relay_that_takes_no_masks_gets_none(self) -> None:
+        self.a.peers.features = frozenset({PATCHES})
+        phone = self.connect(self.b, "mobile?deviceId=other")
+        self.received()
+        phone.received()
+        readers = [one.reader for one in self.b.placement.remotes.in_session(KEY)]
+        self.assertEqual({reader.passes_on for reader in readers}, {True, False})
+        phone.send_raw(masked(TEXT, b'{"type":"talk"}') + masked(TEXT, b'{"type":"walk"}'))
+        self.turn()
+        self.assertEqual(self.texts(self.cli), [b'{"type":"talk"}', b'{"type":"walk"}'])
+
+    def test_what_is_no_text_closes_its_sender(self) -> None:
+        good = masked(TEXT, b'{"type":"talk"}')
+        self.phone.send_raw(good + masked(TEXT, b'{"type":"\xff"}') + good)
+        self.turn()
+        self.assertEqual(self.closed(self.phone), 1007)
 
     def test_its_pings_are_answered_here(self) -> None:
         for wire in self.cluster.wires:

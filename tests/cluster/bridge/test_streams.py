@@ -1,6 +1,7 @@
 """Messages that cross a bridge in one direction, and what is known of the bundles among them."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -11,7 +12,8 @@ from apptuner_relay.cluster.bridge.streams import BundleStream, Stream
 from apptuner_relay.flow.sink import Sink
 from apptuner_relay.flow.slow_consumers import SlowConsumers
 from apptuner_relay.flow.source import Source
-from apptuner_relay.wire.frames import COMPRESSED, CONTINUATION, HEADROOM, TEXT, FrameReader
+from apptuner_relay.wire.frames import COMPRESSED, CONTINUATION, HEADROOM, TEXT, FrameReader, frame
+from apptuner_relay.wire.peer_frames import PeerReader
 from tests.flow.parts import WINDOW, Wire, nobody
 from tests.memory import deflated, masked, server_frames
 
@@ -33,7 +35,7 @@ class StreamCase(SynchronousTestCase):
         self.source = Source(nobody, nobody, WINDOW)
         self.stream = self.kind(self.source, LONGEST)
         self.stream.flow_to(self.sink)
-        self.reader = FrameReader(LONGEST, True)
+        self.reader: FrameReader = FrameReader(LONGEST, True)
 
     def receive(self, *frames: bytes) -> None:
         """A block of a client's frames comes."""
@@ -100,6 +102,64 @@ class Passing(StreamCase):
     def test_its_beginning_arrives_before_its_end_is_there(self) -> None:
         self.receive(masked(TEXT, b"x" * 100_000, False))
         self.assertGreater(len(self.wire.got), 50_000)
+
+
+class FromAnotherRelay(StreamCase):
+    """Frames of another relay pass as they came, as far as they come whole."""
+
+    kind = BundleStream
+    stream: BundleStream
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reader = PeerReader(LONGEST, True)
+        self.reader.passes_on = True
+
+    def test_small_ones_and_what_they_say_of_a_bundle(self) -> None:
+        said = frame(TEXT, b'{"type":"talk"}')
+        self.receive(said + frame(TEXT, start()) + said)
+        self.assertTrue(self.stream.in_bundle)
+        last = frame(TEXT, chunk(0)) + frame(TEXT, chunk(1))
+        self.receive(last + said)
+        self.assertFalse(self.stream.in_bundle)
+        self.assertEqual(len(self.messages), 6)
+
+    def test_a_long_one(self) -> None:
+        text = start() + b" " * 300_000
+        parts = [text[at : at + 70_000] for at in range(0, len(text), 70_000)]
+        frames = [
+            frame(CONTINUATION if n else TEXT, part, n == len(parts) - 1)
+            for n, part in enumerate(parts)
+        ]
+        self.receive(*frames[:3])
+        self.assertEqual((self.stream.in_message, self.stream.in_bundle), (True, False))
+        self.assertEqual(len(self.wire.got), sum(map(len, frames[:3])))
+        self.receive(*frames[3:])
+        self.assertEqual((self.stream.in_message, self.stream.in_bundle), (False, True))
+        self.assertEqual(self.messages, [(TEXT, text)])
+
+    @settings(max_examples=60)
+    @given(st.lists(st.integers(1, 200_000), max_size=6), st.integers(20_000, 90_000))
+    def test_whatever_the_blocks(self, cuts: list[int], size: int) -> None:
+        self.setUp()
+        text = ("é" * 100_000).encode()
+        parts = [text[at : at + size] for at in range(0, len(text), size)]
+        wire = b"".join(
+            frame(CONTINUATION if n else TEXT, part, n == len(parts) - 1)
+            for n, part in enumerate(parts)
+        )
+        edges = [0, *sorted(cuts), len(wire)]
+        for begin, stop in pairwise(edges):
+            self.receive(wire[begin:stop])
+        self.assertEqual(self.messages, [(TEXT, text)])
+        self.assertFalse(self.stream.in_message)
+
+    def test_part_of_one(self) -> None:
+        self.receive(frame(TEXT, b"x" * 70_000, False), frame(CONTINUATION, b"y" * 70_000, False))
+        self.stream.stop("its relay was lost")
+        self.assertEqual([code for code, _ in self.closes], [1011])
+        self.receive(frame(CONTINUATION, b"y" * 70_000))
+        self.assertFalse(self.stream.in_message)
 
 
 class Stopping(StreamCase):
