@@ -259,6 +259,9 @@ class RelayChannel(QuietChannel):
         if self._linger is not None and self._linger.active():
             self._linger.cancel()
         super().connectionLost(reason)
+        # These refer to the channel: without them it goes without a garbage collector.
+        self._linger = None
+        self.forget_body()
 
     def _refuse(self, status: int, text: str) -> None:
         self._happens(ChannelEvent.REFUSED)

@@ -166,6 +166,10 @@ class QuietChannel(HTTPChannel):
         """Whether a request was received that is not answered yet."""
         return bool(self._handlingRequest)
 
+    def forget_body(self) -> None:
+        """Read no more of a body that has begun: the connection has ended."""
+        self._transferDecoder = None
+
     def ask_for_body(self) -> None:
         """Ask a client for the body that has sent ``Expect: 100-continue``."""
         super()._send100Continue()
