@@ -32,6 +32,7 @@ from apptuner_relay.web.http_proxy import Unanswered, end_to_end, pass_on
 from apptuner_relay.web.json_body import write_json
 from apptuner_relay.web.request_body import RequestBody
 from apptuner_relay.web.streaming import ResponseWriter
+from apptuner_relay.web.upstream_connection import UpstreamReactor
 
 CONNECT_S = 5.0
 RESET_CHECK_S = 1.0
@@ -80,7 +81,7 @@ class Forwarder:
         self.count = count
         self.reactor = reactor
         self.agent = Agent(
-            reactor,
+            UpstreamReactor(reactor),
             connectTimeout=min(CONNECT_S, settings.forward_timeout),
             pool=quiet_pool(reactor),
         )
