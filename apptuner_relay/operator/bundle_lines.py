@@ -81,7 +81,8 @@ def _how_it_came(record: BundleRecord) -> str:
     text = f"{name.get(record.form, 'bundle')} {show_bytes(record.bytes)}"
     if record.why is not None:
         return f"{text}, cut short: {printable_line(record.why, MOST_REASON_CHARACTERS)}"
-    return text if record.in_s is None else f"{text} in {show_seconds(record.in_s)}"
+    in_s = record.in_s
+    return text if in_s is None else f"{text} in {show_seconds(in_s)}"
 
 
 def _how_it_went(record: BundleRecord) -> list[str]:
@@ -90,14 +91,15 @@ def _how_it_went(record: BundleRecord) -> list[str]:
         return ["no phone" if record.target is None else f"phone {record.target} is not connected"]
     got = [phone for phone in phones if phone.last_out_s is not None]
     text = f"{len(got)} of {show_count(len(phones), 'phone')}"
-    if record.last_out_s is not None:
-        text += f" in {show_seconds(record.last_out_s)}"
-    if record.acknowledged_s is None:
+    last_out_s, acknowledged_s = record.last_out_s, record.acknowledged_s
+    if last_out_s is not None:
+        text += f" in {show_seconds(last_out_s)}"
+    if acknowledged_s is None:
         return [text]
     count = sum(phone.state is _STATE.ACKNOWLEDGED for phone in phones)
     failed = sum(phone.state is _STATE.FAILED for phone in phones)
     how = "acknowledged" if count + failed == len(phones) else f"{count} acknowledged"
-    return [text, f"{how} {show_seconds(record.acknowledged_s)}"]
+    return [text, f"{how} {show_seconds(acknowledged_s)}"]
 
 
 def _remarks(phones: Sequence[PhoneRecord]) -> list[str]:

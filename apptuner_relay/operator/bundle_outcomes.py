@@ -37,10 +37,11 @@ class BundleOutcomes:
 
     def settled(self, record: BundleRecord) -> None:
         """No phone of a bundle is waited for any more."""
-        if record.state.is_whole and record.last_out_s is not None:
-            self.deliveries[DeliverySource.LIVE.value].observe(record.last_out_s)
-        if record.acknowledged_s is not None:
-            self.reloads.observe(record.acknowledged_s)
+        last_out_s, acknowledged_s = record.last_out_s, record.acknowledged_s
+        if record.state.is_whole and last_out_s is not None:
+            self.deliveries[DeliverySource.LIVE.value].observe(last_out_s)
+        if acknowledged_s is not None:
+            self.reloads.observe(acknowledged_s)
         for phone in record.live:
             if not phone.is_awaited:
                 self._count(phone)

@@ -166,9 +166,10 @@ class Meters:
     def _settled(self, record: BundleRecord) -> None:
         """No phone of a bundle is waited for any more."""
         self.feed.settled(record)
-        if record.acknowledged_s is not None:
-            self.days.count_reload(record.acknowledged_s)
-            self.sampler.count_reload(record.acknowledged_s)
+        acknowledged_s = record.acknowledged_s
+        if acknowledged_s is not None:
+            self.days.count_reload(acknowledged_s)
+            self.sampler.count_reload(acknowledged_s)
         for phone in record.live:
             self._answered(phone)
 
