@@ -5,13 +5,20 @@ connection. A peer that leaves a ping unanswered is dropped, unless the relay do
 at present (it is *held*: by the disk, by slow receivers, for its rate, or while its session moves):
 its answer may be there, and can't be seen.
 
-    ASLEEP        --silent for the interval--> ASKED (ping)
+A peer that says something of itself at regular intervals, as released clients do every 25 s, isn't
+pinged before it is due to, where that is little longer than the interval: its radio may sleep.
+
+    ASLEEP        --silent for the interval, and not due to speak--> ASKED (ping)
     ASKED         --a sign of life--> ASLEEP;  --held--> ASLEEP;  --silent for the time-out--> drop
     ASLEEP, held  --the interval, again and again--> ASLEEP (ping)
 """
 
 from enum import Enum
 
+RHYTHM_LIMIT = 1.5
+"""How many of the relay's intervals a peer's own may be long for the relay to wait for it."""
+LATE_S = 1.0
+"""By how much a peer may be late that speaks at regular intervals."""
 LATELY_S = 1.0
 """A peer that was heard this shortly before is known to be alive without a ping."""
 
@@ -36,9 +43,12 @@ class Keepalive:
     """
 
     __slots__ = (
+        "_answered_s",
         "_drains",
         "_has_sign",
         "_interval_s",
+        "_rhythm_s",
+        "_spoke_s",
         "_timeout_s",
         "heard_s",
         "is_asked",
@@ -54,6 +64,12 @@ class Keepalive:
         """Whether something was received since the last look, or may be there unread."""
         self.heard_s = now_s
         """When something was received last."""
+        self._answered_s = -1.0
+        """When a Pong was received last."""
+        self._spoke_s = now_s
+        """When something else was received last, by the last look."""
+        self._rhythm_s = 0.0
+        """How long it was silent before, where the relay waits that long; else 0."""
         self.is_asked = False
         """Whether the peer was pinged, and its answer is due."""
         self.since_s = now_s
@@ -63,6 +79,10 @@ class Keepalive:
         """Something was received."""
         self._has_sign = True
         self.heard_s = now_s
+
+    def answered(self) -> None:
+        """What was just `heard` is a Pong."""
+        self._answered_s = self.heard_s
 
     def read_again(self) -> None:
         """The relay reads from the peer again: what it has sent meanwhile, answers to pings too, is
@@ -101,14 +121,24 @@ class Keepalive:
         if is_alive or is_held:
             self.is_asked = False
         if is_alive:
+            self._note_rhythm()
             self.since_s = now_s
             return KeepaliveAction.NOTHING
         silent_s = now_s - self.since_s
         if self.is_asked:
             is_over = silent_s >= self._timeout_s
             return KeepaliveAction.DROP if is_over else KeepaliveAction.NOTHING
-        if silent_s < self._interval_s:
+        is_due_later = now_s < self._spoke_s + self._rhythm_s + LATE_S and self._rhythm_s > 0
+        if silent_s < self._interval_s or is_due_later:
             return KeepaliveAction.NOTHING
         self.is_asked = not is_held
         self.since_s = now_s
         return KeepaliveAction.PING
+
+    def _note_rhythm(self) -> None:
+        """Note for how long the peer was silent before it spoke, if it did since the last look."""
+        if self.heard_s in (self._answered_s, self._spoke_s):
+            return
+        silent_s, self._spoke_s = self.heard_s - self._spoke_s, self.heard_s
+        is_rhythm = self._interval_s < silent_s <= RHYTHM_LIMIT * self._interval_s
+        self._rhythm_s = silent_s if is_rhythm else 0.0

@@ -103,6 +103,7 @@ class PingedConnection:
 
     def pong_received(self, payload: bytes) -> None:
         """The peer has answered a ping, or says that it is there."""
+        self._keepalive.answered()
         if self._meter.pong(payload, self.relay.clock.seconds()):
             round_trip, tell = self._meter.last, self.on_round_trip
             if tell is not None and round_trip is not None:

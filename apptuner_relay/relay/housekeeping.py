@@ -65,7 +65,7 @@ class Housekeeping:
         )
         unfinished_clients, silent_clients = self._rounds
         renewal_s = min(_LONGEST_RENEWAL_S, claim_ttl_s / 4)
-        pings_s = min(limits.ping_interval, limits.ping_timeout) / 2
+        pings_s = min(limits.ping_interval, limits.ping_timeout) / 4
         self._calls = [
             (_TICK_S, self._make_call(slow.check)),
             (_TICK_S, self._make_call(unfinished_clients.begin)),

@@ -1,5 +1,7 @@
 """`apptuner_relay.edge.keepalive`: whom to ping, and whom to give up."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,9 +26,10 @@ class Peer:
         self.drains = 0
 
     def look(self, now_s: float, is_alive: bool, is_held: bool) -> KeepaliveAction:
-        """Look at the peer; ``is_alive`` is whether it has sent something since the last look."""
+        """Look at the peer; ``is_alive`` is whether it has sent a Pong since the last look."""
         if is_alive:
             self.keepalive.heard(now_s)
+            self.keepalive.answered()
         return self.keepalive.look(now_s, self.drains, is_held)
 
 
@@ -191,3 +194,43 @@ class HeldTest(SynchronousTestCase):
         self.cli.transport.producer.resumeProducing()
         self.cli.read()
         self.assertEqual(self.cli.pings, 1)
+
+
+class Rhythm(SynchronousTestCase):
+    """A peer that speaks of itself every 25 s, where the relay pings after 20 s."""
+
+    def pings(self, every_s: float, answers: bool = True, until_s: float = 400) -> list[float]:
+        """When it is pinged, at looks 5 s apart."""
+        keepalive, pinged, now_s = Keepalive(INTERVAL_S, TIMEOUT_S, 0), list[float](), 0.0
+        while now_s < until_s:
+            now_s += 0.5
+            if every_s and now_s % every_s == 0:
+                keepalive.heard(now_s)
+            if now_s % 5 == 2 and keepalive.look(now_s, 0, False) is PING:
+                pinged.append(now_s)
+                if answers:
+                    keepalive.heard(now_s + 0.1)
+                    keepalive.answered()
+        return pinged
+
+    def test_it_is_not_pinged_once_that_is_known(self) -> None:
+        self.assertEqual(self.pings(25), [22.0])
+
+    def test_one_that_speaks_more_often_never_is(self) -> None:
+        self.assertEqual(self.pings(15), [])
+
+    def test_one_that_speaks_more_rarely_is(self) -> None:
+        self.assertEqual(len(self.pings(40, until_s=401)), 10)
+
+    def test_answers_alone_are_no_rhythm(self) -> None:
+        gaps = {later - one for one, later in pairwise(self.pings(0))}
+        self.assertEqual(gaps, {25.0})
+
+    def test_one_that_falls_silent_is_pinged_and_given_up(self) -> None:
+        keepalive = Keepalive(INTERVAL_S, TIMEOUT_S, 0)
+        for spoke_s in (25, 50, 75):
+            keepalive.heard(spoke_s)
+            self.assertIs(keepalive.look(spoke_s + 2, 0, False), NOTHING)
+        looks = [(now_s, keepalive.look(now_s, 0, False)) for now_s in range(82, 140, 5)]
+        told = [look for look in looks if look[1] is not NOTHING]
+        self.assertEqual(told[:2], [(102, PING), (132, DROP)])

@@ -162,7 +162,7 @@ class CLIs(MemoryCase):
 class Phones(MemoryCase):
     def test_who_joins_has_the_others_pinged(self) -> None:
         alive, dead = (self.connect("/mobile/ABC234") for _ in range(2))
-        self.relay.wait(5)
+        self.relay.wait(4)
         self.connect("/mobile/ABC234")
         answer(alive)
         dead.read()

@@ -127,6 +127,8 @@ TARGETS = [
         for script in ("single", "chunks")
     ),
     Target(3, "deflated", "cpu", 0.3, "bundle-1-single/cpu"),
+    Target(18, "idle", "memory", 8),
+    Target(18, "idle-10k", "core", 2),
 ]
 """Where two issues have set one for the same figure against the same server, the later counts."""
 
