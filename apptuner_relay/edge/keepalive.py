@@ -5,7 +5,7 @@ connection. A peer that leaves a ping unanswered is dropped, unless the relay do
 at present (it is *held*: by the disk, by slow receivers, for its rate, or while its session moves):
 its answer may be there, and can't be seen.
 
-A peer that says something of itself at regular intervals, as released clients do every 25 s, isn't
+A peer that says something of itself at regular intervals, as released phones do every 30 s, isn't
 pinged before it is due to, where that is little longer than the interval: its radio may sleep.
 
     ASLEEP        --silent for the interval, and not due to speak--> ASKED (ping)
@@ -15,8 +15,9 @@ pinged before it is due to, where that is little longer than the interval: its r
 
 from enum import Enum
 
-RHYTHM_LIMIT = 1.5
-"""How many of the relay's intervals a peer's own may be long for the relay to wait for it."""
+RHYTHM_LIMIT = 1.6
+"""How many of the relay's intervals a peer's own may be long for the relay to wait for it: released
+phones speak every 30 s, where the relay's interval is 20 s unless it is told otherwise."""
 LATE_S = 1.0
 """By how much a peer may be late that speaks at regular intervals."""
 LATELY_S = 1.0

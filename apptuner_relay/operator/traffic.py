@@ -103,6 +103,7 @@ class Traffic:
         self.tallies = {kind: Tally() for kind in KINDS}
         self.notices = self.tallies[NOTICE_KIND]
         self.binary = self.tallies[BINARY_KIND]
+        self.pings = self.tallies["ping"]
         self.bundle_sizes = Histogram(BUNDLE_SIZES_BYTES)
         self.bundle_durations = Histogram(BUNDLE_DURATIONS_S)
         self.bundles = 0

@@ -37,7 +37,7 @@ from apptuner_relay.wire.messages import HEAD_BYTES
 
 _MOBILE, _READING, _HALTING = Role.MOBILE, HaltingState.READING, HaltingState.HALTING
 _SINK_OF = attrgetter("sink")
-_FEW_TEXTS = 4
+_FEW_TEXTS = 4  # one that is part of a bundle may take as long as hundreds of others
 _MOVES = "its session moves"
 
 
@@ -62,9 +62,8 @@ class Member(ClientFacts):
         context: MemberContext,
     ) -> None:
         self.admission = admission
-        self.role = admission.role
         self.device = device = admission.device
-        self.through = admission.through
+        self.role, self.through = admission.role, admission.through
         self.session = session
         self.connection = connection
         self.source, self.sink, self.reader = flow
@@ -95,7 +94,6 @@ class Member(ClientFacts):
         self._tally = self._usual_tally = traffic.tally(None)
         self._reach = 0
         rate = context.limits.message_rate
-        self.delayed: DelayedLogs[Member]
         self._on_over_rate, self._on_unfinished = context.on_over_rate, context.on_unfinished
         self._excess = RateLimit(rate, context.seconds, self.source, traffic, self._exceeds_rate)
         self._allowance = self._excess.allowance
@@ -160,7 +158,12 @@ class Member(ClientFacts):
         """See `FrameHandler`."""
         usual, allowance, session = self._usual, self._allowance, self.session
         if not usual or not text.startswith(usual) or allowance.left < 1:
-            return False
+            if allowance.left < 1 or self._halting is not _READING or not messages.is_ping(text):
+                return False
+            allowance.left -= 1
+            self._notices.answer_ping(len(text))
+            self.said_s = session.last_activity_s = now_s
+            return True
         is_mobile = self.role is _MOBILE
         audience = session.listeners if is_mobile else session.mobiles
         if not audience or self._halting is not _READING or (not is_mobile and b"D" in text):
@@ -185,7 +188,6 @@ class Member(ClientFacts):
                 intake.write(text, True)
             if self.bundles is not None:
                 self._on_unfinished(self)
-                # Each of them may take as long as hundreds of others.
                 self.reader.most_texts = _FEW_TEXTS
                 self.bundles.passed(len(text))
             return
@@ -301,11 +303,9 @@ class Member(ClientFacts):
     # Moving to another relay
 
     def halt(self) -> None:
-        """Stop reading from the client, once its message and its bundle in progress have come
-        whole. Harmless when it is called again."""
+        """Stop reading from the client, once what is in progress has come whole. Harmless again."""
         self._on(HaltingEvent.HALT)
-        if self._halting is _HALTING:
-            self._hold_between_bundles()
+        self._hold_between_bundles()
 
     @property
     def is_halted(self) -> bool:
@@ -313,15 +313,15 @@ class Member(ClientFacts):
         return self._halting is HaltingState.HALTED
 
     def _hold_between_bundles(self) -> None:
-        if self.reader.between_messages and not self.recording:
+        is_between = self.reader.between_messages and not self.recording
+        if is_between and self._halting is _HALTING:
             self._on(HaltingEvent.BETWEEN_BUNDLES)
             self.source.hold(self)
             self.delayed.send_rest()
 
     def patched(self) -> None:
         """See `PatchingMember`."""
-        if self._halting is _HALTING:
-            self._hold_between_bundles()
+        self._hold_between_bundles()
 
     def _on(self, event: HaltingEvent) -> None:
         self._halting = TRANSITIONS.get((self._halting, event), self._halting)

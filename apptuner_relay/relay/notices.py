@@ -49,6 +49,11 @@ class Notices:
         self._traffic.notices.said(len(message))
         self._sink.say(frame(TEXT, message), self._source)
 
+    def answer_ping(self, size: int) -> None:
+        """Answer a ``ping`` of ``size`` bytes, and count it."""
+        self._traffic.pings.passed(1, size, 0)
+        self.answer(messages.pong(self.now_ms()))
+
     def complain(self, text: str) -> None:
         """Answer with an error that may be due for every message; at most once a second."""
         now_s = self._seconds()

@@ -26,6 +26,7 @@ BUNDLE_WANTED = "bundle_wanted"
 """Of whoever can't apply a patch: a phone, or the relay. The bundle is to come whole."""
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_PING_START = b'{"type":"ping"'
 _USUAL_START = b'{"type":"'
 _TARGET_KEY = b'"targetDeviceId"'
 _USUAL_LEVEL = re.compile(rb'{"type":"console_log","payload":{"level":"([a-z]{1,16})"')
@@ -219,6 +220,11 @@ def connected(
         more += ',"patch":true'
     said = f'"sessionId":"{session_hash}","clientType":"{role}"{more}'
     return f'{{"type":"connected",{said},"timestamp":{now_ms}}}'.encode()
+
+
+def is_ping(text: bytes | bytearray) -> bool:
+    """Whether a whole message is a ``ping``, as real clients write it, without a target."""
+    return text.startswith(_PING_START) and _TARGET_KEY not in text
 
 
 def pong(now_ms: int) -> bytes:

@@ -215,6 +215,7 @@ class Rhythm(SynchronousTestCase):
 
     def test_it_is_not_pinged_once_that_is_known(self) -> None:
         self.assertEqual(self.pings(25), [22.0])
+        self.assertEqual(self.pings(30), [22.0])
 
     def test_one_that_speaks_more_often_never_is(self) -> None:
         self.assertEqual(self.pings(15), [])

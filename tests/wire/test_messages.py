@@ -160,3 +160,15 @@ class Building(SynchronousTestCase):
         ]:
             self.assertEqual(json.loads(built), expected)
             self.assertTrue(built.startswith(b'{"type":"'))
+
+
+class Pings(SynchronousTestCase):
+    def test_which_are_answered_by_a_shorter_way(self) -> None:
+        for text, expected in (
+            (b'{"type":"ping"}', True),
+            (b'{"type":"ping","timestamp":1}', True),
+            (b'{"type":"pingpong"}', False),
+            (b'{"type":"ping","targetDeviceId":"d1"}', False),
+            (b'{ "type": "ping" }', False),
+        ):
+            self.assertIs(messages.is_ping(text), expected, text)
