@@ -76,6 +76,26 @@ class DirectReading(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.turn()
 
+    def test_what_else_is_due_waits_for_some_of_many_only(self) -> None:
+        heard: list[Heard] = []
+        for _ in range(100):
+            far, near = socket.socketpair()
+            near.setblocking(False)
+            self.addCleanup(far.close)
+            self.addCleanup(near.close)
+            heard.append(Heard())
+            transport = BufferedConnection(near, heard[-1], self.reactor)
+            transport.connected = True
+            heard[-1].makeConnection(transport)
+            transport.startReading()
+            far.close()
+        counts = []
+        for _ in range(2):
+            self.turn()
+            counts.append(sum(one.why is not None for one in heard))
+        self.assertLess(counts[0], 100)
+        self.assertEqual(counts[1], 100)
+
     def test_it_goes_on_until_something_else_is_due(self) -> None:
         self.reactor.running = True
         self.addCleanup(setattr, self.reactor, "running", False)
