@@ -74,7 +74,7 @@ class Connections(SynchronousTestCase):
 
     def test_a_figure_is_there_early(self) -> None:
         self.assertIsNone(self.member.round_trip_s)
-        self.relay.wait(10)
+        self.relay.wait(5)
         self.relay.wait(0.5)
         self.answer(self.phone)
         self.assertEqual(self.member.round_trip_s, 0.5)
