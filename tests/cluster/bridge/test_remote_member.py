@@ -272,7 +272,7 @@ class Presence(RemoteCase):
     """Whether the client is there, for who needs its place."""
 
     def test_one_that_answers(self) -> None:
-        self.turn(5)
+        self.turn(4)
         asked_s = self.inbound.probe()
         self.assertEqual(asked_s, self.cluster.clock.seconds())
         self.turn()
