@@ -19,6 +19,8 @@
  *   slow_line  a phone that reads `rate` bytes/s and sends pings while it gets a bundle:
  *              WebSocket's, or with `control=0` the application's
  *   neighbours a phone that reads, alone and beside some that don't
+ *   storm      `clients` of them come back at once, `at_once` between connect and welcome,
+ *              and each CLI sends its phone a bundle, while another client sends pings
  *
  * All cases take port=, pids= (the server's, comma-separated: their CPU clocks and
  * memory are read around the measured part), tag= (makes session ids distinct) and
