@@ -41,7 +41,7 @@ USED: dict[type, str] = {
     tcp.Port: "_shouldShutdown numberAccepts transport",
     BufferingTLSTransport: "_aborted _appSendBuffer _flushReceiveBIO _flushSendBIO _handshakeDone "
     "_lostTLSConnection _tlsConnection _tlsShutdownFinished _write",
-    HTTPChannel: "_command _handlingRequest _log _path _send100Continue _version",
+    HTTPChannel: "_command _handlingRequest _log _path _send100Continue _transferDecoder _version",
     HTTPConnectionPool: "_factory",
     Agent: "_getEndpoint _requestWithEndpoint",
 }
@@ -132,6 +132,11 @@ class Versions(SynchronousTestCase):
         for names in USED.values():
             for name in names.split():
                 self.assertRegex(source, rf"\b{name}\b")
+
+    def test_what_is_forgotten_of_a_handshake_is_autobahns(self) -> None:
+        shared = {name for name in vars(of_autobahn._AfterHandshake) if name[:2] != "__"}
+        for name in shared | of_autobahn._OF_HANDSHAKE:
+            self.assertTrue(has(WebSocketServerProtocol, name), name)
 
     def test_every_option_that_autobahn_copies_is_the_factorys(self) -> None:
         factory = WebSocketServerFactory()
