@@ -24,7 +24,8 @@ class TentativeClaim:
         self._is_taken = False
 
     def take(self) -> Deferred[None]:
-        """Claim the session, or renew its claim. Further calls do nothing.
+        """Claim the session, or renew its claim. Further calls do nothing, and neither does one for
+        a client that isn't authorized.
 
         :return: fails with `BadRequest`, as `Access.claim`.
         """

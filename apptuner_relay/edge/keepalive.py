@@ -6,7 +6,8 @@ at present (it is *held*: by the disk, by slow receivers, for its rate, or while
 its answer may be there, and can't be seen.
 
 A peer that says something of itself at regular intervals, as released phones do every 30 s, isn't
-pinged before it is due to, where that is little longer than the interval: its radio may sleep.
+pinged before it is due to speak, where these are little longer than the relay's: its radio may
+sleep.
 
     ASLEEP        --silent for the interval, and not due to speak--> ASKED (ping)
     ASKED         --a sign of life--> ASLEEP;  --held--> ASLEEP;  --silent for the time-out--> drop

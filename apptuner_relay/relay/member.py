@@ -157,23 +157,23 @@ class Member(ClientFacts):
     def take_alone(self, text: bytearray, now_s: float) -> bool:
         """See `FrameHandler`."""
         usual, allowance, session = self._usual, self._allowance, self.session
-        if not usual or not text.startswith(usual) or allowance.left < 1:
-            if allowance.left < 1 or self._halting is not _READING or not messages.is_ping(text):
+        if allowance.left < 1 or self._halting is not _READING:
+            return False
+        if usual and text.startswith(usual):
+            is_mobile = self.role is _MOBILE
+            audience = session.listeners if is_mobile else session.mobiles
+            if not audience or (not is_mobile and b"D" in text):
                 return False
-            allowance.left -= 1
+            self._usual_tally.passed(1, len(text), len(audience))
+            data = TEXT_HEADERS[len(text)] + text
+            self.source.feeds = sinks = tuple(map(_SINK_OF, audience))
+            for sink in sinks:
+                sink.send_now(data, self.source)
+        elif messages.is_ping(text):
             self._notices.answer_ping(len(text))
-            self.said_s = session.last_activity_s = now_s
-            return True
-        is_mobile = self.role is _MOBILE
-        audience = session.listeners if is_mobile else session.mobiles
-        if not audience or self._halting is not _READING or (not is_mobile and b"D" in text):
+        else:
             return False
         allowance.left -= 1
-        self._usual_tally.passed(1, len(text), len(audience))
-        data = TEXT_HEADERS[len(text)] + text
-        self.source.feeds = sinks = tuple(map(_SINK_OF, audience))
-        for sink in sinks:
-            sink.send_now(data, self.source)
         self.said_s = session.last_activity_s = now_s
         return True
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 SMALL_BYTES = 512
 """The most bytes of payload that a small frame has."""
 _MOST_BYTES = 64 * 1024
-"""About how long a run is at most: the caller can stop between two runs only."""
+"""About how long a run of small frames is at most: the caller can stop between two runs only."""
+_MOST_FRAMES = 1024
+"""How many frames of a message a run has at most."""
 
 
 def end_of_run(buffer: bytearray, start: int, stop: int, has_masks: bool) -> int:
@@ -35,10 +37,6 @@ def end_of_run(buffer: bytearray, start: int, stop: int, has_masks: bool) -> int
         else:
             break
     return at if at <= stop else begin
-
-
-_MOST_FRAMES = 1024
-"""How many frames of a message a run has at most."""
 
 
 def find_rest(buffer: bytearray, start: int, stop: int) -> tuple[int, int, bool]:
