@@ -1,3 +1,5 @@
+"""`apptuner_relay.operator.classic_line`: lines are what Twisted would make of the events."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.logger import LogEvent, LogLevel, formatEvent, formatEventAsClassicLogText

@@ -18,10 +18,8 @@ from apptuner_relay.edge.direct_connection import DirectConnection
 from apptuner_relay.support.client_address import TrustedProxies
 from apptuner_relay.web.front import Front
 from apptuner_relay.web.site import make_site
-from apptuner_relay.wire.client_request import read_client_request
 from tests.memory import HANDSHAKE, Relay, masked
 
-LIMIT = 16384
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 FIELDS = (
     ("Host", "relay.example"),
@@ -272,14 +270,3 @@ class FrontTest(SynchronousTestCase):
         self.transport.protocol.dataReceived(self.request)
         self.assertIsNone(self.transport.protocol._request)
         self.assertIsInstance(self.site.buildProtocol(None), Front)
-
-
-class ReadTest(SynchronousTestCase):
-    def test_the_limit_counts_the_whole_head(self) -> None:
-        data = request("/cli/A", list(FIELDS))
-        self.assertIsNotNone(read_client_request(data, len(data)))
-        self.assertIsNone(read_client_request(data, len(data) - 1))
-
-    @given(st.binary(max_size=200))
-    def test_any_bytes(self, data: bytes) -> None:
-        self.assertIsNone(read_client_request(data, LIMIT))

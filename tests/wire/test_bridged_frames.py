@@ -1,14 +1,13 @@
 """Frames of a client that another relay passes on: with the client's masks, or without."""
 
 import itertools
-import json
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from apptuner_relay.wire.bridged_frames import BridgedReader
-from apptuner_relay.wire.frame_runs import SMALL_BYTES, end_of_run, payloads
+from apptuner_relay.wire.frame_runs import SMALL_BYTES, payloads
 from apptuner_relay.wire.frames import (
     CLOSE_INVALID_PAYLOAD,
     CLOSE_PROTOCOL_ERROR,
@@ -153,10 +152,3 @@ class PassingFrames(SynchronousTestCase):
         reader = PeerReader(MOST)
         reader.passes_on = True
         self.assertRaises(FrameError, read, reader, [wire])
-
-    def test_what_is_in_a_run(self) -> None:
-        texts = [json.dumps({"n": n, "x": "y" * n * 50}).encode() for n in range(8)]
-        run = b"".join(frame(TEXT, text) for text in texts)
-        self.assertEqual(list(payloads(run)), texts)
-        self.assertEqual(end_of_run(bytearray(run), 0, len(run), False), len(run))
-        self.assertEqual(end_of_run(bytearray(run), 0, len(run) - 1, False) < len(run), 1)
