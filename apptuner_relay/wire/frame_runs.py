@@ -20,7 +20,7 @@ def end_of_run(buffer: bytearray, start: int, stop: int, has_masks: bool) -> int
     All of its frames begin with the same byte as the first, have headers in the shortest form, and
     are whole.
     """
-    # What has fewer bytes left than such a header is for those who read frame by frame.
+    # A length is told by 4 bytes: what has fewer left is for those who read frame by frame.
     first, last = buffer[start], min(stop - 4, start + _MOST_BYTES)
     # The second byte of a header has the length, above this.
     none = 0x80 if has_masks else 0
