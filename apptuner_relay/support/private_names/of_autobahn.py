@@ -1,6 +1,5 @@
 """What the relay uses of Autobahn beyond its documentation."""
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -47,7 +46,9 @@ class _AfterHandshake:
     peer: Any = None
     remoteCloseCode: Any = None
     remoteCloseReason: Any = None
-    send_queue: Any = deque()
+    # Nothing is ever put in, as the relay has Autobahn write at once. What were put in would be in
+    # the queue of all connections: a tuple takes nothing.
+    send_queue: Any = ()
     send_state = WebSocketProtocol.SEND_STATE_GROUND
     trackedTimings: Any = None
     trafficStats: Any = TrafficStats()
