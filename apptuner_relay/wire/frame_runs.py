@@ -9,7 +9,8 @@ from collections.abc import Iterator
 SMALL_BYTES = 512
 """The most bytes of payload that a small frame has."""
 _MOST_BYTES = 64 * 1024
-"""About how long a run of small frames is at most: the caller can stop between two runs only."""
+"""How long a run is at most that has more than one frame: the caller can stop between two runs
+only, and a control frame to whoever gets them goes between two runs."""
 _MOST_FRAMES = 1024
 """How many frames of a message a run has at most."""
 
@@ -56,7 +57,7 @@ def find_rest(buffer: bytearray, start: int, stop: int) -> tuple[int, int, bool]
             length = int.from_bytes(buffer[at + 2 : begin], "big")
             if length < shortest:
                 break
-        if begin + length > stop:
+        if begin + length > stop or (size and size + length > _MOST_BYTES):
             break
         ends = buffer[at] > 0x7F
         at, size = begin + length, size + length

@@ -48,14 +48,20 @@ class RestOfAMessage(SynchronousTestCase):
         return find_rest(bytearray(wire), 0, len(wire) - less)
 
     def test_to_its_end(self) -> None:
-        first = frame(CONTINUATION, b"x" * 70_000, False)
+        first = frame(CONTINUATION, b"x" * 60_000, False)
         last = frame(CONTINUATION, b"y" * 300)
         behind = frame(TEXT, b"z" * 20)
-        self.assertEqual(self.find(first, last, behind), (len(first + last), 70_300, True))
+        self.assertEqual(self.find(first, last, behind), (len(first + last), 60_300, True))
 
     def test_what_is_not_whole_is_left(self) -> None:
         first, last = frame(CONTINUATION, b"x" * 200, False), frame(CONTINUATION, b"y" * 300)
         self.assertEqual(self.find(first, last, less=1), (len(first), 200, False))
+
+    def test_it_holds_a_control_frame_up_no_longer_than_a_frame_does(self) -> None:
+        long, short = (frame(CONTINUATION, b"x" * size, False) for size in (90_000, 30_000))
+        for frames, size in (((long, short), 90_000), ((short, short, short), 60_000)):
+            found = self.find(*frames)
+            self.assertEqual(found[1:], (size, False))
 
     def test_other_frames_are_left(self) -> None:
         long_form = b"\x80\x7e\x00\x05" + b"12345" * 3
