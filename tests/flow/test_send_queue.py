@@ -108,8 +108,8 @@ class Taking(QueueCase):
 
     def test_not_many_bytes_at_once(self) -> None:
         for _ in range(10):
-            self.frame(bytes(100_000))
-        self.assertEqual(len(self.queue.take_frames()), 2)
+            self.frame(bytes(70_000))
+        self.assertEqual(len(self.queue.take_frames()), 1)
 
     def test_followers_and_nothing_is_left(self) -> None:
         self.frame(b"one")
