@@ -31,6 +31,10 @@ TWISTD_OPTIONS = ("-n", "--pidfile=")
 
 T = TypeVar("T")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has what it runs in the background ignore SIGINT, and so would relays.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 class Child(ProcessProtocol):
     """A process: its output by line, and its end."""
