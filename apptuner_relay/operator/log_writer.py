@@ -22,7 +22,8 @@ STUCK_S = 5.0
 
 PAUSE_S = 0.05
 """How long the thread rests when it has written: lines that come close behind each other are
-written together, and the thread takes the event loop's time less often."""
+written together, and the thread takes the event loop's time less often. It rests no longer once the
+queue is half full."""
 _LINE_COST_BYTES = 100
 """Roughly the memory that a line in the queue takes beside its text."""
 
@@ -156,7 +157,7 @@ class LogWriter:
         if isinstance(what, bytes):
             self._queued_bytes += len(what) + _LINE_COST_BYTES
         self._start()
-        if self._is_waiting:
+        if self._is_waiting or self._is_pause_over():
             self._is_waiting = False
             self._changed.notify_all()
 
@@ -191,10 +192,10 @@ class LogWriter:
             with self._changed:
                 self._busy_since_s = None
                 self._changed.notify_all()
-                self._changed.wait_for(self._is_ending, PAUSE_S)
+                self._changed.wait_for(self._is_pause_over, PAUSE_S)
 
-    def _is_ending(self) -> bool:
-        return self._deadline_s is not None
+    def _is_pause_over(self) -> bool:
+        return self._deadline_s is not None or 2 * self._queued_bytes > self._most_bytes
 
     def _take(self) -> tuple[list[bytes | Callable[[], None]], int, int]:
         """Wait for lines, and take all that there are.

@@ -6,6 +6,7 @@ Where a test waits, it waits for the thread: nothing here goes by the clock.
 
 import threading
 
+from apptuner_relay.operator import log_writer
 from apptuner_relay.operator.log_writer import FLUSH_S, STUCK_S, LogWriter
 from tests.operator.writer_case import NOTICE, WriterCase, notice
 
@@ -78,6 +79,18 @@ class WritingTest(WriterCase):
         self.assertEqual(self.gate.lines, [notice(self.log.dropped).encode(), b"found\n"])
         self.assertGreaterEqual(self.log.dropped, 3)
         self.assertIsNone(self.log.trouble)
+
+    def test_a_burst_does_not_fill_the_queue_while_the_thread_rests(self) -> None:
+        self.patch(log_writer, "PAUSE_S", 3600.0)
+        self.log.write("first\n")
+        for _ in range(10):
+            self.assertTrue(self.gate.entered.wait(60), "the thread rests")
+            self.gate.entered.clear()
+            self.log.write("x" * 30_000 + "\n")
+        self.log.finish()
+        self.log.wait()
+        self.assertEqual(self.log.dropped, 0)
+        self.assertEqual(len(self.gate.lines), 11)
 
     def test_one_that_is_stuck_is_worth_a_warning(self) -> None:
         self.gate.open.clear()

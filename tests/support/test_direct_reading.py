@@ -18,6 +18,7 @@ class Heard(Protocol):
     def __init__(self) -> None:
         self.data = b""
         self.why: type[BaseException] | None = None
+        self.fails_at_end = False
         self.then: list[Callable[[], object]] = []
         """What it does when it receives something, one after the other."""
 
@@ -31,6 +32,8 @@ class Heard(Protocol):
     def connectionLost(self, reason: Failure | None = None) -> None:
         assert reason is not None
         self.why = reason.type
+        if self.fails_at_end:
+            raise KeyError("end")
 
 
 class DirectReading(SynchronousTestCase):
@@ -76,9 +79,10 @@ class DirectReading(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.turn()
 
-    def test_what_else_is_due_waits_for_some_of_many_only(self) -> None:
+    def ended(self, count: int) -> list[Heard]:
+        """The protocols of more connections, which the other side has ended."""
         heard: list[Heard] = []
-        for _ in range(100):
+        for _ in range(count):
             far, near = socket.socketpair()
             near.setblocking(False)
             self.addCleanup(far.close)
@@ -88,7 +92,20 @@ class DirectReading(SynchronousTestCase):
             transport.connected = True
             heard[-1].makeConnection(transport)
             transport.startReading()
-            far.close()
+            # As TCP's FIN: what is left is to be read.
+            far.shutdown(socket.SHUT_WR)
+        return heard
+
+    def test_one_whose_end_fails_holds_up_no_other(self) -> None:
+        heard = self.ended(10)
+        for one in heard:
+            one.fails_at_end = True
+        self.turn()
+        self.assertEqual(sum(one.why is not None for one in heard), 10)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 10)
+
+    def test_what_else_is_due_waits_for_some_of_many_only(self) -> None:
+        heard = self.ended(100)
         counts = []
         for _ in range(2):
             self.turn()

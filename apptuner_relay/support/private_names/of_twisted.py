@@ -73,7 +73,9 @@ def read_directly(reactor: Any) -> None:
                         log.err()
                         why = wrong
                     if why:
-                        reactor._disconnectSelectable(selectable, why, True)
+                        # One whose end fails is no reason to leave the others of this turn out.
+                        disconnect = reactor._disconnectSelectable
+                        log.callWithLogger(selectable, disconnect, selectable, why, True)
                 elif selectable is not None:
                     log.callWithLogger(selectable, reactor._doReadOrWrite, selectable, fd, event)
             if reactor.threadCallQueue or reactor._justStopped or not reactor.running:
