@@ -189,6 +189,8 @@ class DirectConnection(ClientConnection, Protocol):  # type: ignore[misc]
         """See `FramedConnection`."""
         if not self._is_close_sent:
             self._is_close_sent = True
+            # A client may be closed in the middle of entering its place.
+            self._send_answer()
             closing = frame(CLOSE, close_payload(code, reason))
             if isinstance(self.transport, BlockTransport):
                 self.transport.send(closing)
