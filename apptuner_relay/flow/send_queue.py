@@ -12,7 +12,7 @@ from apptuner_relay.flow.interleaved import Waiting
 from apptuner_relay.flow.source import Source
 from apptuner_relay.wire.frames import Frame
 
-GATHER_BYTES = 128 * 1024
+_GATHER_BYTES = 128 * 1024
 """How much of several frames is offered to the transport at once: a control frame waits behind what
 it doesn't take of them."""
 
@@ -83,9 +83,9 @@ class SendQueue(list[Waiting | Follower]):
         return them."""
         taken: list[Waiting] = []
         size = 0
-        while self and size < GATHER_BYTES:
+        while self and size < _GATHER_BYTES:
             one = self[0]
-            if isinstance(one, Follower) or (taken and size + len(one.data) > GATHER_BYTES):
+            if isinstance(one, Follower) or (taken and size + len(one.data) > _GATHER_BYTES):
                 break
             self.pop(0)
             taken.append(one)

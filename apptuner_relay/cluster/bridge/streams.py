@@ -7,7 +7,6 @@ bundle.
 from collections.abc import Iterable, Sequence
 
 from apptuner_relay.flow.framing import FRAME_BYTES, Framer
-from apptuner_relay.flow.send_queue import GATHER_BYTES
 from apptuner_relay.flow.series import SeriesReader
 from apptuner_relay.flow.sink import Sink
 from apptuner_relay.flow.source import Source
@@ -47,8 +46,6 @@ class Stream:
         self._framer: Framer | None = None
         self._has_sent = False
         """Whether part of the message in progress was sent."""
-        self._offered = 0
-        """Bytes sent since the sink was last told to flush."""
 
     def flow_to(self, sink: Sink) -> None:
         """Send messages that begin from now on to ``sink``."""
@@ -112,7 +109,6 @@ class Stream:
             framer.send_held()
             self._has_sent = True
             sink.send(run, self._source)
-            self._count_offered(sink, len(run))
             if end:
                 self._framer = None
 
@@ -133,15 +129,6 @@ class Stream:
             sink.send(b"".join(parts), self._source)
         else:
             sink.send_all(parts, self._source)
-        self._count_offered(sink, size)
-
-    def _count_offered(self, sink: Sink, size: int) -> None:
-        """Send what has come together once that is much: a control frame waits behind all of it
-        that the transport doesn't take."""
-        self._offered += size
-        if self._offered >= GATHER_BYTES:
-            self._offered = 0
-            sink.flush(self._source)
 
     def _send_rest(self, framer: Framer) -> None:
         if framer is not self._framer:
