@@ -2,7 +2,7 @@
 does so between reading the options and importing the relay, and nobody else does: tests and the
 companion program have everything.
 
-What is left out are 20 MiB, of a process that then has 44.
+What is left out are 20 MiB, of a process that then has 45.
 """
 
 import os
