@@ -199,8 +199,7 @@ class PeerTransport(BlockTransport, tcp.Client):
 class PeerConnector(TCPConnector):
     """Opens a `PeerTransport`."""
 
-    def make_transport(self) -> PeerTransport:
-        return PeerTransport(self.host, self.port, self.bindAddress, self, self.reactor)
+    transport_class = PeerTransport
 
 
 def tune(port: IListeningPort, is_adopted: bool = False) -> None:

@@ -32,8 +32,7 @@ class UpstreamTransport(tcp.Client):
 class UpstreamConnector(TCPConnector):
     """Opens an `UpstreamTransport`."""
 
-    def make_transport(self) -> UpstreamTransport:
-        return UpstreamTransport(self.host, self.port, self.bindAddress, self, self.reactor)
+    transport_class = UpstreamTransport
 
 
 class UpstreamReactor:

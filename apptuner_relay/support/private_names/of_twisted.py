@@ -90,12 +90,11 @@ def read_directly(reactor: Any) -> None:
 class TCPConnector(tcp.Connector):
     """Opens a TCP connection by a transport of our choice."""
 
-    def make_transport(self) -> tcp.Client:
-        """The transport, which connects by itself."""
-        raise NotImplementedError
+    transport_class: type[tcp.Client]
+    """Makes the transport, which connects by itself."""
 
     def _makeTransport(self) -> tcp.Client:
-        return self.make_transport()
+        return self.transport_class(self.host, self.port, self.bindAddress, self, self.reactor)
 
 
 def set_transport(port: tcp.Port, transport: type[tcp.Server]) -> None:
